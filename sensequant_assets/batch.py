@@ -1,0 +1,385 @@
+"""One run over part of the lattice: each window on its own, teachers first, students if few enough teachers failed."""
+
+import importlib.metadata
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from time import perf_counter, process_time, thread_time
+from typing import Any
+
+import numpy as np
+
+from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.lattice import Pair
+from sensequant_assets.core.outcome import Outcome, Status, Verdict, judge
+from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.provenance import code_fingerprint
+from sensequant_assets.core.training import Fingerprints, Lesson, TrainedModel, distil, teach
+from sensequant_assets.devices import require_device
+from sensequant_assets.errors import FailureKind, WindowError, failure_kind
+from sensequant_assets.market import Market
+from sensequant_assets.model_store import ModelKind, ModelStore, StoredModel
+from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.workers import GivenUp, run_all
+
+Key = tuple[str, str]
+"""(symbol, window key)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run runs; none of it changes a tree.
+
+    Attributes
+    ----------
+    workers
+        Windows at once.
+    window_timeout_s
+        Seconds a window may take.
+    max_failure_rate
+        Greatest share of attempted windows that may fail.
+    force
+        Train even what is unchanged.
+    """
+
+    workers: int = 1
+    window_timeout_s: float = 600.0
+    max_failure_rate: float = 0.15
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which run of which batch this is, for telemetry.
+
+    Attributes
+    ----------
+    batch_id, run_id
+        Of the batch and of this run of it.
+    source
+        `cli`, `ui`, `sensor` or `schedule`.
+    backfill_id
+        Dagster's backfill, if there is one.
+    """
+
+    batch_id: str
+    run_id: str
+    source: str = "cli"
+    backfill_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Teachers:
+    """What students need to know of the teachers of their batch.
+
+    Attributes
+    ----------
+    outcomes
+        Status by (symbol, window key).
+    verdict_exceeded
+        Whether too many of them failed.
+    described
+        Where the teachers come from, in words.
+    """
+
+    outcomes: Mapping[Key, str]
+    verdict_exceeded: bool
+    described: str
+
+
+@dataclass
+class Run:
+    """Trains part of the lattice and writes every window's row to the journal as it finishes.
+
+    Parameters
+    ----------
+    market
+        Universe, windows and bars.
+    keys
+        The pairs to attempt.
+    store
+        Where models lie.
+    journal
+        Where telemetry goes.
+    identity
+        Which run of which batch this is.
+    teacher, student
+        Parameters.
+    options
+        How the run runs.
+    """
+
+    market: Market
+    keys: Sequence[Key]
+    store: ModelStore
+    journal: Journal
+    identity: Identity
+    teacher: TeacherParameters
+    student: StudentParameters
+    options: Options
+    _outcomes: dict[str, dict[Key, Outcome]] = field(default_factory=dict)
+    _started: float = field(default_factory=perf_counter)
+    _cpu_started: float = field(default_factory=process_time)
+
+    def begin(self, models: Sequence[ModelKind], settings: Mapping[str, Any]) -> None:
+        """Check the device, and note the batch and its plan.
+
+        Raises
+        ------
+        UsageError
+            The device that the teacher asks for is not there.
+        """
+        teacher = self.teacher
+        self._device = require_device(
+            teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp
+        )
+        self.journal.append(
+            RecordKind.BATCH,
+            {
+                "backfill_id": self.identity.backfill_id,
+                "source": self.identity.source,
+                "universe": self.market.universe.name,
+                "started_at": utc_now(),
+                "settings": dict(settings),
+                "parameters": {"teacher": teacher.model_dump(), "student": self.student.model_dump()},
+                "versions": versions(),
+                "max_failure_rate": self.options.max_failure_rate,
+                "workers": self.options.workers,
+            },
+        )
+        for model in models:
+            self.journal.append(RecordKind.PLAN, {"model": model, "pairs": list(self.keys)})
+
+    def teachers(self) -> Iterator[Outcome]:
+        """Train the teachers; outcomes as they come."""
+        return self._stream("teacher", self._teach)
+
+    def students(self, teachers: Teachers | None = None) -> Iterator[Outcome]:
+        """Train the students on this run's teachers, or on those of an earlier run of the batch."""
+        known = teachers or self._own_teachers()
+        return self._stream("student", lambda pair, expired: self._distil(pair, known, expired))
+
+    def verdict(self, model: ModelKind, *, blocked: str = "") -> Verdict:
+        """Judge a model's windows against the limit, and note the verdict."""
+        verdict = judge(
+            model,
+            self._outcomes.get(model, {}).values(),
+            planned=len(self.keys),
+            max_failure_rate=self.options.max_failure_rate,
+            blocked=blocked,
+        )
+        self.journal.append(
+            RecordKind.VERDICT,
+            {
+                "model": model,
+                "check_name": "max_failure_rate",
+                "passed": verdict.passed,
+                "failure_rate": verdict.failure_rate,
+                "max_failure_rate": verdict.max_failure_rate,
+                "trained": verdict.trained,
+                "reused": verdict.reused,
+                "skipped": verdict.skipped,
+                "failed": verdict.failed,
+                "not_attempted": verdict.not_attempted,
+                "evaluated_at": utc_now(),
+            },
+        )
+        return verdict
+
+    def end(self, status: str) -> None:
+        """Note that the run is over, and close its journal."""
+        self.journal.append(
+            RecordKind.END,
+            {
+                "ended_at": utc_now(),
+                "status": status,
+                "wall_s": perf_counter() - self._started,
+                "cpu_s": process_time() - self._cpu_started,
+            },
+        )
+        self.journal.close()
+
+    def outcomes(self, model: ModelKind) -> Sequence[Outcome]:
+        """What became of a model's windows so far, in the order of the plan."""
+        found = self._outcomes.get(model, {})
+        return [found[key] for key in self.keys if key in found]
+
+    def _own_teachers(self) -> Teachers:
+        return Teachers(
+            {key: outcome.status for key, outcome in self._outcomes.get("teacher", {}).items()}, False, "this run"
+        )
+
+    def _stream(self, model: ModelKind, train: Callable[[Pair, Expired], Outcome]) -> Iterator[Outcome]:
+        outcomes = self._outcomes.setdefault(model, {})
+
+        def work(key: Key, expired: Expired) -> Outcome:
+            started, wall, cpu = utc_now(), perf_counter(), thread_time()
+            pair = self._pair(key)
+            try:
+                if pair.eligible:
+                    outcome = train(pair, expired)
+                else:
+                    outcome = Outcome(model, pair, Status.SKIPPED, reason=pair.reason, error_message=pair.detail)
+            except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
+                outcome = _failed(model, pair, error)
+                if outcome.failure is FailureKind.CODE_ERROR:
+                    self.journal.append(RecordKind.EVENT, self._event(pair, "".join(traceback.format_exception(error))))
+            self.journal.append(
+                RecordKind.WINDOW_RUN, self._row(outcome, started, perf_counter() - wall, thread_time() - cpu)
+            )
+            return outcome
+
+        finished = run_all(self.keys, work, workers=self.options.workers, timeout_s=self.options.window_timeout_s)
+        for key, result in finished:
+            if isinstance(result, GivenUp):
+                error = WindowError(FailureKind.TIMEOUT, f"It did not come back within {result.after_s:g} s.")
+                outcome = _failed(model, self._pair(key), error)
+                self.journal.append(RecordKind.WINDOW_RUN, self._row(outcome, utc_now(), result.after_s, 0.0))
+            else:
+                outcome = result
+            outcomes[key] = outcome
+            yield outcome
+
+    def _pair(self, key: Key) -> Pair:
+        return self.market.pair(*key)
+
+    def _lesson(self, pair: Pair) -> Lesson:
+        samples = self.market.plan(pair.symbol).samples
+        if isinstance(samples, WindowError):
+            raise samples
+        return Lesson.of(pair, samples, self.market.recipe)
+
+    def _teach(self, pair: Pair, expired: Expired) -> Outcome:
+        lesson = self._lesson(pair)
+        made_from = lesson.fingerprints(self.teacher, code())
+        return self._reused("teacher", lesson, made_from) or self._saved(
+            teach(lesson, self.teacher, code(), expired), pair, "teacher"
+        )
+
+    def _distil(self, pair: Pair, teachers: Teachers, expired: Expired) -> Outcome:
+        status = teachers.outcomes.get((pair.symbol, pair.window.key), "not attempted")
+        stored = self.store.find("teacher", pair.symbol, pair.window.key)
+        if status not in (Status.TRAINED, Status.REUSED) or stored is None:
+            what = f"was {status}" if stored is not None or status != Status.TRAINED else "is no longer on disk"
+            raise WindowError(FailureKind.MISSING_TEACHER, f"The teacher of {pair.key} {what} in {teachers.described}.")
+        lesson = self._lesson(pair)
+        soft_targets = np.array(stored.record["soft_targets"])
+        made_from = lesson.fingerprints(self.student, code(), soft_targets)
+        return self._reused("student", lesson, made_from) or self._saved(
+            distil(lesson, soft_targets, np.array(stored.record["unseen"]), self.student, code(), expired),
+            pair,
+            "student",
+        )
+
+    def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
+        return _outcome(Status.TRAINED, pair, kind, self.store.save(trained, pair, kind))
+
+    def _reused(self, kind: ModelKind, lesson: Lesson, made_from: Fingerprints) -> Outcome | None:
+        pair = lesson.pair
+        if self.options.force:
+            return None
+        stored = self.store.find(kind, pair.symbol, pair.window.key)
+        if stored is None or stored.fingerprints != made_from:
+            return None
+        tested_on = lesson.tested_on
+        if stored.record["tested_on"] != tested_on:
+            # The model is unchanged and the next window has grown: judge it on what is there now.
+            unseen = lesson.unseen(stored.booster())
+            stored = self.store.rescored(stored, lesson.scores(unseen), unseen, lesson.row_counts, tested_on)
+        return _outcome(Status.REUSED, pair, kind, stored)
+
+    def _row(self, outcome: Outcome, started: datetime, duration_s: float, cpu_s: float) -> dict[str, Any]:
+        pair, made_from = outcome.pair, outcome.fingerprints
+        return {
+            "backfill_id": self.identity.backfill_id,
+            "model": outcome.model,
+            "universe": self.market.universe.name,
+            "symbol": pair.symbol,
+            "window_start": pair.window.start,
+            "window_end": pair.window.end,
+            "effective_start": pair.effective_start,
+            "effective_end": outcome.effective_end,
+            "outcome": outcome.status,
+            "reason": outcome.reason,
+            "failure_kind": outcome.failure,
+            "error_type": outcome.error_type or None,
+            "error_message": outcome.error_message or None,
+            "attempt": 1,
+            "started_at": started,
+            "ended_at": utc_now(),
+            "duration_s": duration_s,
+            "cpu_s": cpu_s,
+            "train_rows": outcome.rows.get("train"),
+            "valid_rows": outcome.rows.get("valid"),
+            "test_rows": outcome.rows.get("test"),
+            "metrics": dict(outcome.metrics),
+            "parameters": dict(outcome.parameters),
+            "data_fingerprint": made_from.data if made_from else None,
+            "parameters_fingerprint": made_from.parameters if made_from else None,
+            "code_fingerprint": made_from.code if made_from else None,
+            "trees_fingerprint": outcome.trees_fingerprint or None,
+            "device": self._device if outcome.model == "teacher" else "cpu",
+            "early_life": pair.early_life,
+            "open": pair.open,
+            "model_path": outcome.path or None,
+        }
+
+    def _event(self, pair: Pair, message: str) -> dict[str, Any]:
+        return {
+            "at": utc_now(),
+            "level": "error",
+            "kind": "traceback",
+            "symbol": pair.symbol,
+            "window_start": pair.window.start,
+            "message": message,
+        }
+
+
+def _failed(model: str, pair: Pair, error: Exception) -> Outcome:
+    return Outcome(
+        model,
+        pair,
+        Status.FAILED,
+        failure=failure_kind(error),
+        error_type=type(error).__name__,
+        error_message=str(error) or type(error).__name__,
+    )
+
+
+def _outcome(status: Status, pair: Pair, kind: ModelKind, stored: StoredModel) -> Outcome:
+    record = stored.record
+    return Outcome(
+        model=kind,
+        pair=pair,
+        status=status,
+        metrics=record["metrics"],
+        parameters=record["parameters"],
+        rows=record["rows"],
+        fingerprints=stored.fingerprints,
+        trees_fingerprint=record["trees_fingerprint"],
+        effective_end=datetime.fromisoformat(record["effective_end"]).date(),
+        path=str(stored.path),
+    )
+
+
+def utc_now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of this package and of the libraries that can change a tree or a number."""
+    names = ("sensequant-assets", "lightgbm", "numpy", "pandas", "dagster", "duckdb")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+@cache
+def code() -> str:
+    """Fingerprint of the core's source and of the libraries that can change a tree."""
+    core = Path(__file__).parent / "core"
+    sources = {path.stem: path.read_text() for path in sorted(core.glob("*.py"))}
+    return code_fingerprint(sources, {name: versions()[name] for name in ("lightgbm", "numpy")})

@@ -1,0 +1,162 @@
+"""Bars: the validated price history of one symbol."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sensequant_assets.errors import FailureKind, WindowError
+
+PRICES = ("open", "high", "low", "close")
+TIME_COLUMNS = ("date", "datetime", "timestamp", "time")
+_ROUNDING = 1e-6
+"""Relative slack of the OHLC rules: vendors round adjusted prices."""
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars of one symbol, oldest first.
+
+    Attributes
+    ----------
+    symbol
+        Whose bars they are.
+    time
+        Start of each bar in exchange time without zone, shape (bars,), `datetime64[s]`, strictly increasing.
+    open, high, low, close
+        Prices, adjusted for corporate actions, shape (bars,), finite and positive.
+    volume
+        Shares traded, adjusted likewise, shape (bars,), finite and not negative.
+    """
+
+    symbol: str
+    time: Times
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def first_day(self) -> date | None:
+        """Day of the first bar; None without bars."""
+        return day_of(self.time[0]) if len(self) else None
+
+    @property
+    def last_day(self) -> date | None:
+        """Day of the last bar; None without bars."""
+        return day_of(self.time[-1]) if len(self) else None
+
+
+def day_of(time: np.datetime64) -> date:
+    """The calendar day of a bar's time."""
+    day: date = time.astype("datetime64[D]").item()
+    return day
+
+
+def parse_bars(
+    frame: pd.DataFrame, *, symbol: str, origin: str, timezone: str | None = None, row_offset: int = 0
+) -> Bars:
+    """Validate the bars of one symbol and adjust them.
+
+    Parameters
+    ----------
+    frame
+        One row a bar: `date` (or `datetime`, `timestamp`, `time`), `open`, `high`, `low`, `close`, `volume`, optional
+        `adj_close`; column names in any case. The index carries the row's position in its file. With `adj_close`,
+        prices are multiplied and volume is divided by `adj_close / close`.
+    symbol
+        Whose bars they are.
+    origin
+        The file, as errors name it.
+    timezone
+        Exchange time zone into which zoned times are converted before the zone is dropped; zoned times without it are
+        kept as the wall clock they carry.
+    row_offset
+        Added to the index to name a row as its file counts it.
+
+    Returns
+    -------
+    Bars
+        May have no rows.
+
+    Raises
+    ------
+    WindowError
+        Of kind `corrupt_bars`: names file, row and the rule that is broken.
+    """
+    frame = frame.rename(columns=lambda column: str(column).strip().lower().replace(" ", "_"))
+    time_column = next((column for column in TIME_COLUMNS if column in frame.columns), None)
+    missing = [column for column in (*PRICES, "volume") if column not in frame.columns]
+    if time_column is None:
+        missing.insert(0, "date")
+    if missing or time_column is None:
+        raise corrupt(
+            f"{origin}: column {', '.join(missing)} is missing for {symbol}; it has {', '.join(frame.columns)}."
+        )
+
+    rows = frame.index.to_numpy() + row_offset
+
+    def refuse(broken: NDArray[np.bool_], rule: str, shown: pd.Series | None = None) -> None:
+        if broken.any():
+            at = int(np.argmax(broken))
+            value = "" if shown is None else f" ({shown.name} is {shown.iloc[at]!s})"
+            more = int(broken.sum()) - 1
+            also = f" and {more} more" if more else ""
+            raise corrupt(f"{origin}, row {rows[at]}{also}: {symbol}: {rule}{value}.")
+
+    columns = (*PRICES, "volume", *(["adj_close"] if "adj_close" in frame.columns else []))
+    values: dict[str, Floats] = {}
+    for column in columns:
+        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
+        refuse(~np.isfinite(numbers), f"{column} is not a number", frame[column])
+        values[column] = numbers
+    time = _wall_clock(frame[time_column], timezone)
+    refuse(np.isnat(time), "time is not a date or time", frame[time_column])
+    for column in (*PRICES, *(["adj_close"] if "adj_close" in values else [])):
+        refuse(values[column] <= 0, f"{column} is not positive", frame[column])
+    refuse(values["volume"] < 0, "volume is negative", frame["volume"])
+    body_high = np.maximum(values["open"], values["close"])
+    body_low = np.minimum(values["open"], values["close"])
+    refuse(values["high"] < body_high * (1 - _ROUNDING), "high is below open or close", frame["high"])
+    refuse(values["low"] > body_low * (1 + _ROUNDING), "low is above open or close", frame["low"])
+    step = np.zeros(len(time), dtype=np.int64)
+    step[1:] = np.diff(time).astype(np.int64)
+    step[:1] = 1
+    refuse(step == 0, "the same time stands there twice", frame[time_column])
+    refuse(step < 0, "rows are not sorted by time", frame[time_column])
+
+    ratio = values["adj_close"] / values["close"] if "adj_close" in values else np.ones(len(time))
+    return Bars(
+        symbol=symbol,
+        time=time,
+        open=values["open"] * ratio,
+        high=np.maximum(values["high"], body_high) * ratio,
+        low=np.minimum(values["low"], body_low) * ratio,
+        close=values["close"] * ratio,
+        volume=values["volume"] / ratio,
+    )
+
+
+def corrupt(message: str) -> WindowError:
+    """An error of kind `corrupt_bars`."""
+    return WindowError(FailureKind.CORRUPT_BARS, message)
+
+
+def _wall_clock(times: pd.Series, timezone: str | None) -> Times:
+    parsed = pd.to_datetime(times, errors="coerce")
+    if parsed.dtype == object:  # rows of different zones
+        parsed = pd.to_datetime(times, errors="coerce", utc=True)
+    if getattr(parsed.dt, "tz", None) is not None:
+        if timezone is not None:
+            parsed = parsed.dt.tz_convert(timezone)
+        parsed = parsed.dt.tz_localize(None)
+    return parsed.to_numpy(dtype="datetime64[s]")

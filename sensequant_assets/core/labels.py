@@ -1,0 +1,36 @@
+"""Labels: whether the forward return over the horizon exceeds the threshold."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensequant_assets.core.bars import Floats
+
+
+def forward_returns(close: Floats, horizon: int) -> Floats:
+    """Simple return from each bar's close to the close `horizon` bars later.
+
+    Parameters
+    ----------
+    close
+        Adjusted closes, shape (bars,).
+    horizon
+        Bars ahead, at least 1.
+
+    Returns
+    -------
+    ndarray of shape (bars,)
+        NaN for the last `horizon` bars, whose labels reach past the data.
+
+    Examples
+    --------
+    >>> forward_returns(np.array([100.0, 110.0, 99.0]), 1)
+    array([ 0.1, -0.1,  nan])
+    """
+    ahead = np.full_like(close, np.nan)
+    ahead[:-horizon] = close[horizon:] / close[:-horizon] - 1.0
+    return ahead
+
+
+def threshold_labels(forward_return: Floats, threshold: float) -> NDArray[np.float64]:
+    """1.0 where the forward return is above the threshold, 0.0 where not, NaN where it is not known yet."""
+    return np.where(np.isnan(forward_return), np.nan, (forward_return > threshold).astype(np.float64))

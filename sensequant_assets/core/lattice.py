@@ -1,0 +1,190 @@
+"""The lattice: every (symbol, window) pair, eligible or skipped with a reason."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from sensequant_assets.core.samples import Samples
+from sensequant_assets.core.splits import Positions, purged_tail
+from sensequant_assets.core.universe import Listing
+from sensequant_assets.core.windows import Window
+from sensequant_assets.errors import WindowError
+
+EARLY_LIFE_DAYS = 180
+"""A window that starts within this many days of the listing is flagged `early_life`."""
+
+
+class SkipReason(StrEnum):
+    """Why a pair is not attempted. A skip is never a failure."""
+
+    PRE_LISTING = "pre_listing"
+    INSUFFICIENT_BARS = "insufficient_bars"
+    INSUFFICIENT_FUTURE = "insufficient_future"
+    NO_BARS = "no_bars"
+
+
+class Recipe(BaseModel):
+    """How bars become labelled rows; the same for every pair of a batch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    horizon: int = Field(7, ge=1, le=10_000, description="Bars that a label looks ahead.")
+    threshold: float = Field(0.02, ge=-1, le=10, description="A label is 1 when the forward return is above it.")
+    min_samples: int = Field(20, ge=1, description="Fewest training rows, after warm-up and purge.")
+    validation_fraction: float = Field(0.2, ge=0, lt=1, description="Share of a window's last rows for validation.")
+    open_windows: Literal["train", "skip"] = Field(
+        "train", description="Whether a window that the labels do not fill yet is trained on the rows so far."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One (symbol, window) of the lattice.
+
+    Attributes
+    ----------
+    symbol, window
+        The pair.
+    effective_start
+        Later one of window start and trading start.
+    reason
+        Why it is skipped; None if it is eligible.
+    detail
+        The reason in words; empty if there is nothing to say.
+    rows
+        Training rows expected, after warm-up and purge.
+    open
+        The window's end lies past the last labelled bar: new data retrains it.
+    early_life
+        The effective start lies within 180 days of the listing.
+    """
+
+    symbol: str
+    window: Window
+    effective_start: date
+    reason: SkipReason | None = None
+    detail: str = ""
+    rows: int = 0
+    open: bool = False
+    early_life: bool = False
+
+    @property
+    def eligible(self) -> bool:
+        """Whether it is attempted."""
+        return self.reason is None
+
+    @property
+    def key(self) -> str:
+        """Partition key, `symbol|window`."""
+        return f"{self.symbol}|{self.window.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRows:
+    """Bar positions of one pair: to train on, to validate on, and of the next window to test on."""
+
+    train: Positions
+    valid: Positions
+    test: Positions
+
+
+def window_rows(samples: Samples, window: Window, effective_start: date, recipe: Recipe) -> WindowRows:
+    """Cut a pair's rows.
+
+    Rows of the window whose label reaches its end are purged, because the next window is the test span; of the rest the
+    last ones are the validation tail, with a purge of `horizon` bars before it. The test span is as long as the window.
+    """
+    own = _usable_between(samples, effective_start, window.end)
+    reach = np.minimum(own + recipe.horizon, len(samples.time) - 1)
+    own = own[samples.time[reach] < np.datetime64(window.end)]
+    split = purged_tail(own, recipe.horizon, recipe.validation_fraction)
+    test = _usable_between(samples, window.end, window.end + (window.end - window.start))
+    return WindowRows(split.train, split.test, test)
+
+
+def plan_symbol(
+    listing: Listing, samples: Samples | WindowError, windows: tuple[Window, ...], recipe: Recipe
+) -> tuple[Pair, ...]:
+    """Decide for every window of one symbol whether it is eligible.
+
+    Parameters
+    ----------
+    listing
+        Row of the universe.
+    samples
+        The symbol's samples, or the error that its bars raised: its pairs are then eligible, so that the error is
+        counted, unless the listing alone says that they precede it.
+    windows
+        All windows.
+    recipe
+        Horizon, minimum of rows and what to do with open windows.
+
+    Returns
+    -------
+    tuple of Pair
+        One a window, in order.
+    """
+    if isinstance(samples, WindowError):
+        start = listing.trading_start(None)
+        return tuple(_pair(listing.symbol, window, start) for window in windows)
+    return tuple(_plan_pair(samples, window, recipe) for window in windows)
+
+
+def _pair(symbol: str, window: Window, trading_start: date | None) -> Pair:
+    start = trading_start or window.start
+    effective_start = max(window.start, start)
+    if effective_start >= window.end:
+        detail = f"{symbol} trades from {start}, after the window's end {window.end}."
+        return Pair(symbol, window, effective_start, SkipReason.PRE_LISTING, detail)
+    early = trading_start is not None and effective_start - start < timedelta(days=EARLY_LIFE_DAYS)
+    return Pair(symbol, window, effective_start, early_life=early)
+
+
+def _plan_pair(samples: Samples, window: Window, recipe: Recipe) -> Pair:
+    symbol = samples.symbol
+    if not len(samples.time):
+        return Pair(symbol, window, window.start, SkipReason.NO_BARS, f"There are no bars of {symbol}.")
+    pair = _pair(symbol, window, samples.trading_start)
+    if not pair.eligible:
+        return pair
+    labelled_until = samples.last_labelled_day
+    is_open = labelled_until is None or labelled_until < window.end
+    rows = window_rows(samples, window, pair.effective_start, recipe)
+
+    def decided(reason: SkipReason | None, detail: str = "") -> Pair:
+        return Pair(symbol, window, pair.effective_start, reason, detail, len(rows.train), is_open, pair.early_life)
+
+    first, last = _between(samples, pair.effective_start, window.end)
+    if first == last:
+        if samples.time[-1] < np.datetime64(window.start):
+            return decided(SkipReason.INSUFFICIENT_FUTURE, f"The bars of {symbol} end before {window.start}.")
+        return decided(SkipReason.NO_BARS, f"{symbol} has no bar from {pair.effective_start} to {window.end}.")
+    if is_open and recipe.open_windows == "skip":
+        return decided(
+            SkipReason.INSUFFICIENT_FUTURE, f"Labels of {symbol} end at {labelled_until}; open windows are skipped."
+        )
+    if np.isnan(samples.label[first:last]).all():
+        return decided(
+            SkipReason.INSUFFICIENT_FUTURE, f"No row of window {window.key} of {symbol} has a complete label yet."
+        )
+    if len(rows.train) < recipe.min_samples:
+        detail = (
+            f"Window {window.key} of {symbol} has {len(rows.train)} training rows after warm-up and purge, needs "
+            f"{recipe.min_samples}. Widen the window or shorten the horizon."
+        )
+        return decided(SkipReason.INSUFFICIENT_BARS, detail)
+    return decided(None)
+
+
+def _between(samples: Samples, start: date, end: date) -> tuple[int, int]:
+    first, last = np.searchsorted(samples.time, np.array([start, end], dtype="datetime64[s]"))
+    return int(first), int(last)
+
+
+def _usable_between(samples: Samples, start: date, end: date) -> Positions:
+    first, last = _between(samples, start, end)
+    return first + np.flatnonzero(samples.usable[first:last])

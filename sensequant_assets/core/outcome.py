@@ -1,0 +1,146 @@
+"""What became of one window: trained, reused, skipped or failed."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from sensequant_assets.core.lattice import Pair, SkipReason
+from sensequant_assets.core.training import Fingerprints
+from sensequant_assets.errors import FailureKind
+
+
+class Status(StrEnum):
+    """The four outcomes of a window."""
+
+    TRAINED = "trained"
+    REUSED = "reused"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one model of one pair.
+
+    Attributes
+    ----------
+    model
+        `teacher` or `student`.
+    pair
+        The pair.
+    status
+        What became of it.
+    reason
+        Why it was skipped; None otherwise.
+    failure
+        Why it failed, by taxonomy; None otherwise.
+    error_type, error_message
+        Class and text of the error; empty unless it failed.
+    metrics, parameters, rows
+        Of the model, as the store records them; empty without a model. A None metric is one the rows cannot answer.
+    fingerprints, trees_fingerprint
+        What the model was made from and which trees it has; None and empty without a model.
+    effective_end
+        Day of the last training row; None without a model.
+    path
+        The model's text file; empty without a model.
+    """
+
+    model: str
+    pair: Pair
+    status: Status
+    reason: SkipReason | None = None
+    failure: FailureKind | None = None
+    error_type: str = ""
+    error_message: str = ""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    fingerprints: Fingerprints | None = None
+    trees_fingerprint: str = ""
+    effective_end: date | None = None
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether few enough windows of one model failed.
+
+    Attributes
+    ----------
+    model
+        `teacher` or `student`.
+    trained, reused, skipped, failed, not_attempted
+        How many windows; `not_attempted` ones were planned and have no outcome.
+    max_failure_rate
+        The limit.
+    blocked
+        Why no window was attempted at all, where something else forbade it; empty otherwise.
+    """
+
+    model: str
+    trained: int
+    reused: int
+    skipped: int
+    failed: int
+    not_attempted: int
+    max_failure_rate: float
+    blocked: str = ""
+
+    @property
+    def attempted(self) -> int:
+        """Trained, reused and failed; skips never count."""
+        return self.trained + self.reused + self.failed
+
+    @property
+    def eligible(self) -> int:
+        """Windows that were to be attempted."""
+        return self.attempted + self.not_attempted
+
+    @property
+    def failure_rate(self) -> float | None:
+        """Failed over attempted; None if nothing was attempted."""
+        return self.failed / self.attempted if self.attempted else None
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the rate is above the limit (exactly the limit is not), or something else forbade the windows."""
+        return bool(self.blocked) or (self.failure_rate is not None and self.failure_rate > self.max_failure_rate)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was attempted and the limit is not exceeded: nothing attempted is no pass."""
+        return not self.exceeded and self.attempted > 0
+
+
+def judge(
+    model: str, outcomes: Iterable[Outcome], *, planned: int, max_failure_rate: float, blocked: str = ""
+) -> Verdict:
+    """Count outcomes against the limit.
+
+    Parameters
+    ----------
+    model
+        `teacher` or `student`.
+    outcomes
+        At most one a pair.
+    planned
+        Pairs planned, skipped ones included.
+    max_failure_rate
+        Greatest share of attempted windows that may fail.
+    blocked
+        As for `Verdict`.
+    """
+    counts = Counter(outcome.status for outcome in outcomes)
+    return Verdict(
+        model=model,
+        trained=counts[Status.TRAINED],
+        reused=counts[Status.REUSED],
+        skipped=counts[Status.SKIPPED],
+        failed=counts[Status.FAILED],
+        not_attempted=planned - sum(counts.values()),
+        max_failure_rate=max_failure_rate,
+        blocked=blocked,
+    )

@@ -1,0 +1,80 @@
+"""Samples: features and labels of one symbol, one row a bar, before any window is cut."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensequant_assets.core.bars import Bars, Floats, Times, day_of
+from sensequant_assets.core.features import FEATURE_NAMES, causal_features
+from sensequant_assets.core.labels import forward_returns, threshold_labels
+from sensequant_assets.core.provenance import arrays_fingerprint
+from sensequant_assets.core.universe import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Features and labels of one symbol.
+
+    Attributes
+    ----------
+    symbol
+        Whose samples they are.
+    time
+        Start of each bar, shape (bars,), `datetime64[s]`.
+    features
+        Shape (bars, features), NaN during warm-up.
+    feature_names
+        Names of the columns.
+    forward_return
+        Return over the horizon, shape (bars,), NaN where it is not known yet.
+    label
+        1.0 above the threshold, 0.0 not, NaN where it is not known yet, shape (bars,).
+    usable
+        Rows whose features and label are all known, shape (bars,).
+    trading_start
+        First day on which the symbol trades; None if nothing is known.
+    """
+
+    symbol: str
+    time: Times
+    features: Floats
+    feature_names: tuple[str, ...]
+    forward_return: Floats
+    label: Floats
+    usable: NDArray[np.bool_]
+    trading_start: date | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of features, labels and times of the whole history."""
+        return arrays_fingerprint([self.time, self.features, self.forward_return, self.label], self.feature_names)
+
+    @property
+    def last_labelled_day(self) -> date | None:
+        """Day of the last bar whose label is known; None if there is none."""
+        known = np.flatnonzero(~np.isnan(self.label))
+        return day_of(self.time[known[-1]]) if len(known) else None
+
+
+def build_samples(bars: Bars, listing: Listing, horizon: int, threshold: float) -> Samples:
+    """Features and labels of one symbol's whole history.
+
+    Parameters
+    ----------
+    bars
+        Validated bars of the symbol.
+    listing
+        Its row of the universe; says since when it trades.
+    horizon
+        Bars that a label looks ahead.
+    threshold
+        A label is 1 when the forward return is above it.
+    """
+    trading_start = listing.trading_start(bars.first_day)
+    features = causal_features(bars, trading_start)
+    ahead = forward_returns(bars.close, horizon)
+    label = threshold_labels(ahead, threshold)
+    usable = ~np.isnan(label) & np.isfinite(features).all(axis=1)
+    return Samples(bars.symbol, bars.time, features, FEATURE_NAMES, ahead, label, usable, trading_start)

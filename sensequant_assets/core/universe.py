@@ -1,0 +1,151 @@
+"""The universe: which symbols there are, and since when each is listed."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+
+from sensequant_assets.errors import UsageError
+
+# The first character is alphanumeric, so that no symbol is a path such as `..`; `...` is Dagster's range operator.
+_SYMBOL = re.compile(r"[A-Z0-9](?!.*\.\.\.)[A-Z0-9&._-]{0,31}")
+
+
+def is_symbol(text: str) -> bool:
+    """Whether `text` can name a symbol: `[A-Z0-9&._-]`, up to 32 characters, first one alphanumeric, no `...`."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One row of the universe.
+
+    Attributes
+    ----------
+    symbol
+        Name of the instrument, `[A-Z0-9&._-]+`.
+    name
+        Company name, for people; empty if not given.
+    listing_date
+        Official listing date. It is metadata, not a promise that bars exist. None if not given.
+    trading_start_date
+        First day to train on, where it is known better than by listing date and bars. None if not given.
+    vendor_code
+        The vendor's name of the symbol, where it differs. None if not given.
+    """
+
+    symbol: str
+    name: str = ""
+    listing_date: date | None = None
+    trading_start_date: date | None = None
+    vendor_code: str | None = None
+
+    def trading_start(self, first_bar: date | None) -> date | None:
+        """First day on which the symbol trades.
+
+        Parameters
+        ----------
+        first_bar
+            Day of the first bar; None without bars.
+
+        Returns
+        -------
+        date or None
+            `trading_start_date` if given, else the earlier of listing date and first bar; None if nothing is known.
+        """
+        if self.trading_start_date is not None:
+            return self.trading_start_date
+        return min((day for day in (self.listing_date, first_bar) if day is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """An ordered set of listings under a name."""
+
+    name: str
+    listings: tuple[Listing, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols, in alphabetical order."""
+        return tuple(listing.symbol for listing in self.listings)
+
+    def listing(self, symbol: str) -> Listing:
+        """The row of one symbol; `UsageError` if the universe has none."""
+        for listing in self.listings:
+            if listing.symbol == symbol:
+                return listing
+        raise UsageError(f"Universe {self.name} has no symbol {symbol}. It has: {_shortened(self.symbols)}.")
+
+    def select(self, symbols: Iterable[str]) -> tuple[str, ...]:
+        """Those of the universe's symbols that are named, in the universe's order; an unknown one is an error."""
+        wanted = set(symbols)
+        for symbol in sorted(wanted - set(self.symbols)):
+            self.listing(symbol)
+        return tuple(symbol for symbol in self.symbols if symbol in wanted)
+
+
+def _shortened(symbols: tuple[str, ...], most: int = 12) -> str:
+    more = len(symbols) - most
+    return ", ".join(symbols[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def parse_universe(frame: pd.DataFrame, *, name: str, origin: str) -> Universe:
+    """Validate the rows of a universe file.
+
+    Parameters
+    ----------
+    frame
+        All columns as text, one row a symbol: `symbol`, optional `name`, `listing_date`, `trading_start_date`
+        (ISO dates), `vendor_code`. Other columns are ignored; empty cells are missing.
+    name
+        The universe's name: the stem of its file.
+    origin
+        The file, as errors name it.
+
+    Returns
+    -------
+    Universe
+        Listings in alphabetical order.
+
+    Raises
+    ------
+    UsageError
+        A missing column, a bad symbol or date, a symbol named twice, no row at all: names file, row and rule.
+    """
+    frame = frame.rename(columns=lambda column: str(column).strip().lower())
+    if "symbol" not in frame.columns:
+        raise UsageError(f"{origin}: column 'symbol' is missing; it has {', '.join(map(str, frame.columns))}.")
+    listings: dict[str, Listing] = {}
+    for row, record in enumerate(frame.fillna("").to_dict("records"), start=2):
+        cells = {str(key): str(value).strip() for key, value in record.items()}
+        symbol = cells["symbol"]
+        if not is_symbol(symbol):
+            raise UsageError(
+                f"{origin}, row {row}: {symbol!r} is not a symbol; a symbol is up to 32 of A-Z 0-9 & . _ -, "
+                "begins with a letter or digit and has no '...'."
+            )
+        if symbol in listings:
+            raise UsageError(f"{origin}, row {row}: symbol {symbol} stands there twice; remove one row.")
+        listings[symbol] = Listing(
+            symbol=symbol,
+            name=cells.get("name", ""),
+            listing_date=_day(cells, "listing_date", origin, row),
+            trading_start_date=_day(cells, "trading_start_date", origin, row),
+            vendor_code=cells.get("vendor_code") or None,
+        )
+    if not listings:
+        raise UsageError(f"{origin}: the universe has no rows; add one symbol a row.")
+    return Universe(name=name, listings=tuple(listings[symbol] for symbol in sorted(listings)))
+
+
+def _day(cells: dict[str, str], column: str, origin: str, row: int) -> date | None:
+    text = cells.get(column, "")
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{origin}, row {row}: {column} {text!r} is not a date like 2022-05-17.") from None

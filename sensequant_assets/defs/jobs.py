@@ -1,0 +1,10 @@
+"""Jobs: what can be launched by name."""
+
+import dagster as dg
+
+MARKET = dg.define_asset_job("market", selection=["bars", "features"], description="Bars and features by symbol.")
+TRAINING = dg.define_asset_job(
+    "training",
+    selection=["teacher_models", "student_models"],
+    description="Teachers, the check of their failure rate, then students.",
+)

@@ -1,0 +1,99 @@
+"""The one family of errors; each names the culprit and the way out.
+
+`FailureKind` is the taxonomy that telemetry, checks and documentation share: what went wrong with a window,
+whether trying again can help, and what a person does about it.
+"""
+
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why a window failed. The value is what telemetry stores."""
+
+    MISSING_BARS = "missing_bars"
+    CORRUPT_BARS = "corrupt_bars"
+    SINGLE_CLASS = "single_class"
+    INSUFFICIENT_ROWS = "insufficient_rows"
+    PARAMETER_MISMATCH = "parameter_mismatch"
+    MISSING_TEACHER = "missing_teacher"
+    CORRUPT_MODEL = "corrupt_model"
+    TIMEOUT = "timeout"
+    RESOURCE = "resource"
+    SOURCE_UNAVAILABLE = "source_unavailable"
+    CODE_ERROR = "code_error"
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same window can pass next time with nothing changed."""
+        return self in _TRANSIENT
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what a person does about it."""
+        return _ADVICE[self]
+
+
+_TRANSIENT = frozenset({FailureKind.TIMEOUT, FailureKind.RESOURCE, FailureKind.SOURCE_UNAVAILABLE})
+
+_ADVICE = {
+    FailureKind.MISSING_BARS: "Add bars of the symbol to the bars file or directory.",
+    FailureKind.CORRUPT_BARS: "Correct the named row of the named file, then run `--select failed`.",
+    FailureKind.SINGLE_CLASS: "Widen the window, or change the threshold or the horizon, so that both labels occur.",
+    FailureKind.INSUFFICIENT_ROWS: "Widen the window, shorten the horizon, or lower the minimum of rows.",
+    FailureKind.PARAMETER_MISMATCH: "LightGBM did not take a parameter as asked: correct its value.",
+    FailureKind.MISSING_TEACHER: "Train the teacher of this window first; its own row says why it is missing.",
+    FailureKind.CORRUPT_MODEL: "Train the window again with `--force`; its model file was changed or cut.",
+    FailureKind.TIMEOUT: "Try again, or raise SENSEQUANT_WINDOW_TIMEOUT_S.",
+    FailureKind.RESOURCE: "Free memory or disk, or lower `--workers`, then try again.",
+    FailureKind.SOURCE_UNAVAILABLE: "Try again when the source of bars answers.",
+    FailureKind.CODE_ERROR: "A fault of the code: report it with the message and the traceback of the run's log.",
+}
+
+
+class SenseQuantError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UsageError(SenseQuantError):
+    """A bad argument, setting or input file: nothing was trained (exit code 2)."""
+
+
+class WindowError(SenseQuantError):
+    """One window cannot be trained; its neighbours go on.
+
+    Parameters
+    ----------
+    kind
+        Place in the taxonomy.
+    message
+        Names the culprit and, where it can, the way out.
+    """
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """Sort any exception of a window into the taxonomy.
+
+    Parameters
+    ----------
+    error
+        What the window raised.
+
+    Returns
+    -------
+    FailureKind
+        A `WindowError`'s own kind; `RESOURCE` for exhausted memory or disk, `SOURCE_UNAVAILABLE` for refused or
+        broken connections, `TIMEOUT` for time limits, otherwise `CODE_ERROR`.
+    """
+    if isinstance(error, WindowError):
+        return error.kind
+    if isinstance(error, TimeoutError):
+        return FailureKind.TIMEOUT
+    if isinstance(error, ConnectionError):
+        return FailureKind.SOURCE_UNAVAILABLE
+    if isinstance(error, (MemoryError, OSError)):
+        return FailureKind.RESOURCE
+    return FailureKind.CODE_ERROR

@@ -1,0 +1,61 @@
+"""Dagster's home below the data directory: where the command line records and the UI reads."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from sensequant_assets.settings import Settings
+
+DAGSTER_YAML = """\
+# Written once by sensequant; change it as you like.
+telemetry: {enabled: false}
+nux: {enabled: false}
+event_log_storage:
+  module: sensequant_assets.storage.sqlite
+  class: PooledSqliteEventLogStorage
+"""
+
+EVENT_BATCH_SIZE = 1000
+"""Events that Dagster hands to the storage together where it can, such as the planned ones of a run."""
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make Dagster's home with its `dagster.yaml`, and point this process and its children at it.
+
+    Returns
+    -------
+    Path
+        Absolute path of the home.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    yaml = home / "dagster.yaml"
+    if not yaml.exists():
+        temporary = yaml.with_suffix(f".{os.getpid()}")
+        temporary.write_text(DAGSTER_YAML)
+        temporary.replace(yaml)
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
+    return home
+
+
+def remember_market(settings: Settings) -> None:
+    """Keep which lattice the last batch had, so that the UI shows the same one."""
+    market = dict(settings.market)
+    market["universe"] = str(Path(market["universe"]).resolve())
+    if market["bars"] != "sample":
+        market["bars"] = str(Path(market["bars"]).resolve())
+    file = settings.market_file
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(market, indent=1))
+    temporary.replace(file)
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """The market of settings as environment variables, for a process that reads them anew."""
+    variables = {"SENSEQUANT_DATA_DIR": str(settings.data_dir.resolve())}
+    for name, value in settings.market.items():
+        if value is not None:
+            variables["OPEN_WINDOWS" if name == "open_windows" else f"SENSEQUANT_{name.upper()}"] = str(value)
+    return variables

@@ -1,0 +1,119 @@
+"""One batch from the command line: recorded in the same Dagster instance that the UI shows, run in this process."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from sensequant_assets.batch import Key, Options
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.jobs import TRAINING
+from sensequant_assets.defs.location import build_definitions
+from sensequant_assets.defs.models import ASSETS, BATCH_TAG, SOURCE_TAG
+from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
+from sensequant_assets.model_store import ModelKind
+from sensequant_assets.settings import Settings
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+# The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a batch is to train.
+
+    Attributes
+    ----------
+    settings
+        Which market.
+    teacher, student
+        Parameters.
+    keys
+        Pairs, symbol by symbol.
+    models
+        Which models.
+    options
+        How it runs.
+    batch_id
+        Its name in telemetry.
+    """
+
+    settings: Settings
+    teacher: TeacherParameters
+    student: StudentParameters
+    keys: Sequence[Key]
+    models: Sequence[ModelKind]
+    options: Options
+    batch_id: str
+
+
+def new_batch_id() -> str:
+    """A name that sorts by time, such as `20260131-184502-3f9a`."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def launch(batch: Launch) -> str | None:
+    """Run a batch in this process, in the instance of `DAGSTER_HOME`; what became of it is in telemetry.
+
+    Returns
+    -------
+    str or None
+        What broke the run off, or the check that failed it; None if it succeeded.
+    """
+    definitions = build_definitions(batch.settings, batch.teacher, batch.student)
+    symbols = symbol_partitions(batch.settings.universe.stem)
+    with dg.DagsterInstance.get() as instance:
+        add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
+        order = list(instance.get_dynamic_partitions(symbols.name or ""))
+        tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: "cli"}
+        config: dict[str, Any] = {
+            "max_failure_rate": batch.options.max_failure_rate,
+            "workers": batch.options.workers,
+            "window_timeout_s": batch.options.window_timeout_s,
+            "force": batch.options.force,
+        }
+        corners = rectangle(batch.keys, order)
+        if corners:
+            tags |= {RANGE_START: "|".join(corners[0]), RANGE_END: "|".join(corners[1])}
+        else:
+            config["pairs"] = ["|".join(key) for key in batch.keys]
+        result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
+            instance=instance,
+            tags=tags,
+            asset_selection=[dg.AssetKey(ASSETS[model]) for model in batch.models],
+            run_config=_QUIET | {"ops": {"models": {"config": config}}},
+            raise_on_error=False,
+        )
+    if result.success:
+        return None
+    failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return "; ".join(error.to_string().strip() for error in failures if error) or "Dagster gives no cause"
+
+
+def rectangle(keys: Sequence[Key], order: Sequence[str]) -> tuple[Key, Key] | None:
+    """First and last pair, if the pairs are all those between them.
+
+    Parameters
+    ----------
+    keys
+        Pairs, symbol by symbol, windows in order.
+    order
+        All symbols in the order of their partitions.
+
+    Returns
+    -------
+    tuple of two pairs, or None
+        None for a scattered choice: Dagster's range would cover pairs that are not meant.
+    """
+    windows = list(dict.fromkeys(window for _, window in keys))
+    chosen = {symbol for symbol, _ in keys}
+    symbols = [symbol for symbol in order if symbol in chosen]
+    first = order.index(symbols[0])
+    contiguous = list(order[first : first + len(symbols)]) == symbols
+    if not contiguous or len(keys) != len(symbols) * len(windows):
+        return None
+    return (symbols[0], windows[0]), (symbols[-1], windows[-1])

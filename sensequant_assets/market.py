@@ -1,0 +1,133 @@
+"""The market of a batch: its universe, windows and bars, and the samples made from them."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensequant_assets.core.bars import Bars
+from sensequant_assets.core.lattice import Pair, Recipe, plan_symbol
+from sensequant_assets.core.samples import Samples, build_samples
+from sensequant_assets.core.universe import Universe
+from sensequant_assets.core.windows import Window, build_windows
+from sensequant_assets.errors import UsageError, WindowError
+from sensequant_assets.settings import Settings
+from sensequant_assets.sources import BarSource
+from sensequant_assets.sources.files import FileBars, read_universe
+from sensequant_assets.sources.sample import SAMPLE, SampleBars
+
+KEPT_SYMBOLS = 128
+"""Symbols whose samples are kept in memory; a window needs its symbol's only, and pairs come symbol by symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolPlan:
+    """One symbol's samples, or the error of its bars, with its pairs in window order."""
+
+    samples: Samples | WindowError
+    pairs: tuple[Pair, ...]
+
+
+class Market:
+    """Universe, windows and bars.
+
+    Parameters
+    ----------
+    universe
+        The listings.
+    windows
+        In order.
+    source
+        Where bars come from.
+    recipe
+        How bars become labelled rows.
+    """
+
+    def __init__(self, universe: Universe, windows: tuple[Window, ...], source: BarSource, recipe: Recipe) -> None:
+        self.universe = universe
+        self.windows = windows
+        self.recipe = recipe
+        self._source = source
+        self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Market":
+        """The market that settings name.
+
+        Raises
+        ------
+        UsageError
+            The universe or the bars cannot be read, or no window fits.
+        """
+        universe = read_universe(settings.universe)
+        windows = build_windows(settings.start, settings.end, settings.window_days)
+        source: BarSource = (
+            SampleBars() if settings.bars == SAMPLE else FileBars(Path(settings.bars), settings.timezone)
+        )
+        return cls(universe, windows, source, settings.recipe)
+
+    def bars(self, symbol: str) -> Bars:
+        """Validated bars of a symbol; raises its `WindowError`."""
+        return self._source.bars(self.universe.listing(symbol))
+
+    def plan(self, symbol: str) -> SymbolPlan:
+        """Samples and pairs of a symbol; threads may ask for the same one at once."""
+        with self._lock:
+            if symbol in self._plans:
+                self._plans.move_to_end(symbol)
+            else:
+                self._plans[symbol] = self._planned(symbol)
+                if len(self._plans) > KEPT_SYMBOLS:
+                    self._plans.popitem(last=False)
+            return self._plans[symbol]
+
+    def _planned(self, symbol: str) -> SymbolPlan:
+        listing = self.universe.listing(symbol)
+        samples: Samples | WindowError
+        try:
+            bars = self._source.bars(listing)
+            samples = build_samples(bars, listing, self.recipe.horizon, self.recipe.threshold)
+        except WindowError as error:
+            samples = error
+        return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe))
+
+    def pair(self, symbol: str, window: str) -> Pair:
+        """One pair of the lattice by its window's key."""
+        for pair in self.plan(symbol).pairs:
+            if pair.window.key == window:
+                return pair
+        raise UsageError(f"There is no window {window}. The windows start on {', '.join(self.window_keys)}.")
+
+    @property
+    def window_keys(self) -> tuple[str, ...]:
+        """Keys of the windows, in order."""
+        return tuple(window.key for window in self.windows)
+
+    def select_windows(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Those window keys that are named, in order; an unknown one is an error."""
+        wanted = set(keys)
+        unknown = sorted(wanted - set(self.window_keys))
+        if unknown:
+            raise UsageError(f"There is no window {unknown[0]}. The windows start on {', '.join(self.window_keys)}.")
+        return tuple(key for key in self.window_keys if key in wanted)
+
+    def keys(self, symbols: Sequence[str] | None = None, windows: Sequence[str] | None = None) -> list[tuple[str, str]]:
+        """(symbol, window key) of a rectangle of the lattice, symbol by symbol; all of it by default."""
+        return [
+            (symbol, window)
+            for symbol in (self.universe.symbols if symbols is None else symbols)
+            for window in (self.window_keys if windows is None else windows)
+        ]
+
+    def warnings(self, symbol: str) -> list[str]:
+        """Conflicts between a symbol's listing and its bars, in words."""
+        samples = self.plan(symbol).samples
+        listing = self.universe.listing(symbol)
+        if isinstance(samples, WindowError) or not len(samples.time) or listing.listing_date is None:
+            return []
+        first = samples.time[0].astype("datetime64[D]").item()
+        if first < listing.listing_date and listing.trading_start_date is None:
+            return [f"{symbol} is listed on {listing.listing_date} and has bars from {first}; the bars count."]
+        return []

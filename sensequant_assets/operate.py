@@ -1,0 +1,184 @@
+"""A batch as a person asks for it: choose the pairs, run them under a progress bar, and sum up what became of them."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from sensequant_assets.batch import Key, Options
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.devices import require_device
+from sensequant_assets.errors import UsageError
+from sensequant_assets.home import prepare_home, remember_market
+from sensequant_assets.launch import Launch, launch, new_batch_id
+from sensequant_assets.market import Market
+from sensequant_assets.model_store import MODELS, ModelKind, ModelStore
+from sensequant_assets.settings import Settings
+from sensequant_assets.show import summary_table
+from sensequant_assets.telemetry.journal import read_new
+from sensequant_assets.telemetry.store import TelemetryStore
+
+Selection = Literal["all", "missing", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks for.
+
+    Attributes
+    ----------
+    settings
+        Which market, and the defaults of a run.
+    teacher, student
+        Parameters.
+    symbols, windows
+        Only these; None for all.
+    select
+        Of those: all, the ones without both models on disk, or the ones whose last attempt failed.
+    models
+        Which models to train.
+    force
+        Train even what is unchanged.
+    """
+
+    settings: Settings
+    teacher: TeacherParameters
+    student: StudentParameters
+    symbols: Sequence[str] | None = None
+    windows: Sequence[str] | None = None
+    select: Selection = "all"
+    models: Sequence[ModelKind] = MODELS
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of a batch, by model, as telemetry holds it."""
+
+    batch_id: str | None
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exceeded: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        names = ("eligible", "trained", "reused", "skipped", "failed", "not_attempted", "failure_rate")
+        return {"batch_id": self.batch_id} | {
+            model: {name: self.counts.get(model, {}).get(name, None if name == "failure_rate" else 0) for name in names}
+            for model in MODELS
+        }
+
+
+def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
+    """Run a batch and say what became of it.
+
+    Parameters
+    ----------
+    request
+        What to train.
+    progress
+        Where the live progress goes.
+    report
+        Where the summary goes.
+
+    Raises
+    ------
+    UsageError
+        Anything is wrong before the first window: nothing was trained.
+    """
+    settings, teacher = request.settings, request.teacher
+    market = Market.open(settings)
+    require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
+    store = ModelStore(settings.data_dir / "models", market.universe.name)
+    telemetry = TelemetryStore(settings.data_dir / "telemetry")
+    keys = _chosen(request, market, store, telemetry)
+    out = Console(file=report, highlight=False)
+    if not keys:
+        out.print(f"Nothing to do: no pair is {request.select}.")
+        return Summary(None)
+    prepare_home(settings)
+    remember_market(settings)
+    batch_id = new_batch_id()
+    options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
+    with _progress_bar(telemetry.shards, batch_id, len(keys) * len(request.models), progress):
+        failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
+    summary = summarize(telemetry, batch_id)
+    if failure and not summary.exceeded:
+        raise UsageError(f"The run broke off: {failure}")
+    summary_table(out, telemetry, batch_id, settings)
+    return summary
+
+
+def summarize(telemetry: TelemetryStore, batch_id: str) -> Summary:
+    """Counts and verdicts of a batch from telemetry."""
+    counts = {row["model"]: row for row in telemetry.batch_summary(batch_id)}
+    exceeded = False
+    for model, row in counts.items():
+        row["eligible"] = row["planned"] - row["skipped"]
+        verdict = telemetry.verdict(batch_id, model)
+        rate, limit = row["failure_rate"], verdict and verdict["max_failure_rate"]
+        exceeded = exceeded or verdict is None or (rate is not None and limit is not None and rate > limit)
+    return Summary(batch_id, counts, exceeded)
+
+
+def _chosen(request: Request, market: Market, store: ModelStore, telemetry: TelemetryStore) -> list[Key]:
+    keys = market.keys(
+        None if request.symbols is None else market.universe.select(request.symbols),
+        None if request.windows is None else market.select_windows(request.windows),
+    )
+    if request.select == "failed":
+        failed = {(symbol, str(window)) for model, symbol, window in telemetry.failed_pairs(None, None)}
+        return [key for key in keys if key in failed]
+    if request.select == "missing":
+        return [
+            key
+            for key in keys
+            if market.pair(*key).eligible and any(store.find(model, *key) is None for model in request.models)
+        ]
+    return keys
+
+
+@contextmanager
+def _progress_bar(shards: Path, batch_id: str, total: int, stream: TextIO) -> Iterator[None]:
+    """Follow a batch's shards from a thread, as any other process could."""
+    console = Console(file=stream)
+    done = threading.Event()
+    offsets: dict[str, int] = {}
+    counts = {"trained": 0, "reused": 0, "skipped": 0, "failed": 0}
+
+    def described() -> str:
+        return " ".join(f"{name} {count}" for name, count in counts.items() if count)
+
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=console,
+        transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("windows x models", total=total, counts="")
+        shown = 0
+
+        def follow() -> None:
+            nonlocal shown
+            last = False
+            while not last:
+                last = done.wait(0.5)
+                for record in read_new(shards, batch_id, offsets):
+                    if record.get("record") == "window_run":
+                        counts[str(record["outcome"])] += 1
+                finished = sum(counts.values())
+                bar.update(task, completed=finished, counts=described())
+                if not console.is_terminal and finished * 10 // total > shown:
+                    shown = finished * 10 // total
+                    console.print(f"{finished} of {total}: {described()}", highlight=False)
+
+        thread = threading.Thread(target=follow, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(timeout=5)

@@ -1,0 +1,221 @@
+"""Settings from the environment and `.env`, read once; a wrong value names its variable and its bounds."""
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sensequant_assets.core.lattice import Recipe
+from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.errors import UsageError
+from sensequant_assets.sources.sample import SAMPLE
+
+PROJECT = Path(__file__).resolve().parent.parent
+MARKET_FIELDS = (
+    "universe", "bars", "timezone", "start", "end", "window_days",
+    "horizon", "threshold", "min_samples", "validation_fraction", "open_windows",
+)  # fmt: skip
+"""Settings that say which lattice there is; `market.json` keeps those of the last batch for the UI."""
+
+_ENV = SettingsConfigDict(env_prefix="SENSEQUANT_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Settings(BaseSettings):
+    """Where things are, which lattice there is, and how a batch runs (environment: `SENSEQUANT_*`)."""
+
+    model_config = _ENV
+
+    data_dir: Path = Field(Path("data"), description="Models, telemetry and Dagster's home lie below it.")
+    universe: Path = Field(PROJECT / "data" / "universes" / "sample.csv", description="Universe file.")
+    bars: str = Field(SAMPLE, description="File or directory of bars, or 'sample' for the embedded ones.")
+    timezone: str | None = Field(None, description="Exchange time zone of zoned bars, such as Asia/Kolkata.")
+    start: date = Field(date(2009, 1, 1), description="First day of the first window.")
+    end: date = Field(date(2012, 12, 11), description="Day after the last window.")
+    window_days: int = Field(180, ge=7, le=3650, description="Calendar days a window.")
+    horizon: int = Field(7, ge=1, le=10_000, description="Bars that a label looks ahead.")
+    threshold: float = Field(0.02, ge=-1, le=10, description="A label is 1 when the forward return is above it.")
+    min_samples: int = Field(20, ge=1, description="Fewest training rows a window needs.")
+    validation_fraction: float = Field(0.2, ge=0, lt=1, description="Share of a window's last rows for validation.")
+    open_windows: Literal["train", "skip"] = Field(
+        "train",
+        validation_alias=AliasChoices("OPEN_WINDOWS", "SENSEQUANT_OPEN_WINDOWS"),
+        description="What to do with a window that the labels do not fill yet.",
+    )
+    workers: int = Field(0, ge=0, le=1024, description="Windows trained at once; 0 is the number of cores.")
+    window_timeout_s: float = Field(600, gt=0, description="Seconds after which a window fails.")
+    max_failure_rate: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("BATCH_TRAINING_MAX_FAILURE_RATE", "SENSEQUANT_MAX_FAILURE_RATE"),
+        description="Greatest share of attempted windows that may fail.",
+    )
+
+    @property
+    def recipe(self) -> Recipe:
+        """How bars become labelled rows."""
+        return Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})
+
+    @property
+    def worker_count(self) -> int:
+        """Windows trained at once: `workers`, or the cores this process may use."""
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.workers or usable
+
+    @property
+    def market(self) -> dict[str, Any]:
+        """The settings that say which lattice there is, as JSON values."""
+        values = self.model_dump(mode="json")
+        return {name: values[name] for name in MARKET_FIELDS}
+
+    @property
+    def dagster_home(self) -> Path:
+        """Directory of the Dagster instance, absolute."""
+        return (self.data_dir / "dagster").resolve()
+
+    @property
+    def market_file(self) -> Path:
+        """File that keeps the lattice of the last batch."""
+        return self.data_dir / "market.json"
+
+
+class _TeacherEnvironment(TeacherParameters, BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TEACHER_", env_file=".env", extra="ignore", frozen=True)
+
+
+class _StudentEnvironment(StudentParameters, BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="STUDENT_", env_file=".env", extra="ignore", frozen=True)
+
+
+def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: bool = False) -> Settings:
+    """Settings of the environment and `.env`.
+
+    Parameters
+    ----------
+    overrides
+        By field name; they win over the environment. None values are passed over.
+    remembered
+        Whether the lattice of the last batch stands where neither overrides nor environment say anything: the UI
+        then shows what the command line trained.
+
+    Raises
+    ------
+    UsageError
+        Names variable, value and bounds.
+    """
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    settings = _validated(Settings, given, _variable_of_setting)
+    if not remembered or not settings.market_file.is_file():
+        return settings
+    kept = json.loads(settings.market_file.read_text())
+    kept = {name: kept[name] for name in MARKET_FIELDS if name in kept and name not in settings.model_fields_set}
+    return _validated(Settings, kept | given, _variable_of_setting)
+
+
+def read_teacher(overrides: Mapping[str, Any] | None = None) -> TeacherParameters:
+    """Teacher parameters of the environment (`TEACHER_*`) and `.env`, with overrides by field name."""
+    return _read_parameters(TeacherParameters, _TeacherEnvironment, "TEACHER_", overrides)
+
+
+def read_student(overrides: Mapping[str, Any] | None = None) -> StudentParameters:
+    """Student parameters of the environment (`STUDENT_*`) and `.env`, with overrides by field name."""
+    return _read_parameters(StudentParameters, _StudentEnvironment, "STUDENT_", overrides)
+
+
+def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Sort `--param K=V` texts into teacher and student overrides.
+
+    Parameters
+    ----------
+    texts
+        `TEACHER_NUM_LEAVES=31`, `STUDENT_N_ESTIMATORS=80`; a name without prefix is the teacher's.
+
+    Raises
+    ------
+    UsageError
+        No `=`, or a name that neither model has.
+    """
+    found: dict[str, dict[str, str]] = {"teacher": {}, "student": {}}
+    models: dict[str, type[BoosterParameters]] = {"teacher": TeacherParameters, "student": StudentParameters}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"--param {text} has no value; write for example --param TEACHER_NUM_LEAVES=31.")
+        plain = name.strip().lower().replace(".", "_")
+        model, field = "teacher", plain
+        for prefix in models:
+            if plain.startswith(f"{prefix}_"):
+                model, field = prefix, plain.removeprefix(f"{prefix}_")
+        _refuse_unknown(f"--param {name}", field, models[model].model_fields)
+        found[model][field] = value.strip()
+    return found["teacher"], found["student"]
+
+
+def _read_parameters(
+    model: type[_Model], environment: type[BaseSettings], prefix: str, overrides: Mapping[str, Any] | None
+) -> _Model:
+    for name in {*os.environ, *dotenv_values(".env")}:
+        if name.upper().startswith(prefix):
+            _refuse_unknown(name, name.upper().removeprefix(prefix).lower(), model.model_fields)
+    read = _validated(environment, dict(overrides or {}), lambda field: f"{prefix}{field.upper()}")
+    return model.model_validate(read.model_dump())
+
+
+def _refuse_unknown(shown: str, field: str, known: Iterable[str]) -> None:
+    known = tuple(known)
+    if field not in known:
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f"Did you mean {near[0].upper()}? " if near else ""
+        raise UsageError(f"{shown} is no parameter. {hint}There are: {', '.join(name.upper() for name in known)}.")
+
+
+def _variable_of_setting(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return field if field.isupper() else f"SENSEQUANT_{field.upper()}"
+
+
+def _validated(model: type[_Model], given: Mapping[str, Any], variable: Any) -> _Model:
+    try:
+        return model(**given)
+    except ValidationError as error:
+        raise UsageError(" ".join(_sentence(model, found, variable) for found in error.errors())) from None
+
+
+def _sentence(model: type[BaseModel], found: Mapping[str, Any], variable: Any) -> str:
+    location = str(found["loc"][0]) if found["loc"] else ""
+    aliases = {str(variable(name)): name for name in model.model_fields}
+    field = aliases.get(location, location)
+    bounds = describe_bounds(model, field)
+    return f"{variable(field)}={found['input']} is not allowed: it must be {bounds}."
+
+
+def describe_bounds(model: type[BaseModel], field: str) -> str:
+    """What values a field takes, in words: `a whole number in [2, 1024]`."""
+    info = model.model_fields[field]
+    limits: dict[str, Any] = {}
+    for constraint in info.metadata:
+        for name in ("ge", "gt", "le", "lt"):
+            if hasattr(constraint, name):
+                limits[name] = getattr(constraint, name)
+    choices = getattr(info.annotation, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return " or ".join(choices)
+    kinds: dict[Any, str] = {
+        int: "a whole number", float: "a number", bool: "true or false", date: "a date like 2022-01-01"
+    }  # fmt: skip
+    kind = kinds.get(info.annotation, "valid")
+    if not limits:
+        return kind
+    low = f"[{limits['ge']}" if "ge" in limits else f"({limits.get('gt', '-inf')}"
+    high = f"{limits['le']}]" if "le" in limits else f"{limits.get('lt', 'inf')})"
+    return f"{kind} in {low}, {high}"

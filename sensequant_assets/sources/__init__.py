@@ -1,0 +1,20 @@
+"""Where bars come from: files, and the sample package."""
+
+from typing import Protocol
+
+from sensequant_assets.core.bars import Bars
+from sensequant_assets.core.universe import Listing
+
+
+class BarSource(Protocol):
+    """A place that has bars by symbol."""
+
+    def bars(self, listing: Listing) -> Bars:
+        """The whole history of one symbol, without rows if the source does not know it.
+
+        Raises
+        ------
+        WindowError
+            Of kind `corrupt_bars` for rows that break a rule, `source_unavailable` where trying again can help.
+        """
+        ...

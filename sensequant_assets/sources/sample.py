@@ -1,0 +1,27 @@
+"""The embedded default: real daily bars of five US companies, from the package `bokeh_sampledata` (public domain)."""
+
+from functools import cached_property
+
+import pandas as pd
+
+from sensequant_assets.core.bars import Bars, parse_bars
+from sensequant_assets.core.universe import Listing
+
+SAMPLE = "sample"
+"""The name of this source where a path of bars is expected."""
+
+
+class SampleBars:
+    """Daily bars 2000-03-01 to 2013-03-01 of AAPL, FB, GOOG, IBM and MSFT, adjusted by their adjusted close."""
+
+    def bars(self, listing: Listing) -> Bars:
+        """Bars of one symbol; no rows for a symbol that the package does not have."""
+        code = listing.vendor_code or listing.symbol
+        frame = self._table[self._table["ticker"] == code]
+        return parse_bars(frame, symbol=listing.symbol, origin="bokeh_sampledata.stocks")
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        from bokeh_sampledata import stocks
+
+        return stocks.data

@@ -1,0 +1,90 @@
+"""A query's answer as text."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+import pyarrow as pa
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+Format = Literal["table", "json", "csv"]
+
+
+def render(table: pa.Table, format: Format = "table") -> str:  # noqa: A002 - the name of the CLI's option
+    """Write a table as text, without a last line break.
+
+    Parameters
+    ----------
+    table
+        Any answer of `TelemetryStore.query`.
+    format
+        ``table`` for people: as wide as it needs, folded (never cut) to the width of a terminal; ``json``, a list of
+        objects; ``csv`` with a header. Dates and times are ISO strings, missing values are empty, null in JSON.
+    """
+    rows = [[_plain(cell.as_py()) for cell in row] for row in zip(*table.columns, strict=True)]
+    return _WRITERS[format](table.column_names, rows).rstrip("\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return str(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str) or value is None:
+        return value or ""
+    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+
+
+def _as_json(names: list[str], rows: list[list[object]]) -> str:
+    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False)
+
+
+def _as_csv(names: list[str], rows: list[list[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([json.dumps(cell) if isinstance(cell, (list, dict)) else cell for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _as_table(names: list[str], rows: list[list[object]]) -> str:
+    text = io.StringIO()
+    terminal = sys.stdout.isatty()
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, name in enumerate(names):
+        numbers = all(isinstance(row[index], (int, float)) for row in rows) and bool(rows)
+        grid.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=not terminal)
+    for row in rows:
+        grid.add_row(*(_text(cell) for cell in row))
+    width = shutil.get_terminal_size().columns if terminal else 1_000_000
+    Console(file=text, width=width, markup=False, emoji=False, highlight=False).print(grid)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+_WRITERS: dict[Format, Callable[[list[str], list[list[object]]], str]] = {
+    "table": _as_table,
+    "json": _as_json,
+    "csv": _as_csv,
+}
