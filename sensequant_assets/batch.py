@@ -151,7 +151,7 @@ class Run:
             },
         )
         for model in models:
-            self.journal.append(RecordKind.PLAN, {"model": model, "pairs": list(self.keys)})
+            self.journal.append(RecordKind.PLAN, {"model": model, "windows": list(self.keys)})
 
     def teachers(self) -> Iterator[Outcome]:
         """Train the teachers; outcomes as they come."""

@@ -1,5 +1,6 @@
 """The models: teachers and students of the lattice, and the check between them."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
@@ -59,7 +60,10 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
         workers: int = _default("workers", settings.worker_count)
         window_timeout_s: float = _default("window_timeout_s", settings.window_timeout_s)
 
-    by_symbol = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SYMBOL)
+    with warnings.catch_warnings():
+        # Its interface is marked beta; the version is pinned.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        by_symbol = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SYMBOL)
 
     @dg.multi_asset(
         name="models",

@@ -198,8 +198,8 @@ class Kind:
     valid
         SQL condition on the fields: a record that does not meet it counts as a broken line.
     insert
-        SQL that moves the rows of the table ``good`` (the fields, and the envelope's batch_id, run_id, happened_at, shard
-        and shard_offset) into their tables. No row may meet the same key twice in one statement.
+        SQL that moves the rows of the table ``good`` (the fields, and shard, shard_offset, batch_id, run_id and
+        happened_at of the line) into their tables. No row may meet the same key twice in one statement.
     """
 
     fields: dict[str, str]
@@ -306,8 +306,9 @@ KINDS: dict[RecordKind, Kind] = {
             INSERT INTO batches (batch_id, status, started_at, backfill_id, source, universe, settings, parameters,
                                  versions, max_failure_rate)
             SELECT batch_id, 'running', min(coalesce(started_at, happened_at)), arg_max(backfill_id, happened_at),
-                   arg_max(source, happened_at), arg_max(universe, happened_at), arg_max(settings, happened_at), arg_max(parameters, happened_at),
-                   arg_max(versions, happened_at), arg_max(max_failure_rate, happened_at)
+                   arg_max(source, happened_at), arg_max(universe, happened_at), arg_max(settings, happened_at),
+                   arg_max(parameters, happened_at), arg_max(versions, happened_at),
+                   arg_max(max_failure_rate, happened_at)
             FROM good GROUP BY batch_id
             ON CONFLICT (batch_id) DO UPDATE SET
                 started_at = least(batches.started_at, excluded.started_at),
@@ -369,10 +370,10 @@ KINDS: dict[RecordKind, Kind] = {
         fields=_EVENT,
         valid="true",
         insert="""
-            INSERT INTO events (happened_at, batch_id, run_id, level, kind, symbol, window_start, message, data, shard,
-                                shard_offset)
-            SELECT happened_at, batch_id, run_id, coalesce(level, 'info'), kind, symbol, window_start, message, data, shard,
-                   shard_offset
+            INSERT INTO events (happened_at, batch_id, run_id, level, kind, symbol, window_start, message, data,
+                                shard, shard_offset)
+            SELECT happened_at, batch_id, run_id, coalesce(level, 'info'), kind, symbol, window_start, message, data,
+                   shard, shard_offset
             FROM good
             ON CONFLICT DO NOTHING;
         """,
@@ -382,8 +383,8 @@ KINDS: dict[RecordKind, Kind] = {
         valid="run_id <> '' AND status IN ('succeeded', 'failed', 'interrupted')",
         insert="""
             INSERT INTO runs (batch_id, run_id, started_at, status, ended_at, wall_s, cpu_s)
-            SELECT batch_id, run_id, min(happened_at), arg_max(status, happened_at), max(coalesce(ended_at, happened_at)), arg_max(wall_s, happened_at),
-                   arg_max(cpu_s, happened_at)
+            SELECT batch_id, run_id, min(happened_at), arg_max(status, happened_at),
+                   max(coalesce(ended_at, happened_at)), arg_max(wall_s, happened_at), arg_max(cpu_s, happened_at)
             FROM good GROUP BY batch_id, run_id
             ON CONFLICT (batch_id, run_id) DO UPDATE SET
                 status = excluded.status, ended_at = excluded.ended_at, wall_s = excluded.wall_s,

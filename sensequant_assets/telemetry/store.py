@@ -398,12 +398,13 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
     connection.register("staged", staged)
     connection.execute(_STAGE)
     connection.unregister("staged")
-    present = {row[0] for row in connection.execute("SELECT DISTINCT record FROM lines").fetchall()}
+    present = {record for (record,) in connection.execute("SELECT DISTINCT record FROM lines").fetchall()}
     for kind in RecordKind:
         if kind in present:
             connection.execute(_TAKE[kind])
-    broken = _count(connection, "broken")
-    good = _count(connection, "lines WHERE record IS NOT NULL") - _count(connection, "broken WHERE known")
+    read, broken = connection.execute("SELECT (SELECT count(*) FROM lines), (SELECT count(*) FROM broken)").fetchall()[
+        0
+    ]
     connection.register(
         "pieces",
         pa.table(
@@ -416,38 +417,29 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
     )
     connection.execute(_FINISH)
     connection.unregister("pieces")
-    return good, broken
-
-
-def _count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
-    (count,) = connection.execute(f"SELECT count(*) FROM {rows}").fetchall()[0]  # noqa: S608 - constants of this module
-    return int(count)
+    return int(read - broken), int(broken)
 
 
 _KNOWN = ", ".join(f"'{kind}'" for kind in RecordKind)
 
 _STAGE = f"""
-CREATE OR REPLACE TEMP TABLE read_lines AS
-SELECT shard, shard_offset, line, envelope.record, envelope.batch_id, envelope.run_id,
-       TRY_CAST(envelope.at AS TIMESTAMPTZ) AS happened_at
-FROM (
-    SELECT *, TRY(from_json(
-        line, '{{"record":"VARCHAR","batch_id":"VARCHAR","run_id":"VARCHAR","at":"VARCHAR"}}'
-    )) AS envelope
-    FROM staged WHERE line <> ''
-);
-CREATE OR REPLACE TEMP TABLE broken AS
-SELECT shard, shard_offset, line, false AS known FROM read_lines
-WHERE (record IN ({_KNOWN}) AND batch_id IS NOT NULL AND run_id IS NOT NULL AND happened_at IS NOT NULL
-       OR record = 'closed') IS NOT TRUE;
 CREATE OR REPLACE TEMP TABLE lines AS
-SELECT * FROM read_lines ANTI JOIN broken USING (shard, shard_offset) WHERE record <> 'closed';
+SELECT shard, shard_offset, line, batch_id, run_id, TRY_CAST("at" AS TIMESTAMPTZ) AS happened_at,
+       CASE WHEN record IN ({_KNOWN}) AND batch_id IS NOT NULL AND run_id IS NOT NULL
+                 AND TRY_CAST("at" AS TIMESTAMPTZ) IS NOT NULL THEN record END AS record
+FROM (
+    SELECT shard, shard_offset, line, unnest(TRY(from_json(
+        line, '{{"record":"VARCHAR","batch_id":"VARCHAR","run_id":"VARCHAR","at":"VARCHAR"}}'
+    ))) FROM staged WHERE line NOT IN ('', '{CLOSED_LINE.decode()}')
+);
+CREATE OR REPLACE TEMP VIEW known AS SELECT * FROM lines WHERE record IS NOT NULL;
+CREATE OR REPLACE TEMP TABLE broken AS SELECT shard, shard_offset FROM lines WHERE record IS NULL;
 
 INSERT INTO batches (batch_id, status, started_at, last_event_at)
-SELECT batch_id, 'running', min(happened_at), max(happened_at) FROM lines GROUP BY batch_id
+SELECT batch_id, 'running', min(happened_at), max(happened_at) FROM known GROUP BY batch_id
 ON CONFLICT (batch_id) DO UPDATE SET last_event_at = greatest(batches.last_event_at, excluded.last_event_at);
 INSERT INTO runs (batch_id, run_id, status, started_at)
-SELECT batch_id, run_id, 'running', min(happened_at) FROM lines WHERE run_id <> '' GROUP BY batch_id, run_id
+SELECT batch_id, run_id, 'running', min(happened_at) FROM known WHERE run_id <> '' GROUP BY batch_id, run_id
 ON CONFLICT DO NOTHING;
 """  # noqa: S608 - constants of this module
 
@@ -459,9 +451,9 @@ def _take_sql(kind: RecordKind) -> str:
     columns = ", ".join(f"TRY_CAST(fields.{name} AS {type_}) AS {name}" for name, type_ in fields.items())
     return f"""
         CREATE OR REPLACE TEMP TABLE parsed AS
-        SELECT shard, shard_offset, line, batch_id, run_id, happened_at, {columns}
+        SELECT shard, shard_offset, batch_id, run_id, happened_at, {columns}
         FROM (SELECT *, from_json(line, '{{{shape}}}') AS fields FROM lines WHERE record = '{kind}');
-        INSERT INTO broken SELECT shard, shard_offset, line, true FROM parsed WHERE ({KINDS[kind].valid}) IS NOT TRUE;
+        INSERT INTO broken SELECT shard, shard_offset FROM parsed WHERE ({KINDS[kind].valid}) IS NOT TRUE;
         CREATE OR REPLACE TEMP VIEW good AS SELECT * FROM parsed WHERE {KINDS[kind].valid};
         {KINDS[kind].insert}
     """  # noqa: S608 - constants of this package
@@ -476,8 +468,8 @@ _FINISH = """
 INSERT INTO shards (name, offset_bytes, complete, broken_lines, batch_id, run_id)
 SELECT name, offset_bytes, complete,
        (SELECT count(*) FROM broken WHERE broken.shard = name),
-       (SELECT arg_min(batch_id, shard_offset) FROM lines WHERE lines.shard = name),
-       (SELECT arg_min(run_id, shard_offset) FROM lines WHERE lines.shard = name AND run_id <> '')
+       (SELECT arg_min(batch_id, shard_offset) FROM known WHERE known.shard = name),
+       (SELECT arg_min(run_id, shard_offset) FROM known WHERE known.shard = name AND run_id <> '')
 FROM pieces
 ON CONFLICT (name) DO UPDATE SET
     offset_bytes = excluded.offset_bytes, complete = excluded.complete,
@@ -485,11 +477,10 @@ ON CONFLICT (name) DO UPDATE SET
     batch_id = coalesce(shards.batch_id, excluded.batch_id), run_id = coalesce(shards.run_id, excluded.run_id);
 
 INSERT INTO events (happened_at, batch_id, run_id, level, kind, message, shard, shard_offset)
-SELECT read_lines.happened_at, shards.batch_id, shards.run_id, 'error', 'broken_line',
-       'Line at byte ' || broken.shard_offset || ' of shard ' || broken.shard || ' was kept out: '
-       || left(broken.line, 200),
-       broken.shard, broken.shard_offset
-FROM broken JOIN shards ON shards.name = broken.shard LEFT JOIN read_lines USING (shard, shard_offset)
+SELECT lines.happened_at, shards.batch_id, shards.run_id, 'error', 'broken_line',
+       'Line at byte ' || shard_offset || ' of shard ' || shard || ' was kept out: ' || left(line, 200),
+       shard, shard_offset
+FROM broken JOIN lines USING (shard, shard_offset) JOIN shards ON shards.name = shard
 ON CONFLICT DO NOTHING;
 
 UPDATE batches SET

@@ -44,7 +44,11 @@ def materialized(run_id: str, key: dg.AssetKey, symbol: str, *, second: float = 
         key,
         partition=dg.MultiPartitionKey({"symbol": symbol, "window": "2022-01-01"}),
         metadata={"rank_ic": 0.25},
-        tags={"dagster/data_version": f"v-{symbol}"},
+        tags={
+            "dagster/data_version": f"v-{symbol}",
+            "dagster/partition/symbol": symbol,
+            "dagster/partition/window": "2022-01-01",
+        },
     )
     return entry(run_id, Type.ASSET_MATERIALIZATION, StepMaterializationData(materialization), second=second)
 

@@ -1,0 +1,139 @@
+"""The floor, the platform and one subprocess a window, in one run: wall, CPU, memory and their ratios.
+
+    python bench/bench_nse.py [--market DIRECTORY] [--repeat N]
+
+DIRECTORY holds `nifty100_universe.csv` and `nse_daily_adjusted.parquet`; without it the embedded sample is timed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+NSE = {"SENSEQUANT_START": "2022-01-01", "SENSEQUANT_END": "2025-12-10"}
+SUBPROCESS_SAMPLE = 12
+
+
+@dataclass
+class Spent:
+    """What one process and its children used."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    windows: int = 0
+
+
+def spend(command: list[str], variables: dict[str, str]) -> Spent:
+    """Run a command and read the operating system's account of it."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as output:
+        child = os.posix_spawn(
+            command[0],
+            command,
+            {**os.environ, **variables},
+            file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)],
+        )
+        _, status, usage = os.wait4(child, 0)
+        wall = time.perf_counter() - started
+        if status:
+            output.seek(0)
+            sys.exit(f"{' '.join(command)} failed:\n{output.read().decode()}")
+    return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def main() -> None:
+    """Time the ways in turn, so that a drift of the machine's speed meets all of them."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--market", type=Path, default=HERE.parent.parent / "shared" / "market")
+    arguments.add_argument("--repeat", type=int, default=1)
+    given = arguments.parse_args()
+    universe, bars = given.market / "nifty100_universe.csv", given.market / "nse_daily_adjusted.parquet"
+    variables = {"SENSEQUANT_UNIVERSE": str(universe), "SENSEQUANT_BARS": str(bars), **NSE} if bars.exists() else {}
+    sensequant = str(Path(sys.executable).with_name("sensequant"))
+    from sensequant_assets.market import Market
+    from sensequant_assets.settings import read_settings
+
+    os.environ.update(variables)
+    market = Market.open(read_settings())
+    eligible = [pair for key in market.keys() if (pair := market.pair(*key)).eligible]
+    print(f"universe {market.universe.name}: {len(market.keys())} pairs, {len(eligible)} eligible, {os.cpu_count()} cores")
+
+    found: dict[str, list[Spent]] = {}
+    for _ in range(given.repeat):
+        with tempfile.TemporaryDirectory() as scratch:
+            data = {**variables, "SENSEQUANT_DATA_DIR": f"{scratch}/data"}
+            bare = spend([sys.executable, str(HERE / "bare_loop.py"), f"{scratch}/bare"], data)
+            first = spend([sensequant, "backfill", "--json"], data)
+            again = spend([sensequant, "backfill", "--json"], data)
+            step = max(1, len(eligible) // SUBPROCESS_SAMPLE)
+            ones = [
+                spend([sys.executable, str(HERE / "bare_loop.py"), f"{scratch}/one", pair.symbol, pair.window.key], data)
+                for pair in eligible[::step]
+            ]
+            alone = [
+                spend(
+                    [sensequant, "backfill", "--symbols", pair.symbol, "--windows", pair.window.key],
+                    {**data, "SENSEQUANT_DATA_DIR": f"{scratch}/alone"},
+                )
+                for pair in eligible[:: step * 4]
+            ]
+        for name, spent, windows in (
+            ("bare loop", bare, len(eligible)),
+            ("sensequant backfill", first, len(eligible)),
+            ("second backfill, all reused", again, len(eligible)),
+            ("bare subprocess a window", _sum(ones), len(ones)),
+            ("sensequant process a window", _sum(alone), len(alone)),
+        ):
+            spent.windows = windows
+            found.setdefault(name, []).append(spent)
+
+    print(f"{'way':28} {'windows':>8} {'wall s':>8} {'CPU s':>8} {'windows/s':>10} {'CPU ms/window':>14} {'peak MB':>8}")
+    for name, several in found.items():
+        wall, cpu = (statistics.median(getattr(spent, what) for spent in several) for what in ("wall_s", "cpu_s"))
+        windows = several[0].windows
+        print(
+            f"{name:28} {windows:8} {wall:8.1f} {cpu:8.1f} {windows / wall:10.1f} {1000 * cpu / windows:14.1f} "
+            f"{max(spent.peak_mb for spent in several):8.0f}"
+        )
+    print(
+        json.dumps(
+            {
+                "ratio_wall": _ratio(found, "sensequant backfill", "bare loop", "wall_s"),
+                "ratio_cpu": _ratio(found, "sensequant backfill", "bare loop", "cpu_s"),
+                "ratio_reused_wall": _ratio(found, "second backfill, all reused", "bare loop", "wall_s"),
+                "ratio_reused_cpu": _ratio(found, "second backfill, all reused", "bare loop", "cpu_s"),
+                "ratio_subprocess_cpu": _ratio(found, "sensequant process a window", "sensequant backfill", "cpu_s"),
+                "ratio_bare_subprocess_cpu": _ratio(found, "bare subprocess a window", "sensequant backfill", "cpu_s"),
+            }
+        )
+    )
+
+
+def _sum(several: list[Spent]) -> Spent:
+    return Spent(
+        sum(spent.wall_s for spent in several),
+        sum(spent.cpu_s for spent in several),
+        max(spent.peak_mb for spent in several),
+    )
+
+
+def _ratio(found: dict[str, list[Spent]], of: str, to: str, what: str) -> float:
+    """Median of the ratios per window, run by run."""
+    return round(
+        statistics.median(
+            (getattr(a, what) / a.windows) / (getattr(b, what) / b.windows)
+            for a, b in zip(found[of], found[to], strict=True)
+        ),
+        3,
+    )
+
+
+if __name__ == "__main__":
+    main()
