@@ -260,10 +260,10 @@ class Run:
         )
 
     def _distil(self, pair: Pair, teachers: Teachers, expired: Expired) -> Outcome:
-        status = teachers.outcomes.get((pair.symbol, pair.window.key), "not attempted")
+        status = teachers.outcomes.get((pair.symbol, pair.window.key))
         stored = self.store.find("teacher", pair.symbol, pair.window.key)
         if status not in (Status.TRAINED, Status.REUSED) or stored is None:
-            what = f"was {status}" if stored is not None or status != Status.TRAINED else "is no longer on disk"
+            what = "failed" if status == Status.FAILED else "was not trained" if status is None else "is not on disk"
             raise WindowError(FailureKind.MISSING_TEACHER, f"The teacher of {pair.key} {what} in {teachers.described}.")
         lesson = self._lesson(pair)
         soft_targets = np.array(stored.record["soft_targets"])

@@ -11,7 +11,7 @@ from sensequant_assets.core.lattice import Pair, Recipe, plan_symbol
 from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.core.windows import Window, build_windows
-from sensequant_assets.errors import UsageError, WindowError
+from sensequant_assets.errors import UsageError, WindowError, failure_kind
 from sensequant_assets.settings import Settings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars, read_universe
@@ -91,6 +91,9 @@ class Market:
             samples = build_samples(bars, listing, self.recipe.horizon, self.recipe.threshold)
         except WindowError as error:
             samples = error
+        except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
+            samples = WindowError(failure_kind(error), f"Bars of {symbol}: {type(error).__name__}: {error}")
+            samples.__cause__ = error
         return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe))
 
     def pair(self, symbol: str, window: str) -> Pair:

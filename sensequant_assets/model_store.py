@@ -52,14 +52,14 @@ class StoredModel:
             Of kind `corrupt_model`: it is gone or is not the text that the record speaks of.
         """
         try:
-            text = self.path.read_text()
+            written = self.path.read_bytes()
         except OSError as error:
             raise WindowError(FailureKind.CORRUPT_MODEL, f"{self.path} cannot be read: {error}") from error
-        if _digest(text) != self.record["model_digest"]:
+        if _digest(written) != self.record["model_digest"]:
             raise WindowError(
                 FailureKind.CORRUPT_MODEL, f"{self.path} is not what its record says. Train it again with --force."
             )
-        return text
+        return written.decode()
 
     def booster(self) -> lgb.Booster:
         """The model, checked against its record."""
@@ -104,6 +104,7 @@ class ModelStore:
         """Write a model and its record, each under a temporary name first, the record last."""
         path = self.path(kind, pair.symbol, pair.window.key)
         path.parent.mkdir(parents=True, exist_ok=True)
+        written = trained.text.encode()
         record = {
             "model": kind,
             "symbol": pair.symbol,
@@ -122,12 +123,12 @@ class ModelStore:
             "trees_fingerprint": trained.trees_fingerprint,
             "tested_on": trained.tested_on,
             "model_file": path.name,
-            "model_bytes": len(trained.text.encode()),
-            "model_digest": _digest(trained.text),
+            "model_bytes": len(written),
+            "model_digest": _digest(written),
             "soft_targets": trained.soft_targets.tolist(),
             "unseen": trained.unseen.tolist(),
         }
-        _replace(path, trained.text)
+        _replace(path, written)
         return self._write_record(path, record)
 
     def rescored(
@@ -144,7 +145,7 @@ class ModelStore:
 
     @staticmethod
     def _write_record(path: Path, record: dict[str, Any]) -> StoredModel:
-        _replace(path.with_suffix(".json"), json.dumps(record, allow_nan=False))
+        _replace(path.with_suffix(".json"), json.dumps(record, allow_nan=False).encode())
         return StoredModel(path, record)
 
 
@@ -152,14 +153,14 @@ def _nulled(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _digest(written: bytes) -> str:
+    return hashlib.blake2b(written, digest_size=16).hexdigest()
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        temporary.write_text(text)
+        temporary.write_bytes(content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

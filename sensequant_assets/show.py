@@ -39,8 +39,7 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
     """Print the lattice as a grid symbol x window: rows to train on, or why not."""
     console = Console(highlight=False)
     windows = list(dict.fromkeys(pair.window for pair in pairs))
-    if not console.is_terminal:
-        console.width = max(console.width, 40 + 22 * len(windows))
+    _widen(console, 40 + 22 * len(windows))
     grid = Table(title=f"{market.universe.name}: training rows by window", show_lines=False)
     grid.add_column("symbol")
     for window in windows:
@@ -74,6 +73,7 @@ def _cell(pair: Pair | None, broken: bool) -> str:
 
 def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, settings: Settings) -> None:
     """Print what became of a batch: counts and verdict by model, skips by reason, the first failures, and where it is."""
+    _widen(console, 120)
     table = Table(title=f"Batch {batch_id}")
     for name in (
         "model",
@@ -112,7 +112,7 @@ def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, se
         batch_id,
     )
     for model, symbol, window, kind, message in failures[:FAILURES_SHOWN]:
-        console.print(f"failed {model} {symbol} {window}: {kind}: {message}")
+        console.print(f"failed {model} {symbol} {window}: {kind}: {message}", soft_wrap=True)
     if len(failures) > FAILURES_SHOWN:
         console.print(
             f"... and {len(failures) - FAILURES_SHOWN} more; `sensequant backfill --select failed` tries them again"
@@ -122,6 +122,12 @@ def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, se
         f'telemetry  {settings.data_dir / "telemetry"}   sensequant query "SELECT * FROM window_runs"', soft_wrap=True
     )
     console.print("UI         sensequant dev")
+
+
+def _widen(console: Console, width: int) -> None:
+    """A pipe or file has no width of its own; a table cut to 80 columns helps nobody there."""
+    if not console.is_terminal:
+        console.width = max(console.width, width)
 
 
 def _check(verdict: dict[str, Any] | None, rate: float | None) -> str:

@@ -109,14 +109,15 @@ def run_all(
             try:
                 mine, result = done.get(timeout=0.5)
             except queue.Empty:
-                for one in overdue():
-                    start()
-                    finished += 1
-                    yield one.task, GivenUp(timeout_s + GRACE_S)
+                pass
             else:
                 if isinstance(result, BaseException):
                     raise result
                 finished += 1
                 yield mine.task, result
+            for one in overdue():
+                start()
+                finished += 1
+                yield one.task, GivenUp(timeout_s + GRACE_S)
     finally:
         stopped.set()

@@ -14,6 +14,8 @@ TIME_COLUMNS = ("date", "datetime", "timestamp", "time")
 _ROUNDING = 1e-6
 """Relative slack of the OHLC rules: vendors round adjusted prices."""
 
+_OFFSET = r"(Z|[+-]\d{2}:?\d{2})$"
+
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 
@@ -102,6 +104,9 @@ def parse_bars(
         raise corrupt(
             f"{origin}: column {', '.join(missing)} is missing for {symbol}; it has {', '.join(frame.columns)}."
         )
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise corrupt(f"{origin}: column {twice[0]} stands there twice for {symbol}; it has {', '.join(frame.columns)}.")
 
     rows = frame.index.to_numpy() + row_offset
 
@@ -152,9 +157,17 @@ def corrupt(message: str) -> WindowError:
 
 
 def _wall_clock(times: pd.Series, timezone: str | None) -> Times:
-    parsed = pd.to_datetime(times, errors="coerce")
-    if parsed.dtype == object:  # rows of different zones
-        parsed = pd.to_datetime(times, errors="coerce", utc=True)
+    if pd.api.types.is_numeric_dtype(times):
+        # As a number 20240105 would be nanoseconds after 1970; as text it is a day.
+        times = times.astype(str)
+    try:
+        parsed = pd.to_datetime(times, errors="coerce")
+    except ValueError:
+        # Rows of different offsets, as summer and winter time make them.
+        if timezone is None:
+            parsed = pd.to_datetime(times.astype(str).str.replace(_OFFSET, "", regex=True), errors="coerce")
+        else:
+            parsed = pd.to_datetime(times, errors="coerce", utc=True)
     if getattr(parsed.dt, "tz", None) is not None:
         if timezone is not None:
             parsed = parsed.dt.tz_convert(timezone)

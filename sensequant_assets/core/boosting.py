@@ -107,7 +107,8 @@ def _same(asked: LightGBMValue, effective: str | None) -> bool:
     if isinstance(asked, str):
         return asked == effective
     try:
-        return float(asked) == float(effective)
+        # LightGBM writes numbers with six digits.
+        return float(effective) in (float(asked), float(f"{asked:.6g}"))
     except ValueError:
         return False
 

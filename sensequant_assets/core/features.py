@@ -65,7 +65,7 @@ def causal_features(bars: Bars, trading_start: date | None) -> Floats:
     columns |= {f"volatility_{span}": value for span, value in volatility.items()}
     columns |= {
         "volatility_ratio_5_20": _ratio(volatility[5], volatility[20], 1.0),
-        "close_zscore_20": _ratio(close - mean[20], _rolling(close, 20, np.std), 0.0),
+        "close_zscore_20": _ratio(close - mean[20], _rolling(close, 20, np.std), 0.0, scale=mean[20]),
         "mean_ratio_10_50": mean[10] / mean[50] - 1.0,
         "rsi_14": _ratio(mean_gain, mean_gain + mean_loss, 0.5),
         "true_range_14": _rolling(true_range, 14, np.mean) / close,
@@ -115,8 +115,8 @@ def _rolling(values: Floats, span: int, reduce: Callable[..., Floats]) -> Floats
     return result
 
 
-def _ratio(numerator: Floats, denominator: Floats, if_zero: float) -> Floats:
-    """Divide; where the denominator is zero to rounding, the neutral value stands, and NaN stays NaN."""
-    flat = np.abs(denominator) <= 1e-12 * np.maximum(1.0, np.abs(numerator))
+def _ratio(numerator: Floats, denominator: Floats, if_zero: float, scale: Floats | float = 1.0) -> Floats:
+    """Divide; where the denominator is zero to rounding at this scale, the neutral value stands, and NaN stays NaN."""
+    flat = np.abs(denominator) <= 1e-12 * np.maximum(scale, np.abs(numerator))
     safe = np.where(flat, 1.0, denominator)
     return np.where(flat & ~np.isnan(numerator), if_zero, numerator / safe)

@@ -41,8 +41,8 @@ def code_fingerprint(sources: Mapping[str, str], versions: Mapping[str, str]) ->
         tree = ast.parse(sources[name])
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
-            if isinstance(body, list) and body and _is_docstring(body[0]):
-                body[0] = ast.Pass()
+            if isinstance(body, list):
+                body[:] = [statement for statement in body if not _is_docstring(statement)] or [ast.Pass()]
         digest.update(f"{name}\0{ast.dump(tree)}\0".encode())
     return digest.hexdigest()
 

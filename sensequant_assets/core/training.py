@@ -245,7 +245,7 @@ def _finished(
         parameters=effective,
         fingerprints=fingerprints,
         trees_fingerprint=trees_fingerprint(text),
-        metrics=found | {"trees": float(booster.num_trees())},
+        metrics=found | {"trees": float(text.count("\nTree="))},
         rows=lesson.row_counts,
         effective_end=lesson.effective_end,
         tested_on=lesson.tested_on,

@@ -99,7 +99,7 @@ def parse_universe(frame: pd.DataFrame, *, name: str, origin: str) -> Universe:
     ----------
     frame
         All columns as text, one row a symbol: `symbol`, optional `name`, `listing_date`, `trading_start_date`
-        (ISO dates), `vendor_code`. Other columns are ignored; empty cells are missing.
+        (ISO dates), `vendor_code`. Other columns and empty rows are ignored; empty cells are missing.
     name
         The universe's name: the stem of its file.
     origin
@@ -121,6 +121,8 @@ def parse_universe(frame: pd.DataFrame, *, name: str, origin: str) -> Universe:
     listings: dict[str, Listing] = {}
     for row, record in enumerate(frame.fillna("").to_dict("records"), start=2):
         cells = {str(key): str(value).strip() for key, value in record.items()}
+        if not any(cells.values()):
+            continue
         symbol = cells["symbol"]
         if not is_symbol(symbol):
             raise UsageError(

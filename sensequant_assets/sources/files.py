@@ -27,7 +27,8 @@ def read_universe(path: Path) -> Universe:
     if not path.is_file():
         raise UsageError(f"There is no universe file {path}. Give one with --universe or SENSEQUANT_UNIVERSE.")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # Empty lines count, so that errors name a row by its line.
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (ValueError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a universe file: {error}") from error
     return parse_universe(frame, name=path.stem, origin=str(path))
@@ -104,5 +105,18 @@ _NO_BARS = pd.DataFrame({name: [] for name in ("date", "open", "high", "low", "c
 
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
-        return pq.read_table(path).to_pandas()
-    return pd.read_csv(path, low_memory=False)
+        # A pandas index would hide its columns, and number rows other than by position.
+        return pq.read_table(path).to_pandas(ignore_metadata=True)
+    # A symbol such as NA, TRUE or 005930 is a name, whatever else it looks like.
+    names = {
+        column: _name for column in pd.read_csv(path, nrows=0).columns if column.strip().lower() in ("symbol", "ticker")
+    }
+    # Empty lines count, so that errors name a row by its line.
+    frame = pd.read_csv(path, low_memory=False, converters=names, skip_blank_lines=False)
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError("its rows have more cells than its header")
+    return frame.dropna(how="all")
+
+
+def _name(cell: str) -> str | None:
+    return cell.strip() or None

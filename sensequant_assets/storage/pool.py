@@ -173,4 +173,4 @@ def _forget_all_inherited() -> None:
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):  # absent on Windows, which has no fork
-    (lambda **k: 0)(after_in_child=_forget_all_inherited)
+    os.register_at_fork(after_in_child=_forget_all_inherited)

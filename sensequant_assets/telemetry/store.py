@@ -24,7 +24,7 @@ from sensequant_assets.telemetry.schema import KINDS, MIGRATIONS, SCHEMA_VERSION
 
 _WAIT_S = 30.0
 _FRESH_WAIT_S = 0.2
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 16 * 2**20
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -147,6 +147,7 @@ class TelemetryStore:
                     finally:
                         connection.close()
             # The file is missing, half made or of an older version: an ingest puts it right.
+            self._seen = None
             if time.monotonic() > deadline or self.ingest(max(0.0, deadline - time.monotonic())).busy:
                 raise UsageError(
                     f"{self.database} stayed in use for {_WAIT_S:.0f} s. Close the program that has it open, "
