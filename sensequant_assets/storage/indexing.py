@@ -17,6 +17,7 @@ def index_events(
     *,
     dated: bool,
     insert: Callable[..., Any],
+    bare_keys: bool = False,
 ) -> None:
     """Write the index rows of events, in the open transaction.
 
@@ -32,6 +33,8 @@ def index_events(
         Whether asset keys carry the time of their latest event.
     insert
         `insert` of the database's dialect, with `on_conflict_do_update`.
+    bare_keys
+        Whether an event that changes no column still makes its asset key known.
     """
     of_assets = [(i, e) for i, e in stored if e.dagster_event_type in ASSET_EVENTS]
     if of_assets:
@@ -52,12 +55,13 @@ def index_events(
         )
     # Sorted, so that two writers lock the rows of several asset keys in the same order.
     for asset_key_string, values in sorted(columns.items()):
+        row = insert(AssetKeyTable).values(asset_key=asset_key_string, **values)
         if values:
             connection.execute(
-                insert(AssetKeyTable)
-                .values(asset_key=asset_key_string, **values)
-                .on_conflict_do_update(index_elements=[AssetKeyTable.c.asset_key], set_=values)
+                row.on_conflict_do_update(index_elements=[AssetKeyTable.c.asset_key], set_=values)
             )
+        elif bare_keys:
+            connection.execute(row.on_conflict_do_nothing())
 
     for event_id, event in stored:
         if event.dagster_event_type in ASSET_CHECK_EVENTS:

@@ -1,0 +1,236 @@
+"""Dagster's PostgreSQL storage over pooled connections.
+
+dagster-postgres connects anew for every call. Here the storages of one process share one small pool for each
+database, and events are stored in one transaction with what they change in the index.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+from dagster._core.events import DagsterEventType
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Connection, Engine
+
+from sensequant_assets.storage.indexing import index_events
+
+try:
+    from dagster_postgres import (
+        DagsterPostgresStorage,
+        PostgresEventLogStorage,
+        PostgresRunStorage,
+        PostgresScheduleStorage,
+    )
+    from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "The PostgreSQL storage needs dagster-postgres: pip install 'sensequant-assets[postgres]'."
+    ) from error
+
+if TYPE_CHECKING:
+    from dagster_postgres.auth import PgTokenProvider
+
+# Two connections stay open in each process; a burst of threads may open eighteen more, closed after use.
+_POOL_SIZE, _MAX_OVERFLOW = 2, 18
+_INSERT_FOR_ID = SqlEventLogStorageTable.insert().returning(
+    SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
+)
+
+
+def psycopg2_url(url: str) -> str:
+    """Name the driver that dagster-postgres is written for; SQLAlchemy 2.1 picks another for a plain URL.
+
+    Parameters
+    ----------
+    url
+        Of a PostgreSQL database.
+
+    Returns
+    -------
+    str
+        The same URL as `postgresql+psycopg2://`, whatever driver it named.
+
+    Examples
+    --------
+    >>> psycopg2_url("postgresql://dagster:secret@localhost/runs")
+    'postgresql+psycopg2://dagster:secret@localhost/runs'
+    """
+    # set() on a URL would quote a password anew, so only the scheme is replaced.
+    return "postgresql+psycopg2://" + url.partition("://")[2]
+
+
+@cache
+def _pooled_engine(url: str, token_provider: "PgTokenProvider | None") -> Engine:
+    engine = create_pg_engine(
+        url,
+        token_provider,
+        isolation_level="AUTOCOMMIT",
+        pool_size=_POOL_SIZE,
+        max_overflow=_MAX_OVERFLOW,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+    )
+    if hasattr(os, "register_at_fork"):  # absent on Windows, which has no fork
+        os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine
+
+
+def _arguments(config_value: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "postgres_url": pg_url_from_config(config_value),
+        "should_autocreate_tables": config_value.get("should_autocreate_tables", True),
+        "token_provider": get_token_provider_from_config(config_value),
+    }
+
+
+class PooledPostgresEventLogStorage(PostgresEventLogStorage):
+    """Event log in PostgreSQL over the process's pool.
+
+    Parameters
+    ----------
+    postgres_url
+        Of the database, with any or no driver.
+    should_autocreate_tables
+        Create missing tables.
+    inst_data
+        How Dagster configured this object.
+    token_provider
+        Gives passwords that expire.
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: "PgTokenProvider | None" = None,
+    ) -> None:
+        self._storing = threading.local()
+        self._known_tables: set[str] = set()
+        super().__init__(psycopg2_url(postgres_url), should_autocreate_tables, inst_data, token_provider)
+        self._engine = _pooled_engine(self.postgres_url, token_provider)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Make the storage that `dagster.yaml` names."""
+        return cls(inst_data=inst_data, **_arguments(config_value))
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store one event."""
+        self._store([event])
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events in one transaction; all of them or none."""
+        dropped = DagsterEventType.ASSET_FAILED_TO_MATERIALIZE  # as dagster-postgres drops it from batches
+        self._store([event for event in events if event.dagster_event_type != dropped])
+
+    def _store(self, events: Sequence[EventLogEntry]) -> None:
+        if not events:
+            return
+        dated = self.has_secondary_index(ASSET_KEY_INDEX_COLS)
+        rows = [self._event_to_row(event) for event in events]
+        with self.index_transaction() as connection:
+            self._storing.connection = connection
+            try:
+                ids = connection.scalars(_INSERT_FOR_ID, rows).all()
+                stored = list(zip(ids, events, strict=True))
+                index_events(self, connection, stored, dated=dated, insert=postgresql.insert, bare_keys=True)
+            finally:
+                del self._storing.connection
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        joined = getattr(self._storing, "connection", None)
+        if joined is not None:
+            yield joined
+            return
+        with super()._connect() as connection:
+            yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Tell whether a table exists; a table once seen is not looked for again."""
+        if table_name not in self._known_tables:
+            if not super().has_table(table_name):
+                return False
+            self._known_tables.add(table_name)
+        return True
+
+    def dispose(self) -> None:
+        """Stop watching and close the unused connections."""
+        super().dispose()
+        self._engine.dispose()
+
+
+class PooledPostgresRunStorage(PostgresRunStorage):
+    """Run storage in PostgreSQL over the process's pool; parameters as of `PooledPostgresEventLogStorage`."""
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: "PgTokenProvider | None" = None,
+    ) -> None:
+        super().__init__(psycopg2_url(postgres_url), should_autocreate_tables, inst_data, token_provider)
+        self._engine = _pooled_engine(self.postgres_url, token_provider)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Make the storage that `dagster.yaml` names."""
+        return cls(inst_data=inst_data, **_arguments(config_value))
+
+
+class PooledPostgresScheduleStorage(PostgresScheduleStorage):
+    """Schedule storage in PostgreSQL over the process's pool; parameters as of `PooledPostgresEventLogStorage`."""
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: "PgTokenProvider | None" = None,
+    ) -> None:
+        super().__init__(psycopg2_url(postgres_url), should_autocreate_tables, inst_data, token_provider)
+        self._engine = _pooled_engine(self.postgres_url, token_provider)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Make the storage that `dagster.yaml` names."""
+        return cls(inst_data=inst_data, **_arguments(config_value))
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """All three storages in one database; parameters as of `PooledPostgresEventLogStorage`."""
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: "PgTokenProvider | None" = None,
+    ) -> None:
+        url = psycopg2_url(postgres_url)
+        super().__init__(url, should_autocreate_tables, inst_data, token_provider)
+        self._event_log_storage = PooledPostgresEventLogStorage(url, False, token_provider=token_provider)
+        self._run_storage = PooledPostgresRunStorage(url, False, token_provider=token_provider)
+        self._schedule_storage = PooledPostgresScheduleStorage(url, False, token_provider=token_provider)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Make the storage that `dagster.yaml` names."""
+        return cls(inst_data=inst_data, **_arguments(config_value))
