@@ -60,9 +60,7 @@ def planned(count: int) -> list[EventLogEntry]:
     return [
         entry(
             dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-            AssetMaterializationPlannedData(
-                dg.AssetKey("teacher_models"), partition=f"{SYMBOLS[i % 96]}|{WINDOWS[0]}"
-            ),
+            AssetMaterializationPlannedData(dg.AssetKey("teacher_models"), partition=f"{SYMBOLS[i % 96]}|{WINDOWS[0]}"),
         )
         for i in range(count)
     ]
@@ -132,9 +130,7 @@ print(f"{wall:8.1f} {cpu:8.1f}")
 
 def lattice_table() -> None:
     """Print seconds for whole runs, each in a process and a home of its own."""
-    pooled = (
-        "event_log_storage: {module: sensequant_assets.storage.sqlite, class: PooledSqliteEventLogStorage}\n"
-    )
+    pooled = "event_log_storage: {module: sensequant_assets.storage.sqlite, class: PooledSqliteEventLogStorage}\n"
     print(f"\n{'1536 planned, 1536 materialized':34}{'wall s':>8} {'CPU s':>8}  a run")
     for name, config in [("stock", ""), ("pooled", pooled)]:
         for batch in ("0", "500"):
@@ -148,15 +144,11 @@ def lattice_table() -> None:
                     text=True,
                     check=False,
                 )
-                print(
-                    f"{name:24}{'batch ' + batch:10}{run.stdout.rstrip() or run.stderr[-2000:]}", flush=True
-                )
+                print(f"{name:24}{'batch ' + batch:10}{run.stdout.rstrip() or run.stderr[-2000:]}", flush=True)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lattice", action="store_true", help="also run two assets over 96 x 8 partitions")
     arguments = parser.parse_args()
     events_table()

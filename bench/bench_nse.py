@@ -63,7 +63,9 @@ def main() -> None:
     os.environ.update(variables)
     market = Market.open(read_settings())
     eligible = [pair for key in market.keys() if (pair := market.pair(*key)).eligible]
-    print(f"universe {market.universe.name}: {len(market.keys())} pairs, {len(eligible)} eligible, {os.cpu_count()} cores")
+    print(
+        f"universe {market.universe.name}: {len(market.keys())} pairs, {len(eligible)} eligible, {os.cpu_count()} cores"
+    )
 
     found: dict[str, list[Spent]] = {}
     for _ in range(given.repeat):
@@ -74,7 +76,9 @@ def main() -> None:
             again = spend([sensequant, "backfill", "--json"], data)
             step = max(1, len(eligible) // SUBPROCESS_SAMPLE)
             ones = [
-                spend([sys.executable, str(HERE / "bare_loop.py"), f"{scratch}/one", pair.symbol, pair.window.key], data)
+                spend(
+                    [sys.executable, str(HERE / "bare_loop.py"), f"{scratch}/one", pair.symbol, pair.window.key], data
+                )
                 for pair in eligible[::step]
             ]
             alone = [
@@ -94,7 +98,9 @@ def main() -> None:
             spent.windows = windows
             found.setdefault(name, []).append(spent)
 
-    print(f"{'way':28} {'windows':>8} {'wall s':>8} {'CPU s':>8} {'windows/s':>10} {'CPU ms/window':>14} {'peak MB':>8}")
+    print(
+        f"{'way':28} {'windows':>8} {'wall s':>8} {'CPU s':>8} {'windows/s':>10} {'CPU ms/window':>14} {'peak MB':>8}"
+    )
     for name, several in found.items():
         wall, cpu = (statistics.median(getattr(spent, what) for spent in several) for what in ("wall_s", "cpu_s"))
         windows = several[0].windows

@@ -117,7 +117,7 @@ def plan(as_json: bool, **options: Any) -> None:
 @click.option("--force", is_flag=True, help="Train even what is unchanged.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 def backfill(
-    select: str,
+    select: Any,
     teachers_only: bool,
     students_only: bool,
     params: tuple[str, ...],

@@ -1,7 +1,8 @@
 """Run many small pieces of work on threads, each with a time limit, and hand out results as they come.
 
-Threads serve because LightGBM releases the interpreter's lock while it trains. A thread cannot be ended from outside, so
-work is told its deadline and asks for it; work that never comes back is given up, and another thread takes its place.
+Threads serve because LightGBM releases the interpreter's lock while it trains. A thread cannot be ended from outside,
+so work is told its deadline and asks for it; work that never comes back is given up, and another thread takes its
+place.
 """
 
 import queue

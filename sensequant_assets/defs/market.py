@@ -33,7 +33,8 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
         """Which symbols there are and since when each is listed. Materialize it to make partitions of new symbols."""
         listed = market.open().universe
         new = add_symbols(context.instance, symbols, listed.symbols)
-        return dg.MaterializeResult(metadata=universe_metadata(listed, market.universe) | {"new_partitions": len(new)})
+        found = universe_event(listed, market.universe).metadata
+        return dg.MaterializeResult(metadata={**found, "new_partitions": len(new)})
 
     @dg.multi_asset(
         name="symbol_data",
@@ -71,16 +72,19 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
     return [universe, symbol_data]
 
 
-def universe_metadata(listed: Universe, file: str) -> dict[str, Any]:
-    """The universe as metadata: how many symbols, and the listings as a table."""
+def universe_event(listed: Universe, file: str) -> dg.AssetMaterialization:
+    """The universe as it was read: how many symbols, and the listings as a table."""
     rows = [
         {"symbol": one.symbol, "name": one.name, "listing_date": str(one.listing_date or "")} for one in listed.listings
     ]
-    return {
-        "symbols": len(rows),
-        "file": dg.MetadataValue.path(file),
-        "listings": dg.MetadataValue.table([dg.TableRecord(row) for row in rows]),
-    }
+    return dg.AssetMaterialization(
+        "universe",
+        metadata={
+            "symbols": len(rows),
+            "file": dg.MetadataValue.path(file),
+            "listings": dg.MetadataValue.table([dg.TableRecord(row) for row in rows]),
+        },
+    )
 
 
 def symbol_events(

@@ -13,7 +13,8 @@ from sensequant_assets.batch import Identity, Key, Options, Run, Teachers, utc_n
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import CHECK, check_result
-from sensequant_assets.defs.market import symbol_events
+from sensequant_assets.defs.events import EventLog
+from sensequant_assets.defs.market import symbol_events, universe_event
 from sensequant_assets.defs.partitions import SYMBOL
 from sensequant_assets.defs.resources import MarketResource, StudentResource, TeacherResource
 from sensequant_assets.errors import UsageError
@@ -128,6 +129,7 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
             run.begin(kinds, market.settings.market)
             exceeded = False
             if "teacher" in kinds:
+                context.log_event(universe_event(opened.universe, market.universe))
                 log_outcomes(context, run.teachers(), opened, Path(market.data_dir))
                 verdict = run.verdict("teacher")
                 yield check_result(ASSETS["teacher"], verdict, run.outcomes("teacher"))
@@ -149,7 +151,7 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
             status = "failed" if exceeded else "succeeded"
         finally:
             run.end(status)
-            telemetry.ingest()
+            telemetry.ingest(wait_s=5)
 
     return models
 
@@ -209,13 +211,14 @@ def log_outcomes(
     shows what it was trained on.
     """
     seen: set[str] = set()
-    for outcome in outcomes:
-        context.log_event(event_of(outcome))
-        symbol = outcome.pair.symbol
-        if outcome.model == "teacher" and symbol not in seen:
-            seen.add(symbol)
-            for event in symbol_events(market, symbol, directory, ("bars", "features"), stale_only=True):
-                context.log_event(event)
+    with EventLog(context) as events:
+        for outcome in outcomes:
+            symbol = outcome.pair.symbol
+            if outcome.model == "teacher" and symbol not in seen:
+                seen.add(symbol)
+                for event in symbol_events(market, symbol, directory, ("bars", "features"), stale_only=True):
+                    events.log(event)
+            events.log(event_of(outcome))
 
 
 def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:

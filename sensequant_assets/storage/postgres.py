@@ -62,7 +62,6 @@ def psycopg2_url(url: str) -> str:
     >>> psycopg2_url("postgresql://dagster:secret@localhost/runs")
     'postgresql+psycopg2://dagster:secret@localhost/runs'
     """
-    # set() on a URL would quote a password anew, so only the scheme is replaced.
     return "postgresql+psycopg2://" + url.partition("://")[2]
 
 

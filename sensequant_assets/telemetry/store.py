@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -193,7 +194,7 @@ class TelemetryStore:
         rows = self._rows("SELECT batch_id FROM batches ORDER BY started_at DESC, batch_id DESC LIMIT 1")
         return str(rows[0]["batch_id"]) if rows else None
 
-    def batch_summary(self, batch_id: str) -> list[dict[str, object]]:
+    def batch_summary(self, batch_id: str) -> list[dict[str, Any]]:
         """One row a model of the view ``batch_summary``, teachers first."""
         return self._rows("SELECT * FROM batch_summary WHERE batch_id = ? ORDER BY model DESC", [batch_id])
 
@@ -220,7 +221,7 @@ class TelemetryStore:
         )
         return str(rows[0]["batch_id"]) if rows else None
 
-    def verdict(self, batch_id: str, model: str, check_name: str = "max_failure_rate") -> dict[str, object] | None:
+    def verdict(self, batch_id: str, model: str, check_name: str = "max_failure_rate") -> dict[str, Any] | None:
         """What the check said of a model of a batch.
 
         Returns
@@ -255,8 +256,8 @@ class TelemetryStore:
         )
         return {(str(row["symbol"]), str(row["window_start"])): str(row["outcome"]) for row in rows}
 
-    def _rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = self.query(sql, parameters).to_pylist()
+    def _rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.query(sql, parameters).to_pylist()
         return rows
 
     def _pairs(self, outcome: str, batch_id: str | None, model: str | None) -> list[tuple[str, str, str]]:
