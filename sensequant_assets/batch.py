@@ -1,10 +1,11 @@
 """One run over part of the lattice: each window on its own, teachers first, students if few enough teachers failed."""
 
 import importlib.metadata
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
@@ -15,7 +16,7 @@ import numpy as np
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Status, Verdict, judge
-from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.provenance import code_fingerprint
 from sensequant_assets.core.training import Fingerprints, Lesson, TrainedModel, distil, teach
 from sensequant_assets.devices import require_device
@@ -214,6 +215,8 @@ class Run:
 
     def _stream(self, model: ModelKind, train: Callable[[Pair, Expired], Outcome]) -> Iterator[Outcome]:
         outcomes = self._outcomes.setdefault(model, {})
+        given_up: set[Key] = set()
+        rows = threading.Lock()
 
         def work(key: Key, expired: Expired) -> Outcome:
             started, wall, cpu = utc_now(), perf_counter(), thread_time()
@@ -227,9 +230,11 @@ class Run:
                 outcome = _failed(model, pair, error)
                 if outcome.failure is FailureKind.CODE_ERROR:
                     self.journal.append(RecordKind.EVENT, self._event(pair, "".join(traceback.format_exception(error))))
-            self.journal.append(
-                RecordKind.WINDOW_RUN, self._row(outcome, started, perf_counter() - wall, thread_time() - cpu)
-            )
+            row = self._row(outcome, started, perf_counter() - wall, thread_time() - cpu)
+            with rows:
+                # A window that comes back after it was given up has its row, and was judged by it.
+                if key not in given_up:
+                    self.journal.append(RecordKind.WINDOW_RUN, row)
             return outcome
 
         finished = run_all(self.keys, work, workers=self.options.workers, timeout_s=self.options.window_timeout_s)
@@ -237,7 +242,10 @@ class Run:
             if isinstance(result, GivenUp):
                 error = WindowError(FailureKind.TIMEOUT, f"It did not come back within {result.after_s:g} s.")
                 outcome = _failed(model, self._pair(key), error)
-                self.journal.append(RecordKind.WINDOW_RUN, self._row(outcome, utc_now(), result.after_s, 0.0))
+                row = self._row(outcome, utc_now() - timedelta(seconds=result.after_s), result.after_s, 0.0)
+                with rows:
+                    given_up.add(key)
+                    self.journal.append(RecordKind.WINDOW_RUN, row)
             else:
                 outcome = result
             outcomes[key] = outcome

@@ -4,8 +4,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sensequant_assets.settings import Settings
+from sensequant_assets.sources.sample import SAMPLE
 
 DAGSTER_YAML = """\
 # Written once by sensequant; change it as you like.
@@ -42,20 +44,22 @@ def prepare_home(settings: Settings) -> Path:
 
 def remember_market(settings: Settings) -> None:
     """Keep which lattice the last batch had, so that the UI shows the same one."""
-    market = dict(settings.market)
-    market["universe"] = str(Path(market["universe"]).resolve())
-    if market["bars"] != "sample":
-        market["bars"] = str(Path(market["bars"]).resolve())
     file = settings.market_file
     temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(market, indent=1))
+    temporary.write_text(json.dumps(_absolute(settings.market), indent=1))
     temporary.replace(file)
+
+
+def _absolute(market: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a market with paths that mean the same in every directory."""
+    paths = {name: str(Path(market[name]).resolve()) for name in ("universe", "bars") if market[name] != SAMPLE}
+    return {**market, **paths}
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """The market of settings as environment variables, for a process that reads them anew."""
     variables = {"SENSEQUANT_DATA_DIR": str(settings.data_dir.resolve())}
-    for name, value in settings.market.items():
+    for name, value in _absolute(settings.market).items():
         if value is not None:
             variables["OPEN_WINDOWS" if name == "open_windows" else f"SENSEQUANT_{name.upper()}"] = str(value)
     return variables

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster_shared.error import SerializableErrorInfo
 
 from sensequant_assets.batch import Key, Options
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.models import ASSETS, BATCH_TAG, SOURCE_TAG
@@ -62,7 +65,7 @@ def launch(batch: Launch) -> str | None:
     Returns
     -------
     str or None
-        What broke the run off, or the check that failed it; None if it succeeded.
+        What broke the run off; None if it came to its end, also where a check failed it.
     """
     definitions = build_definitions(batch.settings, batch.teacher, batch.student)
     symbols = symbol_partitions(batch.settings.universe.stem)
@@ -76,7 +79,9 @@ def launch(batch: Launch) -> str | None:
             "window_timeout_s": batch.options.window_timeout_s,
             "force": batch.options.force,
         }
-        corners = rectangle(batch.keys, order)
+        settings = batch.settings
+        windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
+        corners = rectangle(batch.keys, order, windows)
         if corners:
             tags |= {RANGE_START: "|".join(corners[0]), RANGE_END: "|".join(corners[1])}
         else:
@@ -91,29 +96,42 @@ def launch(batch: Launch) -> str | None:
     if result.success:
         return None
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    return "; ".join(error.to_string().strip() for error in failures if error) or "Dagster gives no cause"
+    if failures and all(error and error.cls_name == DagsterAssetCheckFailedError.__name__ for error in failures):
+        return None
+    return "; ".join(_cause(error) for error in failures if error) or "Dagster gives no cause"
 
 
-def rectangle(keys: Sequence[Key], order: Sequence[str]) -> tuple[Key, Key] | None:
+def _cause(error: SerializableErrorInfo) -> str:
+    """What was raised first, without the traceback, which the run's page shows."""
+    while error.cause:
+        error = error.cause
+    return error.message.strip()
+
+
+def rectangle(keys: Sequence[Key], symbol_order: Sequence[str], window_order: Sequence[str]) -> tuple[Key, Key] | None:
     """First and last pair, if the pairs are all those between them.
 
     Parameters
     ----------
     keys
         Pairs, symbol by symbol, windows in order.
-    order
-        All symbols in the order of their partitions.
+    symbol_order, window_order
+        All symbols and all window keys in the order of their partitions.
 
     Returns
     -------
     tuple of two pairs, or None
         None for a scattered choice: Dagster's range would cover pairs that are not meant.
     """
-    windows = list(dict.fromkeys(window for _, window in keys))
-    chosen = {symbol for symbol, _ in keys}
-    symbols = [symbol for symbol in order if symbol in chosen]
-    first = order.index(symbols[0])
-    contiguous = list(order[first : first + len(symbols)]) == symbols
-    if not contiguous or len(keys) != len(symbols) * len(windows):
+    symbols = _run_of({symbol for symbol, _ in keys}, symbol_order)
+    windows = _run_of({window for _, window in keys}, window_order)
+    if symbols is None or windows is None or len(keys) != len(symbols) * len(windows):
         return None
     return (symbols[0], windows[0]), (symbols[-1], windows[-1])
+
+
+def _run_of(chosen: set[str], order: Sequence[str]) -> Sequence[str] | None:
+    """The chosen ones in order, if they stand side by side; else None."""
+    found = [name for name in order if name in chosen]
+    first = order.index(found[0])
+    return found if list(order[first : first + len(found)]) == found else None

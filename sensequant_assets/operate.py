@@ -25,6 +25,14 @@ from sensequant_assets.telemetry.store import TelemetryStore
 
 Selection = Literal["all", "missing", "failed"]
 
+_FAILED = """
+    SELECT DISTINCT symbol, window_start FROM (
+        SELECT symbol, window_start, outcome FROM window_runs
+        WHERE universe = ? AND model IN (SELECT unnest(?::VARCHAR[]))
+        QUALIFY row_number() OVER (PARTITION BY model, symbol, window_start ORDER BY ended_at DESC) = 1
+    ) WHERE outcome = 'failed'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -107,9 +115,10 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     with _progress_bar(telemetry.shards, batch_id, len(keys) * len(request.models), progress):
         failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
     summary = summarize(telemetry, batch_id)
-    if failure and not summary.exceeded:
+    if summary.counts:
+        summary_table(out, telemetry, batch_id, settings)
+    if failure:
         raise UsageError(f"The run broke off: {failure}")
-    summary_table(out, telemetry, batch_id, settings)
     return summary
 
 
@@ -120,8 +129,8 @@ def summarize(telemetry: TelemetryStore, batch_id: str) -> Summary:
     for model, row in counts.items():
         row["eligible"] = row["planned"] - row["skipped"]
         verdict = telemetry.verdict(batch_id, model)
-        rate, limit = row["failure_rate"], verdict and verdict["max_failure_rate"]
-        exceeded = exceeded or verdict is None or (rate is not None and limit is not None and rate > limit)
+        # Where nothing was attempted because all was skipped, nothing was exceeded either.
+        exceeded = exceeded or verdict is None or (not verdict["passed"] and row["skipped"] < row["planned"])
     return Summary(batch_id, counts, exceeded)
 
 
@@ -131,8 +140,9 @@ def _chosen(request: Request, market: Market, store: ModelStore, telemetry: Tele
         None if request.windows is None else market.select_windows(request.windows),
     )
     if request.select == "failed":
-        failed = {(symbol, str(window)) for model, symbol, window in telemetry.failed_pairs(None, None)}
-        return [key for key in keys if key in failed]
+        failed = telemetry.query(_FAILED, [market.universe.name, list(request.models)]).to_pylist()
+        pairs = {(row["symbol"], str(row["window_start"])) for row in failed}
+        return [key for key in keys if key in pairs]
     if request.select == "missing":
         return [
             key

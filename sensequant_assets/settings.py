@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         description="What to do with a window that the labels do not fill yet.",
     )
     workers: int = Field(0, ge=0, le=1024, description="Windows trained at once; 0 is the number of cores.")
+    run_size: int = Field(0, ge=0, description="Most windows a run of a UI backfill; 0 is no limit.")
     window_timeout_s: float = Field(600, gt=0, description="Seconds after which a window fails.")
     max_failure_rate: float = Field(
         0.15,

@@ -72,7 +72,7 @@ def _cell(pair: Pair | None, broken: bool) -> str:
 
 
 def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, settings: Settings) -> None:
-    """Print what became of a batch: counts and verdict by model, skips by reason, the first failures, and where it is."""
+    """Print what became of a batch: counts and verdict by model, skips by reason, first failures, and where it is."""
     _widen(console, 120)
     table = Table(title=f"Batch {batch_id}")
     for name in (
@@ -95,7 +95,7 @@ def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, se
             str(row["planned"] - row["skipped"]),
             *(str(row[name]) for name in ("trained", "reused", "skipped", "failed", "not_attempted")),
             "-" if rate is None else f"{rate:.1%}",
-            _check(verdict, rate),
+            _check(verdict, row),
         )
     console.print(table)
     for reason, count in _rows(
@@ -130,13 +130,14 @@ def _widen(console: Console, width: int) -> None:
         console.width = max(console.width, width)
 
 
-def _check(verdict: dict[str, Any] | None, rate: float | None) -> str:
+def _check(verdict: dict[str, Any] | None, row: dict[str, Any]) -> str:
     if verdict is None:
         return "[red]not evaluated[/]"
-    limit = verdict["max_failure_rate"]
-    if rate is None:
-        return "[yellow]nothing attempted[/]"
-    return f"[green]passed[/] (limit {limit:.1%})" if rate <= limit else f"[red]failed[/] (limit {limit:.1%})"
+    if row["skipped"] == row["planned"]:
+        return "[yellow]nothing to attempt[/]"
+    if row["failure_rate"] is None:
+        return "[red]failed[/] (not attempted: too many teachers failed)"
+    return f"{'[green]passed' if verdict['passed'] else '[red]failed'}[/] (limit {verdict['max_failure_rate']:.1%})"
 
 
 def _rows(telemetry: TelemetryStore, sql: str, *parameters: object) -> list[tuple[Any, ...]]:

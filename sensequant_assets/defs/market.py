@@ -39,6 +39,7 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
     @dg.multi_asset(
         name="symbol_data",
         partitions_def=symbols,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
         specs=[
             dg.AssetSpec(

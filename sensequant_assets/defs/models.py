@@ -1,7 +1,7 @@
 """The models: teachers and students of the lattice, and the check between them."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,10 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
     @dg.multi_asset(
         name="models",
         partitions_def=lattice,
+        # Without it the daemon starts a run, and so a process, for every pair.
+        backfill_policy=(
+            dg.BackfillPolicy.multi_run(settings.run_size) if settings.run_size else dg.BackfillPolicy.single_run()
+        ),
         can_subset=True,
         specs=[
             dg.AssetSpec(
@@ -116,7 +120,7 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
         telemetry, opened = market.telemetry, market.open()
         run = Run(
             market=opened,
-            keys=keys_of(config.pairs or context.partition_keys),
+            keys=keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning),
             store=market.models,
             journal=Journal(telemetry.shards, batch_id=identity.batch_id, run_id=identity.run_id, clock=utc_now),
             identity=identity,
@@ -188,6 +192,26 @@ def keys_of(partitions: Iterable[str]) -> list[Key]:
             raise UsageError(f"{partition!r} is no pair; write symbol|window, such as AAPL|2009-01-01.")
         keys.append((symbol, window))
     return keys
+
+
+def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) -> list[Key]:
+    """Those pairs that the market has: the partition of a symbol outlives its row in the universe.
+
+    Raises
+    ------
+    UsageError
+        None is left.
+    """
+    symbols, windows = set(market.universe.symbols), set(market.window_keys)
+    known = [(symbol, window) for symbol, window in keys if symbol in symbols and window in windows]
+    lost = [f"{symbol}|{window}" for symbol, window in keys if symbol not in symbols or window not in windows]
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        said = f"Universe {market.universe.name} has no {lost[0]}{more}; partitions of what it no longer lists remain."
+        if not known:
+            raise UsageError(said)
+        warn(said)
+    return known
 
 
 def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key]) -> Teachers:

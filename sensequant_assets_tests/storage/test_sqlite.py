@@ -391,12 +391,12 @@ def test_a_run_of_an_instance_of_dagster_yaml_logs_what_a_stock_instance_logs(
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch_size)
     types = {}
     for name, config in {
-        "stock": "{}",
+        "stock": "",
         "pooled": "event_log_storage: {module: sensequant_assets.storage.sqlite, class: PooledSqliteEventLogStorage}",
     }.items():
         home = tmp_path / name
         home.mkdir()
-        (home / "dagster.yaml").write_text(config)
+        (home / "dagster.yaml").write_text(config + "\ntelemetry: {enabled: false}\n")
         monkeypatch.setenv("DAGSTER_HOME", str(home))
         with dg.DagsterInstance.get() as instance:
             types[name] = materialize_four_partitions(instance)

@@ -1,0 +1,150 @@
+"""Claims about which rows are bars."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sensequant_assets.core.bars import Bars, parse_bars
+from sensequant_assets.errors import FailureKind, WindowError
+from sensequant_assets_tests.making import bars_frame, with_cell
+
+
+def parsed(frame: pd.DataFrame, **options: object) -> Bars:
+    return parse_bars(frame, symbol="TCS", origin="tcs.csv", **options)
+
+
+def refusal(frame: pd.DataFrame, **options: object) -> str:
+    with pytest.raises(WindowError) as caught:
+        parsed(frame, **options)
+    assert caught.value.kind is FailureKind.CORRUPT_BARS
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["date", "open", "high", "low", "close", "volume"])
+def test_a_missing_column_is_named_with_the_file_the_symbol_and_what_is_there(column):
+    message = refusal(bars_frame().drop(columns=column))
+    there = [name for name in ("date", "open", "high", "low", "close", "volume") if name != column]
+    assert message == f"tcs.csv: column {column} is missing for TCS; it has {', '.join(there)}."
+
+
+def test_a_column_that_stands_there_twice_is_refused():
+    frame = bars_frame().assign(Close=11.0)
+    assert refusal(frame).startswith("tcs.csv: column close stands there twice for TCS")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("open", "ten", "open is not a number (open is ten)"),
+        ("close", float("nan"), "close is not a number (close is nan)"),
+        ("high", float("inf"), "high is not a number (high is inf)"),
+        ("volume", "", "volume is not a number (volume is )"),
+        ("volume", "1,000", "volume is not a number (volume is 1,000)"),
+        ("open", 0.0, "open is not positive (open is 0.0)"),
+        ("low", -0.5, "low is not positive (low is -0.5)"),
+        ("volume", -1.0, "volume is negative (volume is -1.0)"),
+        ("high", 10.9, "high is below open or close (high is 10.9)"),  # the close is 11
+        ("low", 10.1, "low is above open or close (low is 10.1)"),  # the open is 10
+        ("date", "2024-01-02", "the same time stands there twice (date is 2024-01-02)"),
+        ("date", "2023-12-31", "rows are not sorted by time (date is 2023-12-31)"),
+        ("date", "soon", "time is not a date or time (date is soon)"),
+        ("date", "2024-02-30", "time is not a date or time (date is 2024-02-30)"),
+        ("date", None, "time is not a date or time (date is None)"),
+    ],
+)
+def test_a_broken_row_is_named_by_file_row_symbol_and_rule(column, value, rule):
+    # Position 2 of a file whose header is its first line is the file's fourth line.
+    message = refusal(with_cell(bars_frame(), 2, column, value), row_offset=2)
+    assert message == f"tcs.csv, row 4: TCS: {rule}."
+
+
+@pytest.mark.parametrize("value", [0, -3, "x", None])
+def test_an_adjusted_close_that_is_no_price_is_refused(value):
+    frame = with_cell(bars_frame(adj_close=5.5), 4, "adj_close", value)
+    assert refusal(frame).startswith("tcs.csv, row 4: TCS: adj_close is not ")
+
+
+def test_the_first_of_several_broken_rows_is_named_and_the_others_are_counted():
+    frame = bars_frame(volume=[100.0, -1.0, 100.0, -2.0, -3.0])
+    assert refusal(frame) == "tcs.csv, row 1 and 2 more: TCS: volume is negative (volume is -1.0)."
+
+
+def test_rows_are_named_as_the_index_counts_them_in_the_whole_file():
+    frame = with_cell(bars_frame(), 0, "close", "?").set_axis([40, 43, 44, 50, 51])
+    assert refusal(frame, row_offset=2).startswith("tcs.csv, row 42: ")
+
+
+def test_no_rows_are_no_bars():
+    bars = parsed(bars_frame(0))
+    assert len(bars) == 0
+    assert bars.first_day is None
+    assert bars.last_day is None
+
+
+def test_column_names_may_be_in_any_case_and_time_may_have_other_names():
+    frame = bars_frame().rename(columns={"date": " Datetime", "open": "Open", "close": "CLOSE", "volume": "Volume "})
+    bars = parsed(frame)
+    assert (bars.first_day, bars.last_day) == (date(2024, 1, 1), date(2024, 1, 5))
+    assert bars.close.tolist() == [11.0] * 5
+
+
+def test_adj_close_scales_prices_and_divides_volume():
+    # 5.5 / 11 is one half: a share was split in two.
+    bars = parsed(bars_frame(1, **{"Adj Close": 5.5}))
+    assert (bars.open[0], bars.high[0], bars.low[0], bars.close[0]) == (5.0, 6.0, 4.5, 5.5)
+    assert bars.volume[0] == 200.0
+
+
+def test_without_adj_close_bars_stay_as_they_are():
+    bars = parsed(bars_frame(1))
+    assert (bars.open[0], bars.high[0], bars.low[0], bars.close[0], bars.volume[0]) == (10.0, 12.0, 9.0, 11.0, 100.0)
+
+
+def test_a_high_that_rounding_left_just_below_the_body_is_lifted_to_it():
+    bars = parsed(bars_frame(1, high=11.0 - 1e-6))
+    assert bars.high[0] == 11.0
+
+
+def test_zoned_times_become_exchange_time():
+    # 20:00 UTC is 01:30 of the next day in Kolkata, five and a half hours ahead.
+    frame = bars_frame(1, date=["2024-01-01T20:00:00+00:00"])
+    assert parsed(frame, timezone="Asia/Kolkata").time[0] == np.datetime64("2024-01-02T01:30:00")
+
+
+def test_zoned_times_without_an_exchange_zone_keep_their_wall_clock():
+    frame = bars_frame(1, date=["2024-01-01T20:00:00+05:30"])
+    assert parsed(frame).time[0] == np.datetime64("2024-01-01T20:00:00")
+
+
+def test_times_of_summer_and_winter_become_exchange_time():
+    # New York is five hours behind UTC in winter and four in summer, from 10 March 2024 on.
+    frame = bars_frame(2, date=["2024-03-08T14:30:00+00:00", "2024-03-11T09:30:00-04:00"])
+    times = parsed(frame, timezone="America/New_York").time
+    assert times.astype(str).tolist() == ["2024-03-08T09:30:00", "2024-03-11T09:30:00"]
+
+
+def test_times_of_summer_and_winter_keep_their_wall_clock_without_an_exchange_zone():
+    frame = bars_frame(2, date=["2024-03-08T09:30:00-05:00", "2024-03-11T09:30:00-04:00"])
+    assert parsed(frame).time.astype(str).tolist() == ["2024-03-08T09:30:00", "2024-03-11T09:30:00"]
+
+
+def test_naive_times_are_exchange_time_already():
+    frame = bars_frame(1, date=["2024-01-01 09:15"])
+    assert parsed(frame, timezone="Asia/Kolkata").time[0] == np.datetime64("2024-01-01T09:15:00")
+
+
+def test_days_written_as_one_number_are_days():
+    bars = parsed(bars_frame(2, date=[20240105, 20240108]))
+    assert (bars.first_day, bars.last_day) == (date(2024, 1, 5), date(2024, 1, 8))
+
+
+@pytest.mark.filterwarnings("ignore:Could not infer format")
+def test_seconds_since_1970_are_no_days():
+    assert "time is not a date or time" in refusal(bars_frame(2, date=[1704412800, 1704672000]))
+
+
+def test_times_of_a_parquet_file_are_taken_as_they_are():
+    frame = bars_frame(2, date=pd.to_datetime(["2024-01-05", "2024-01-08"]))
+    assert parsed(frame).time.tolist() == [np.datetime64("2024-01-05", "s"), np.datetime64("2024-01-08", "s")]

@@ -1,0 +1,129 @@
+"""Claims about one booster."""
+
+import re
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from sensequant_assets.core.boosting import check_parameters, effective_parameters, fit, trees_fingerprint
+from sensequant_assets.core.parameters import TeacherParameters
+from sensequant_assets.errors import FailureKind, WindowError
+from sensequant_assets_tests.making import QUICK_TEACHER
+
+NAMES = ("first", "second", "third")
+
+
+def table(seed: int = 0, rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(rows, 3))
+    return features, (features[:, 0] + rng.normal(size=rows) > 0).astype(float)
+
+
+def fitted(parameters: TeacherParameters = QUICK_TEACHER, **options: object) -> lgb.Booster:
+    return fit(*table(), parameters.lightgbm(), feature_names=NAMES, **options)
+
+
+def test_parameters_are_read_back_from_the_model_text():
+    asked = TeacherParameters(num_leaves=31, learning_rate=0.25, n_estimators=10, subsample=0.7, seed=11)
+    effective = effective_parameters(fitted(asked).model_to_string())
+    assert effective["num_leaves"] == "31"
+    assert effective["learning_rate"] == "0.25"
+    assert effective["num_iterations"] == "10"
+    assert effective["bagging_fraction"] == "0.7"
+    assert effective["bagging_freq"] == "1"
+    assert effective["seed"] == "11"
+    assert effective["objective"] == "binary"
+    check_parameters(asked.lightgbm(), effective)
+
+
+def test_a_parameter_that_the_booster_has_otherwise_is_a_mismatch_that_names_both_values():
+    effective = effective_parameters(fitted().model_to_string())
+    with pytest.raises(WindowError) as caught:
+        check_parameters(QUICK_TEACHER.model_copy(update={"num_leaves": 31, "seed": 8}).lightgbm(), effective)
+    assert caught.value.kind is FailureKind.PARAMETER_MISMATCH
+    assert str(caught.value) == (
+        "LightGBM did not take the parameters: num_leaves was asked as 31 and is 7; seed was asked as 8 and is 7."
+    )
+
+
+def test_a_value_that_lightgbm_corrects_without_a_word_is_a_mismatch():
+    # With half the rows in every bag and a frequency of zero LightGBM bags nothing, and says so in its text.
+    asked = QUICK_TEACHER.lightgbm() | {"boosting": "rf", "bagging_fraction": 0.5}
+    booster = fit(*table(), asked | {"linear_tree": True, "boosting": "gbdt"}, feature_names=NAMES)
+    with pytest.raises(WindowError, match="boosting was asked as rf and is gbdt"):
+        check_parameters(asked, effective_parameters(booster.model_to_string()))
+
+
+def test_a_parameter_that_lightgbm_does_not_know_is_a_mismatch():
+    asked = QUICK_TEACHER.lightgbm() | {"num_leafs": 31}
+    booster = fit(*table(), asked, feature_names=NAMES)
+    with pytest.raises(WindowError, match="num_leafs was asked as 31 and is not there"):
+        check_parameters(asked, effective_parameters(booster.model_to_string()))
+
+
+@pytest.mark.parametrize("rate", [0.1234567, 0.1 + 0.2, 1 / 3, 0.001])
+def test_a_number_of_more_digits_than_lightgbm_writes_is_no_mismatch(rate):
+    asked = QUICK_TEACHER.model_copy(update={"learning_rate": rate})
+    check_parameters(asked.lightgbm(), effective_parameters(fitted(asked).model_to_string()))
+
+
+def test_a_number_that_differs_in_the_digits_lightgbm_writes_is_a_mismatch():
+    effective = effective_parameters(fitted().model_to_string()) | {"learning_rate": "0.100001"}
+    with pytest.raises(WindowError, match=r"learning_rate was asked as 0\.1 and is 0\.100001"):
+        check_parameters(QUICK_TEACHER.lightgbm(), effective)
+
+
+def test_the_fingerprint_of_trees_does_not_read_the_parameters():
+    text = fitted().model_to_string()
+    quieter = text.replace("[verbosity: -1]", "[verbosity: 1]")
+    assert quieter != text
+    assert trees_fingerprint(quieter) == trees_fingerprint(text)
+
+
+def test_the_fingerprint_of_trees_changes_with_a_leaf():
+    text = fitted().model_to_string()
+    leaf = re.search(r"leaf_value=(\S)", text).start(1)
+    assert trees_fingerprint(text[:leaf] + "7" + text[leaf:]) != trees_fingerprint(text)
+
+
+def test_threads_leave_the_trees_as_they_are():
+    features, label = table()
+    texts = [
+        fit(features, label, QUICK_TEACHER.lightgbm() | {"num_threads": n}, feature_names=NAMES).model_to_string()
+        for n in (1, 2)
+    ]
+    assert texts[0] != texts[1]
+    assert trees_fingerprint(texts[0]) == trees_fingerprint(texts[1])
+
+
+def test_the_same_booster_as_lightgbms_own_training_loop():
+    features, label = table()
+    own = lgb.train(QUICK_TEACHER.lightgbm(), lgb.Dataset(features, label, feature_name=list(NAMES)))
+    assert trees_fingerprint(fitted().model_to_string()) == trees_fingerprint(own.model_to_string())
+
+
+def test_an_expired_deadline_ends_the_window_with_the_rounds_it_had():
+    asked = iter([False, False, False, True])
+    with pytest.raises(WindowError, match="Time was up after 3 of 12 boosting rounds") as caught:
+        fitted(expired=lambda: next(asked))
+    assert caught.value.kind is FailureKind.TIMEOUT
+
+
+def test_early_stopping_stops_at_the_best_round():
+    features, label = table()
+    unlike = table(1)[0], 1 - table(1)[1]  # the opposite is true there, so that every round makes it worse
+    parameters = QUICK_TEACHER.model_copy(update={"n_estimators": 100}).lightgbm()
+    booster = fit(
+        features, label, parameters, feature_names=NAMES, validation=unlike, early_stopping_rounds=4,
+    )  # fmt: skip
+    assert booster.best_iteration == 1
+    assert booster.num_trees() == 5
+    assert booster.model_to_string().count("\nTree=") == 1
+    np.testing.assert_array_equal(booster.predict(features), booster.predict(features, num_iteration=1))
+
+
+def test_without_early_stopping_validation_rows_change_nothing():
+    validated = fitted(validation=(table(1)[0], 1 - table(1)[1]))
+    assert validated.num_trees() == 12
+    assert validated.model_to_string() == fitted().model_to_string()

@@ -1,0 +1,70 @@
+"""Claims about when a batch has failed."""
+
+from datetime import date
+
+import pytest
+
+from sensequant_assets.core.lattice import Pair, SkipReason
+from sensequant_assets.core.outcome import Outcome, Status, Verdict, judge
+from sensequant_assets.core.windows import Window
+from sensequant_assets.errors import FailureKind
+
+PAIR = Pair("AAA", Window(date(2022, 1, 1), date(2022, 6, 30)), date(2022, 1, 1))
+KINDS = {Status.SKIPPED: {"reason": SkipReason.NO_BARS}, Status.FAILED: {"failure": FailureKind.TIMEOUT}}
+
+
+def verdict(limit: float = 0.15, not_attempted: int = 0, blocked: str = "", **counts: int) -> Verdict:
+    outcomes = [
+        Outcome("teacher", PAIR, Status(name), **KINDS.get(Status(name), {}))
+        for name, count in counts.items()
+        for _ in range(count)
+    ]
+    planned = len(outcomes) + not_attempted
+    return judge("teacher", iter(outcomes), planned=planned, max_failure_rate=limit, blocked=blocked)
+
+
+def test_exactly_the_limit_passes():
+    found = verdict(trained=80, reused=5, failed=15)
+    assert (found.failure_rate, found.exceeded, found.passed) == (0.15, False, True)
+
+
+def test_one_more_than_the_limit_exceeds_it():
+    found = verdict(trained=80, reused=4, failed=16)
+    assert (found.failure_rate, found.exceeded, found.passed) == (0.16, True, False)
+
+
+@pytest.mark.parametrize(("failed", "of", "limit"), [(3, 20, 0.15), (7, 100, 0.07), (29, 100, 0.29), (1, 3, 1 / 3)])
+def test_no_rounding_lets_the_limit_itself_fail(failed, of, limit):
+    assert verdict(limit, trained=of - failed, failed=failed).passed
+
+
+def test_skips_never_count():
+    # 2 of 10 failed; with the 90 skipped it would be 2 of 100.
+    found = verdict(trained=8, failed=2, skipped=90)
+    assert (found.failure_rate, found.attempted, found.skipped, found.exceeded) == (0.2, 10, 90, True)
+
+
+def test_reused_windows_count_as_attempted():
+    assert verdict(reused=9, failed=1).failure_rate == 0.1
+
+
+@pytest.mark.parametrize("counts", [{}, {"skipped": 5}, {"not_attempted": 5}])
+def test_nothing_attempted_is_neither_a_pass_nor_a_failure(counts):
+    found = verdict(**counts)
+    assert (found.attempted, found.failure_rate, found.exceeded, found.passed) == (0, None, False, False)
+
+
+def test_what_was_planned_and_has_no_outcome_is_not_attempted():
+    found = verdict(trained=3, skipped=2, failed=1, not_attempted=4)
+    assert (found.not_attempted, found.attempted, found.eligible, found.failure_rate) == (4, 4, 8, 0.25)
+
+
+def test_a_limit_of_zero_bears_no_failure_and_a_limit_of_one_all():
+    assert not verdict(0.0, trained=999, failed=1).passed
+    assert verdict(0.0, trained=1).passed
+    assert verdict(1.0, failed=5).passed
+
+
+def test_what_something_else_forbade_is_exceeded():
+    found = verdict(blocked="the teachers failed", not_attempted=8)
+    assert (found.exceeded, found.passed, found.blocked) == (True, False, "the teachers failed")

@@ -1,0 +1,82 @@
+"""Small bars, samples and models that tests are made from."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from sensequant_assets.core.bars import Bars, Floats
+from sensequant_assets.core.lattice import Recipe, plan_symbol
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.samples import Samples, build_samples
+from sensequant_assets.core.training import Lesson
+from sensequant_assets.core.universe import Listing
+from sensequant_assets.core.windows import Window
+
+FIRST_DAY = date(2022, 1, 1)
+"""Day of the first bar, unless a test says otherwise; every calendar day has a bar, so that days count bars."""
+
+QUICK_TEACHER = TeacherParameters(num_leaves=7, max_depth=3, n_estimators=12, learning_rate=0.1, min_child_samples=5)
+QUICK_STUDENT = StudentParameters(num_leaves=4, max_depth=2, n_estimators=5)
+
+
+def bars_frame(rows: int = 5, **columns: object) -> pd.DataFrame:
+    """Bars of consecutive days that break no rule; `columns` replace or add whole columns."""
+    frame = pd.DataFrame(
+        {
+            "date": [f"2024-01-{day:02d}" for day in range(1, rows + 1)],
+            "open": 10.0,
+            "high": 12.0,
+            "low": 9.0,
+            "close": 11.0,
+            "volume": 100.0,
+        }
+    )
+    return frame.assign(**columns)
+
+
+def with_cell(frame: pd.DataFrame, row: int, column: str, value: object) -> pd.DataFrame:
+    """The frame with one cell changed."""
+    changed = frame.astype({column: object})
+    changed.iloc[row, changed.columns.get_loc(column)] = value
+    return changed
+
+
+def bars_of(close: Floats, *, symbol: str = "AAA", first_day: date = FIRST_DAY, volume: Floats | None = None) -> Bars:
+    """Bars with these closes, one a calendar day: opened at the close before, two percent above and below."""
+    close = np.asarray(close, dtype=np.float64)
+    opened = np.concatenate([close[:1], close[:-1]])
+    return Bars(
+        symbol=symbol,
+        time=(np.datetime64(first_day, "D") + np.arange(len(close))).astype("datetime64[s]"),
+        open=opened,
+        high=np.maximum(opened, close) * 1.02,
+        low=np.minimum(opened, close) * 0.98,
+        close=close,
+        volume=np.full(len(close), 1000.0) if volume is None else volume,
+    )
+
+
+def random_walk(count: int, seed: int, *, symbol: str = "AAA", first_day: date = FIRST_DAY, drift: float = 0.0) -> Bars:
+    """Bars of a geometric random walk with daily steps of two percent and random volume."""
+    rng = np.random.default_rng(seed)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(drift, 0.02, count)))
+    return bars_of(close, symbol=symbol, first_day=first_day, volume=rng.integers(1_000, 9_000, count).astype(float))
+
+
+def samples_of(bars: Bars, *, horizon: int = 7, threshold: float = 0.0, listing: Listing | None = None) -> Samples:
+    """Samples of bars whose symbol is listed, unless said otherwise, on an unknown day."""
+    return build_samples(bars, listing or Listing(bars.symbol), horizon, threshold)
+
+
+def lesson_of(
+    bars: Bars, *, start: date = FIRST_DAY + timedelta(days=60), days: int = 120, recipe: Recipe | None = None
+) -> Lesson:
+    """The lesson of one window of a symbol."""
+    recipe = recipe or Recipe(threshold=0.0)
+    window = Window(start, start + timedelta(days=days))
+    listing = Listing(bars.symbol)
+    samples = build_samples(bars, listing, recipe.horizon, recipe.threshold)
+    (pair,) = plan_symbol(listing, samples, (window,), recipe)
+    assert pair.eligible, pair.detail
+    return Lesson.of(pair, samples, recipe)

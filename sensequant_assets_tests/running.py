@@ -1,0 +1,266 @@
+"""The command line and the UI as real processes, in a data directory of their own and away from anybody's settings."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sensequant_assets.telemetry.store import TelemetryStore
+
+FEW = ("--param", "TEACHER_N_ESTIMATORS=10", "--param", "STUDENT_N_ESTIMATORS=5")
+"""Options that make training quick."""
+
+DEADLINE_S = 300.0
+"""How long a process may take before a test gives up on it; far more than it needs."""
+
+_OURS = ("SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "DAGSTER_")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The line that `--json` ends with."""
+        line: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return line
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment without any setting of this project, and with these variables."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return inherited | {"PYTHONUNBUFFERED": "1"} | variables
+
+
+@dataclass
+class Home:
+    """A data directory, and the commands that work in it.
+
+    Parameters
+    ----------
+    directory
+        An empty directory: the commands run in it, `.env` is read from it, and the data lie in `data` below it.
+    variables
+        Environment of every command.
+    """
+
+    directory: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        """Models, telemetry and Dagster's home."""
+        return self.directory / "data"
+
+    @property
+    def telemetry(self) -> TelemetryStore:
+        """Telemetry, read in this process."""
+        return TelemetryStore(self.data / "telemetry")
+
+    def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+        """Start `sensequant` in a session of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "sensequant_assets.cli", *arguments],
+            cwd=self.directory,
+            env=clean_environment(SENSEQUANT_DATA_DIR=str(self.data), **(self.variables | variables)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **variables: str) -> Finished:
+        """Run `sensequant` to its end."""
+        return finish(self.start(*arguments, **variables))
+
+    def backfill(self, *arguments: str, **variables: str) -> Finished:
+        """Run a quick backfill that ends with a line of JSON."""
+        return self.run("backfill", "--json", *FEW, *arguments, **variables)
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Rows of `sensequant query`."""
+        finished = self.run("query", "--format", "json", sql)
+        assert finished.code == 0, finished.err
+        rows: list[dict[str, Any]] = json.loads(finished.out)
+        return rows
+
+    def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """Rows of telemetry without a process of their own."""
+        rows: list[dict[str, Any]] = self.telemetry.query(sql, list(parameters)).to_pylist()
+        return rows
+
+    def models(self) -> list[Path]:
+        """Every model text."""
+        return sorted((self.data / "models").rglob("*.txt"))
+
+
+def finish(process: "subprocess.Popen[str]") -> Finished:
+    """Wait for a process; it is killed with its children when it does not end."""
+    try:
+        out, err = process.communicate(timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        out, err = process.communicate()
+        raise AssertionError(f"{process.args} did not end.\n{out}\n{err}") from None
+    return Finished(process.returncode, out, err)
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """Kill a process that `Home.start` started, and all its children."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:
+    """Wait until a condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.2)
+    return found
+
+
+def sample_bars(directory: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT")) -> Path:
+    """Write the sample's bars from 2008 as one CSV file a symbol."""
+    from bokeh_sampledata import stocks
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for symbol in symbols:
+        table: pd.DataFrame = stocks.data[stocks.data["ticker"] == symbol]
+        table[table["date"] >= "2008-01-01"].drop(columns="ticker").to_csv(directory / f"{symbol}.csv", index=False)
+    return directory
+
+
+def write_universe(path: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT")) -> Path:
+    """Write a universe of these symbols, listed long ago."""
+    path.write_text("symbol,name,listing_date\n" + "".join(f"{symbol},,1990-01-01\n" for symbol in symbols))
+    return path
+
+
+def corrupt(bars: Path, line: int = 100) -> None:
+    """Turn the close of one line of a CSV file negative. Lines count from 1, the header included."""
+    lines = bars.read_text().splitlines()
+    cells = lines[line - 1].split(",")
+    cells[lines[0].split(",").index("close")] = "-1"
+    lines[line - 1] = ",".join(cells)
+    bars.write_text("\n".join(lines) + "\n")
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@dataclass(frozen=True)
+class Ui:
+    """A running `sensequant dev`."""
+
+    port: int
+    process: "subprocess.Popen[str]"
+    log: Path
+
+    def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Data of a GraphQL request."""
+        request = urllib.request.Request(  # noqa: S310  # the scheme stands right here
+            f"http://127.0.0.1:{self.port}/graphql",
+            json.dumps({"query": query, "variables": dict(variables or {})}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            answer = json.load(response)
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def answers(self) -> bool:
+        """Whether it serves its code location already."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            data = self.ask("{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }")
+        except (OSError, ValueError):
+            return False
+        return any(entry["loadStatus"] == "LOADED" for entry in data["workspaceOrError"].get("locationEntries", []))
+
+
+@contextmanager
+def ui(home: Home, *arguments: str, **variables: str) -> Iterator[Ui]:
+    """Run `sensequant dev` on a free port of the loopback; at the end nothing of it is left."""
+    port = free_port()
+    log = home.directory / "dev.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sensequant_assets.cli", "dev", "--port", str(port), *arguments],
+            cwd=home.directory,
+            env=clean_environment(SENSEQUANT_DATA_DIR=str(home.data), **(home.variables | variables)),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    running = Ui(port, process, log)
+    try:
+        until(running.answers, "the UI")
+        yield running
+    finally:
+        family = descendants(process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+        kill(process)
+        # Dagster gives some of its servers a session of their own.
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and its children and theirs, as `/proc` has them now."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name in parentheses may hold spaces.
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found.extend(children.get(one, []))
+    return found
+
+
+def listening_addresses(pids: Sequence[int]) -> set[str]:
+    """Addresses of the IPv4 and IPv6 sockets on which these processes listen, as the kernel writes them in hex."""
+    sockets = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            with suppress(OSError):
+                sockets.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[3] == "0A" and cells[9] in sockets:
+                found.add(cells[1])
+    return found
