@@ -4,7 +4,7 @@ import importlib.metadata
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Pair
+from sensequant_assets.core.metrics import fidelity
 from sensequant_assets.core.outcome import Outcome, Status, Verdict, judge
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.provenance import code_fingerprint
@@ -64,12 +66,15 @@ class Identity:
         `cli`, `ui`, `sensor` or `schedule`.
     backfill_id
         Dagster's backfill, if there is one.
+    attempt
+        1 for a run that tries its pairs for the first time in this batch.
     """
 
     batch_id: str
     run_id: str
     source: str = "cli"
     backfill_id: str | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class Run:
     student: StudentParameters
     options: Options
     _outcomes: dict[str, dict[Key, Outcome]] = field(default_factory=dict)
+    _made_from: dict[tuple[str, Key], Fingerprints] = field(default_factory=dict)
     _started: float = field(default_factory=perf_counter)
     _cpu_started: float = field(default_factory=process_time)
 
@@ -164,7 +170,7 @@ class Run:
         return self._stream("student", lambda pair, expired: self._distil(pair, known, expired))
 
     def verdict(self, model: ModelKind, *, blocked: str = "") -> Verdict:
-        """Judge a model's windows against the limit, and note the verdict."""
+        """Judge a model's windows against the limit, and note the verdict, and why they were blocked if they were."""
         verdict = judge(
             model,
             self._outcomes.get(model, {}).values(),
@@ -172,6 +178,8 @@ class Run:
             max_failure_rate=self.options.max_failure_rate,
             blocked=blocked,
         )
+        if blocked:
+            self.journal.append(RecordKind.EVENT, {"level": "error", "kind": "blocked", "message": blocked})
         self.journal.append(
             RecordKind.VERDICT,
             {
@@ -227,7 +235,7 @@ class Run:
                 else:
                     outcome = Outcome(model, pair, Status.SKIPPED, reason=pair.reason, error_message=pair.detail)
             except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
-                outcome = _failed(model, pair, error)
+                outcome = replace(_failed(model, pair, error), fingerprints=self._made_from.get((model, key)))
                 if outcome.failure is FailureKind.CODE_ERROR:
                     self.journal.append(RecordKind.EVENT, self._event(pair, "".join(traceback.format_exception(error))))
             row = self._row(outcome, started, perf_counter() - wall, thread_time() - cpu)
@@ -262,7 +270,7 @@ class Run:
 
     def _teach(self, pair: Pair, expired: Expired) -> Outcome:
         lesson = self._lesson(pair)
-        made_from = lesson.fingerprints(self.teacher, code())
+        made_from = self._noted("teacher", lesson.fingerprints(self.teacher, code()), pair)
         return self._reused("teacher", lesson, made_from) or self._saved(
             teach(lesson, self.teacher, code(), expired), pair, "teacher"
         )
@@ -275,17 +283,23 @@ class Run:
             raise WindowError(FailureKind.MISSING_TEACHER, f"The teacher of {pair.key} {what} in {teachers.described}.")
         lesson = self._lesson(pair)
         soft_targets = np.array(stored.record["soft_targets"])
-        made_from = lesson.fingerprints(self.student, code(), soft_targets)
-        return self._reused("student", lesson, made_from) or self._saved(
-            distil(lesson, soft_targets, np.array(stored.record["unseen"]), self.student, code(), expired),
-            pair,
-            "student",
+        unseen = np.array(stored.record["unseen"])
+        made_from = self._noted("student", lesson.fingerprints(self.student, code(), soft_targets), pair)
+        return self._reused("student", lesson, made_from, unseen) or self._saved(
+            distil(lesson, soft_targets, unseen, self.student, code(), expired), pair, "student"
         )
+
+    def _noted(self, model: ModelKind, made_from: Fingerprints, pair: Pair) -> Fingerprints:
+        """Note what a window is made from, so that its failure's row tells data that need no second try."""
+        self._made_from[model, (pair.symbol, pair.window.key)] = made_from
+        return made_from
 
     def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
         return _outcome(Status.TRAINED, pair, kind, self.store.save(trained, pair, kind))
 
-    def _reused(self, kind: ModelKind, lesson: Lesson, made_from: Fingerprints) -> Outcome | None:
+    def _reused(
+        self, kind: ModelKind, lesson: Lesson, made_from: Fingerprints, teacher_unseen: Floats | None = None
+    ) -> Outcome | None:
         pair = lesson.pair
         if self.options.force:
             return None
@@ -296,7 +310,10 @@ class Run:
         if stored.record["tested_on"] != tested_on:
             # The model is unchanged and the next window has grown: judge it on what is there now.
             unseen = lesson.unseen(stored.booster())
-            stored = self.store.rescored(stored, lesson.scores(unseen), unseen, lesson.row_counts, tested_on)
+            found = lesson.scores(unseen)
+            if teacher_unseen is not None:
+                found |= fidelity(unseen, teacher_unseen)
+            stored = self.store.rescored(stored, found, unseen, lesson.row_counts, tested_on)
         return _outcome(Status.REUSED, pair, kind, stored)
 
     def _row(self, outcome: Outcome, started: datetime, duration_s: float, cpu_s: float) -> dict[str, Any]:
@@ -315,7 +332,7 @@ class Run:
             "failure_kind": outcome.failure,
             "error_type": outcome.error_type or None,
             "error_message": outcome.error_message or None,
-            "attempt": 1,
+            "attempt": self.identity.attempt,
             "started_at": started,
             "ended_at": utc_now(),
             "duration_s": duration_s,

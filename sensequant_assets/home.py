@@ -16,6 +16,10 @@ nux: {enabled: false}
 event_log_storage:
   module: sensequant_assets.storage.sqlite
   class: PooledSqliteEventLogStorage
+# A run takes seconds to submit, whatever its size; several at once keep the cores busy.
+backfills: {use_threads: true, num_workers: 2, num_submit_workers: 4}
+# Two runs of a pool (the CPU, or a GPU) at once: while one starts, the other trains. Further ones wait in the queue.
+concurrency: {pools: {granularity: run, default_limit: 2}}
 """
 
 EVENT_BATCH_SIZE = 1000

@@ -1,5 +1,6 @@
 """One batch from the command line: recorded in the same Dagster instance that the UI shows, run in this process."""
 
+import gc
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,6 +96,8 @@ def launch(batch: Launch) -> str | None:
         )
     if result.success:
         return None
+    # What a step leaves half done is closed by the collector, and that ends its journal.
+    gc.collect()
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     if failures and all(error and error.cls_name == DagsterAssetCheckFailedError.__name__ for error in failures):
         return None

@@ -88,7 +88,8 @@ class Market:
         samples: Samples | WindowError
         try:
             bars = self._source.bars(listing)
-            samples = build_samples(bars, listing, self.recipe.horizon, self.recipe.threshold)
+            recipe = self.recipe
+            samples = build_samples(bars, listing, recipe.horizon, recipe.threshold, recipe.overnight_labels)
         except WindowError as error:
             samples = error
         except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only

@@ -22,6 +22,12 @@ from sensequant_assets.errors import FailureKind, UsageError, WindowError
 ModelKind = Literal["teacher", "student"]
 MODELS: tuple[ModelKind, ...] = ("teacher", "student")
 
+_READ = frozenset(
+    {"model_digest", "rows", "metrics", "parameters", "trees_fingerprint", "effective_end", "tested_on", "soft_targets",
+     "unseen"}
+)  # fmt: skip
+"""What a record is asked for once it is found."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
@@ -95,10 +101,12 @@ class ModelStore:
         path = self.path(model, symbol, window)
         try:
             record = json.loads(path.with_suffix(".json").read_bytes())
-            fits = path.stat().st_size == record["model_bytes"]
+            stored = StoredModel(path, record)
+            # A record of another version may lack what this one reads.
+            fits = path.stat().st_size == record["model_bytes"] and stored.fingerprints and record.keys() >= _READ
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return StoredModel(path, record) if fits else None
+        return stored if fits else None
 
     def save(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> StoredModel:
         """Write a model and its record, each under a temporary name first, the record last."""

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.lattice import Recipe
@@ -20,7 +21,7 @@ from sensequant_assets.sources.sample import SAMPLE
 PROJECT = Path(__file__).resolve().parent.parent
 MARKET_FIELDS = (
     "universe", "bars", "timezone", "start", "end", "window_days",
-    "horizon", "threshold", "min_samples", "validation_fraction", "open_windows",
+    "horizon", "threshold", "min_samples", "validation_fraction", "open_windows", "overnight_labels",
 )  # fmt: skip
 """Settings that say which lattice there is; `market.json` keeps those of the last batch for the UI."""
 
@@ -39,7 +40,7 @@ class Settings(BaseSettings):
     timezone: str | None = Field(None, description="Exchange time zone of zoned bars, such as Asia/Kolkata.")
     start: date = Field(date(2009, 1, 1), description="First day of the first window.")
     end: date = Field(date(2012, 12, 11), description="Day after the last window.")
-    window_days: int = Field(180, ge=7, le=3650, description="Calendar days a window.")
+    window_days: int = Field(180, ge=1, le=3650, description="Calendar days a window.")
     horizon: int = Field(7, ge=1, le=10_000, description="Bars that a label looks ahead.")
     threshold: float = Field(0.02, ge=-1, le=10, description="A label is 1 when the forward return is above it.")
     min_samples: int = Field(20, ge=1, description="Fewest training rows a window needs.")
@@ -48,6 +49,9 @@ class Settings(BaseSettings):
         "train",
         validation_alias=AliasChoices("OPEN_WINDOWS", "SENSEQUANT_OPEN_WINDOWS"),
         description="What to do with a window that the labels do not fill yet.",
+    )
+    overnight_labels: Literal["drop", "keep"] = Field(
+        "drop", description="What to do with intraday labels that reach into a later session."
     )
     workers: int = Field(0, ge=0, le=1024, description="Windows trained at once; 0 is the number of cores.")
     run_size: int = Field(0, ge=0, description="Most windows a run of a UI backfill; 0 is no limit.")
@@ -59,6 +63,34 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("BATCH_TRAINING_MAX_FAILURE_RATE", "SENSEQUANT_MAX_FAILURE_RATE"),
         description="Greatest share of attempted windows that may fail.",
     )
+    retry_limit: int = Field(
+        3,
+        ge=0,
+        le=10,
+        validation_alias=AliasChoices("PARALLEL_RETRY_LIMIT", "SENSEQUANT_RETRY_LIMIT"),
+        description="Most attempts at a window in one batch, the first included; the retry sensor makes the others.",
+    )
+    retry_backoff_s: float = Field(60, gt=0, description="Seconds before the second attempt; doubled for each further.")
+    stalled_after_min: float = Field(
+        30,
+        gt=0,
+        validation_alias=AliasChoices("STALLED_AFTER_MIN", "SENSEQUANT_STALLED_AFTER_MIN"),
+        description="Minutes without a sign of life after which a running batch is stalled.",
+    )
+    nightly_cron: str = Field("30 18 * * 1-5", description="When the schedule `nightly` retrains the open windows.")
+    weekly_cron: str = Field("0 3 * * 0", description="When the schedule `weekly` retrains the whole lattice.")
+    schedule_timezone: str = Field("UTC", description="Time zone of the schedules.")
+    webhook_url: SecretStr | None = Field(None, description="Where sensors post what a person must know; a secret.")
+
+    @field_validator("timezone", "schedule_timezone")
+    @classmethod
+    def _is_timezone(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                ZoneInfo(name)
+            except (KeyError, ValueError, OSError):  # unknown, no name at all, a directory of zones
+                raise ValueError(name) from None
+        return name
 
     @property
     def recipe(self) -> Recipe:
@@ -116,7 +148,12 @@ def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: boo
     settings = _validated(Settings, given, _variable_of_setting)
     if not remembered or not settings.market_file.is_file():
         return settings
-    kept = json.loads(settings.market_file.read_text())
+    try:
+        kept = json.loads(settings.market_file.read_text())
+    except ValueError as error:
+        raise UsageError(
+            f"{settings.market_file} cannot be read: {error}. Delete it; the next batch writes it."
+        ) from error
     kept = {name: kept[name] for name in MARKET_FIELDS if name in kept and name not in settings.model_fields_set}
     return _validated(Settings, kept | given, _variable_of_setting)
 
@@ -212,7 +249,8 @@ def describe_bounds(model: type[BaseModel], field: str) -> str:
     if choices and all(isinstance(choice, str) for choice in choices):
         return " or ".join(choices)
     kinds: dict[Any, str] = {
-        int: "a whole number", float: "a number", bool: "true or false", date: "a date like 2022-01-01"
+        int: "a whole number", float: "a number", bool: "true or false", date: "a date like 2022-01-01",
+        str | None: "a time zone like Asia/Kolkata",
     }  # fmt: skip
     kind = kinds.get(info.annotation, "valid")
     if not limits:

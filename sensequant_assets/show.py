@@ -14,6 +14,7 @@ from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
 FAILURES_SHOWN = 5
+_QUESTION = 'sensequant query "SELECT * FROM window_runs"'
 
 
 def plan_records(market: Market, pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
@@ -105,6 +106,8 @@ def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, se
         batch_id,
     ):
         console.print(f"skipped {count} windows: {reason}")
+    for (message,) in _rows(telemetry, "SELECT message FROM events WHERE batch_id = ? AND kind = 'blocked'", batch_id):
+        console.print(message, soft_wrap=True)
     failures = _rows(
         telemetry,
         "SELECT model, symbol, window_start, failure_kind, error_message FROM window_runs "
@@ -118,9 +121,7 @@ def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, se
             f"... and {len(failures) - FAILURES_SHOWN} more; `sensequant backfill --select failed` tries them again"
         )
     console.print(f"models     {settings.data_dir / 'models'}", soft_wrap=True)
-    console.print(
-        f'telemetry  {settings.data_dir / "telemetry"}   sensequant query "SELECT * FROM window_runs"', soft_wrap=True
-    )
+    console.print(f"telemetry  {settings.data_dir / 'telemetry'}   {_QUESTION}", soft_wrap=True)
     console.print("UI         sensequant dev")
 
 
@@ -136,7 +137,7 @@ def _check(verdict: dict[str, Any] | None, row: dict[str, Any]) -> str:
     if row["skipped"] == row["planned"]:
         return "[yellow]nothing to attempt[/]"
     if row["failure_rate"] is None:
-        return "[red]failed[/] (not attempted: too many teachers failed)"
+        return "[red]failed[/] (blocked)"
     return f"{'[green]passed' if verdict['passed'] else '[red]failed'}[/] (limit {verdict['max_failure_rate']:.1%})"
 
 

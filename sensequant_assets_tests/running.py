@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -46,6 +47,17 @@ def clean_environment(**variables: str) -> dict[str, str]:
     """The environment without any setting of this project, and with these variables."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return inherited | {"PYTHONUNBUFFERED": "1"} | variables
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Move this process away from anybody's settings, for what is run in it."""
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(directory)
+    # Set by the code, and taken back with the rest.
+    for name in ("DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @dataclass
@@ -150,8 +162,9 @@ def sample_bars(directory: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM"
 
 
 def write_universe(path: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT")) -> Path:
-    """Write a universe of these symbols, listed long ago."""
-    path.write_text("symbol,name,listing_date\n" + "".join(f"{symbol},,1990-01-01\n" for symbol in symbols))
+    """Write a universe of these symbols; FB is listed in 2012, the others long ago."""
+    listed = {symbol: "2012-05-18" if symbol == "FB" else "1990-01-01" for symbol in symbols}
+    path.write_text("symbol,name,listing_date\n" + "".join(f"{symbol},,{day}\n" for symbol, day in listed.items()))
     return path
 
 
@@ -182,11 +195,12 @@ class Ui:
 
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Data of a GraphQL request."""
-        request = urllib.request.Request(  # noqa: S310  # the scheme stands right here
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql",
             json.dumps({"query": query, "variables": dict(variables or {})}).encode(),
             {"Content-Type": "application/json"},
         )
+        # The scheme stands right above.
         with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             answer = json.load(response)
         assert "errors" not in answer, answer["errors"]

@@ -57,6 +57,11 @@ class Bars:
         """Day of the last bar; None without bars."""
         return day_of(self.time[-1]) if len(self) else None
 
+    @property
+    def intraday(self) -> bool:
+        """Whether there are two or more bars a day on average; a stray second bar makes no session."""
+        return _is_intraday(self.time)
+
 
 def day_of(time: np.datetime64) -> date:
     """The calendar day of a bar's time."""
@@ -81,7 +86,8 @@ def parse_bars(
         The file, as errors name it.
     timezone
         Exchange time zone into which zoned times are converted before the zone is dropped; zoned times without it are
-        kept as the wall clock they carry.
+        kept as the wall clock they carry. Intraday bars in UTC must have it: a day of UTC cuts sessions of some
+        exchanges in two, and says nothing of which.
     row_offset
         Added to the index to name a row as its file counts it.
 
@@ -106,7 +112,9 @@ def parse_bars(
         )
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
-        raise corrupt(f"{origin}: column {twice[0]} stands there twice for {symbol}; it has {', '.join(frame.columns)}.")
+        raise corrupt(
+            f"{origin}: column {twice[0]} stands there twice for {symbol}; it has {', '.join(frame.columns)}."
+        )
 
     rows = frame.index.to_numpy() + row_offset
 
@@ -124,7 +132,7 @@ def parse_bars(
         numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
         refuse(~np.isfinite(numbers), f"{column} is not a number", frame[column])
         values[column] = numbers
-    time = _wall_clock(frame[time_column], timezone)
+    time, in_utc = _wall_clock(frame[time_column], timezone)
     refuse(np.isnat(time), "time is not a date or time", frame[time_column])
     for column in (*PRICES, *(["adj_close"] if "adj_close" in values else [])):
         refuse(values[column] <= 0, f"{column} is not positive", frame[column])
@@ -138,6 +146,11 @@ def parse_bars(
     step[:1] = 1
     refuse(step == 0, "the same time stands there twice", frame[time_column])
     refuse(step < 0, "rows are not sorted by time", frame[time_column])
+    if in_utc and _is_intraday(time):
+        raise corrupt(
+            f"{origin}: the intraday times of {symbol} are in UTC, which is no exchange's. Name the exchange's "
+            "time zone with --timezone or SENSEQUANT_TIMEZONE, such as Asia/Kolkata."
+        )
 
     ratio = values["adj_close"] / values["close"] if "adj_close" in values else np.ones(len(time))
     return Bars(
@@ -156,7 +169,14 @@ def corrupt(message: str) -> WindowError:
     return WindowError(FailureKind.CORRUPT_BARS, message)
 
 
-def _wall_clock(times: pd.Series, timezone: str | None) -> Times:
+def _is_intraday(time: Times) -> bool:
+    """Whether there are two or more of these increasing times a day on average."""
+    days = time.astype("datetime64[D]")
+    return len(days) >= 2 * (1 + int(np.count_nonzero(days[1:] != days[:-1])))
+
+
+def _wall_clock(times: pd.Series, timezone: str | None) -> tuple[Times, bool]:
+    """Times without a zone, and whether they are still in UTC."""
     if pd.api.types.is_numeric_dtype(times):
         # As a number 20240105 would be nanoseconds after 1970; as text it is a day.
         times = times.astype(str)
@@ -168,8 +188,9 @@ def _wall_clock(times: pd.Series, timezone: str | None) -> Times:
             parsed = pd.to_datetime(times.astype(str).str.replace(_OFFSET, "", regex=True), errors="coerce")
         else:
             parsed = pd.to_datetime(times, errors="coerce", utc=True)
-    if getattr(parsed.dt, "tz", None) is not None:
+    zone = getattr(parsed.dt, "tz", None)
+    if zone is not None:
         if timezone is not None:
             parsed = parsed.dt.tz_convert(timezone)
         parsed = parsed.dt.tz_localize(None)
-    return parsed.to_numpy(dtype="datetime64[s]")
+    return parsed.to_numpy(dtype="datetime64[s]"), timezone is None and str(zone) == "UTC"

@@ -31,7 +31,9 @@ def fit(
     validation: tuple[Floats, Floats] | None = None,
     early_stopping_rounds: int = 0,
 ) -> lgb.Booster:
-    """Train a booster.
+    """Train a booster, by the rounds that `lightgbm.train` would run.
+
+    A round that finds no split adds no tree, and the next one, on another draw of rows and features, may find one.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def fit(
     for done in range(1, rounds + 1):
         if expired():
             raise WindowError(FailureKind.TIMEOUT, f"Time was up after {done - 1} of {rounds} boosting rounds.")
-        finished = booster.update()
+        booster.update()
         if stopping:
             loss = booster.eval_valid()[0][2]
             if loss < best_loss:
@@ -72,8 +74,6 @@ def fit(
             elif done - best_round >= early_stopping_rounds:
                 booster.best_iteration = best_round
                 break
-        if finished:
-            break
     return booster
 
 

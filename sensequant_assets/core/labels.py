@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.bars import Floats, Times
 
 
 def forward_returns(close: Floats, horizon: int) -> Floats:
@@ -29,6 +29,29 @@ def forward_returns(close: Floats, horizon: int) -> Floats:
     ahead = np.full_like(close, np.nan)
     ahead[:-horizon] = close[horizon:] / close[:-horizon] - 1.0
     return ahead
+
+
+def within_sessions(forward_return: Floats, time: Times, horizon: int) -> Floats:
+    """Forward returns of intraday bars without those that hold over a night.
+
+    Parameters
+    ----------
+    forward_return
+        Over `horizon` bars, shape (bars,).
+    time
+        Start of each bar in exchange time, shape (bars,).
+    horizon
+        Bars ahead, at least 1.
+
+    Returns
+    -------
+    ndarray of shape (bars,)
+        NaN also where the bar `horizon` bars later is of another day.
+    """
+    days = time.astype("datetime64[D]")
+    stays = np.zeros(len(days), dtype=np.bool_)
+    stays[:-horizon] = days[horizon:] == days[:-horizon]
+    return np.where(stays, forward_return, np.nan)
 
 
 def threshold_labels(forward_return: Floats, threshold: float) -> NDArray[np.float64]:

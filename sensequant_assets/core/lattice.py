@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from sensequant_assets.core.samples import Samples
+from sensequant_assets.core.samples import OvernightLabels, Samples
 from sensequant_assets.core.splits import Positions, purged_tail
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window
@@ -38,6 +38,9 @@ class Recipe(BaseModel):
     validation_fraction: float = Field(0.2, ge=0, lt=1, description="Share of a window's last rows for validation.")
     open_windows: Literal["train", "skip"] = Field(
         "train", description="Whether a window that the labels do not fill yet is trained on the rows so far."
+    )
+    overnight_labels: OvernightLabels = Field(
+        "drop", description="Whether intraday labels may reach into a later session."
     )
 
 

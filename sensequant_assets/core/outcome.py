@@ -41,7 +41,8 @@ class Outcome:
     metrics, parameters, rows
         Of the model, as the store records them; empty without a model. A None metric is one the rows cannot answer.
     fingerprints, trees_fingerprint
-        What the model was made from and which trees it has; None and empty without a model.
+        What the model was made from, or would have been had it not failed, and which trees it has; None and empty
+        where that is not known.
     effective_end
         Day of the last training row; None without a model.
     path

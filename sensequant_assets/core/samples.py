@@ -2,15 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import Bars, Floats, Times, day_of
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
-from sensequant_assets.core.labels import forward_returns, threshold_labels
+from sensequant_assets.core.labels import forward_returns, threshold_labels, within_sessions
 from sensequant_assets.core.provenance import arrays_fingerprint
+from sensequant_assets.core.sessions import INTRADAY_NAMES, intraday_features
 from sensequant_assets.core.universe import Listing
+from sensequant_assets.errors import FailureKind, WindowError
+
+OvernightLabels = Literal["drop", "keep"]
+"""What becomes of intraday labels whose horizon ends in a later session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +64,47 @@ class Samples:
         return day_of(self.time[known[-1]]) if len(known) else None
 
 
-def build_samples(bars: Bars, listing: Listing, horizon: int, threshold: float) -> Samples:
+def build_samples(
+    bars: Bars, listing: Listing, horizon: int, threshold: float, overnight_labels: OvernightLabels = "drop"
+) -> Samples:
     """Features and labels of one symbol's whole history.
 
     Parameters
     ----------
     bars
-        Validated bars of the symbol.
+        Validated bars of the symbol; with more than one a day they get the features of `sessions`.
     listing
         Its row of the universe; says since when it trades.
     horizon
         Bars that a label looks ahead.
     threshold
         A label is 1 when the forward return is above it.
+    overnight_labels
+        Whether intraday labels may reach into a later session: the night's return has little to do with that of half an
+        hour, so that by default the last `horizon` bars of a session have no label.
+
+    Raises
+    ------
+    WindowError
+        Of kind `insufficient_rows`: no session is longer than the horizon, and labels must stay in theirs.
     """
-    trading_start = listing.trading_start(bars.first_day)
-    features = causal_features(bars, trading_start)
     ahead = forward_returns(bars.close, horizon)
+    if bars.intraday:
+        known = listing.listing_date is not None or listing.trading_start_date is not None
+        # Intraday files begin where the vendor's memory does: their first bar says nothing of a listing.
+        trading_start = listing.trading_start(bars.first_day) if known else None
+        features, names = intraday_features(bars), INTRADAY_NAMES
+        if overnight_labels == "drop":
+            ahead = within_sessions(ahead, bars.time, horizon)
+            if np.isnan(ahead).all():
+                raise WindowError(
+                    FailureKind.INSUFFICIENT_ROWS,
+                    f"No session of {bars.symbol} is longer than the horizon of {horizon} bars. Shorten the horizon, "
+                    "or let labels hold over night with SENSEQUANT_OVERNIGHT_LABELS=keep.",
+                )
+    else:
+        trading_start = listing.trading_start(bars.first_day)
+        features, names = causal_features(bars, trading_start), FEATURE_NAMES
     label = threshold_labels(ahead, threshold)
     usable = ~np.isnan(label) & np.isfinite(features).all(axis=1)
-    return Samples(bars.symbol, bars.time, features, FEATURE_NAMES, ahead, label, usable, trading_start)
+    return Samples(bars.symbol, bars.time, features, names, ahead, label, usable, trading_start)

@@ -27,7 +27,8 @@ def train_student(
         Positions of the training rows, shape (rows,).
     soft_targets
         The teacher's out-of-fold probabilities of those rows, shape (rows,). Out of fold, because what a teacher says
-        of rows it was fitted to is nearly their label, and carries nothing that the label does not (Stacking: Wolpert 1992).
+        of rows it was fitted to is nearly their label, and carries nothing that the label does not
+        (Stacking: Wolpert 1992).
     parameters
         Of the student.
     expired

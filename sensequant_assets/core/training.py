@@ -63,8 +63,8 @@ class TrainedModel:
     trees_fingerprint
         Identity of its trees.
     metrics
-        Out of sample: `valid_*` on the validation tail, `test_*` on the next window, a teacher's `oof_*` on its training
-        rows out of fold, a student's `fidelity_*`; NaN where the rows cannot answer. `trees` counts the trees.
+        Out of sample: `valid_*` on the validation tail, `test_*` on the next window, a teacher's `oof_*` on its
+        training rows out of fold, a student's `fidelity_*`; NaN where the rows cannot answer. `trees` counts the trees.
     rows
         Row counts: `train`, `valid`, `test`.
     effective_end

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from sensequant_assets.errors import UsageError
 
 MIN_LAST_WINDOW_DAYS = 7
-"""A last piece shorter than this many days is dropped (design: Lattice)."""
+"""A last piece shorter than this many days is dropped (design: Lattice); one of shorter windows, unless it is whole."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,12 +38,12 @@ def build_windows(start: date, end: date, window_days: int) -> tuple[Window, ...
     start, end
         First day, and first day after the last window.
     window_days
-        Calendar days a window.
+        Calendar days a window, at least 1.
 
     Returns
     -------
     tuple of Window
-        Contiguous and in order; the last one ends at `end` and is dropped if shorter than 7 days.
+        Contiguous and in order; the last one ends at `end` and is dropped if shorter than 7 days and than the others.
 
     Raises
     ------
@@ -57,15 +57,18 @@ def build_windows(start: date, end: date, window_days: int) -> tuple[Window, ...
     >>> len(build_windows(date(2022, 1, 1), date(2022, 12, 30), 180))
     2
     """
-    if window_days < MIN_LAST_WINDOW_DAYS:
-        raise UsageError(f"A window of {window_days} days is too short; use at least {MIN_LAST_WINDOW_DAYS}.")
+    if window_days < 1:
+        raise UsageError(f"A window of {window_days} days is too short; use at least 1.")
+    shortest = min(MIN_LAST_WINDOW_DAYS, window_days)
     windows = []
     at = start
     while at < end:
         window = Window(at, min(at + timedelta(days=window_days), end))
-        if (window.end - window.start).days >= MIN_LAST_WINDOW_DAYS:
+        if (window.end - window.start).days >= shortest:
             windows.append(window)
         at = window.end
     if not windows:
-        raise UsageError(f"No window fits between {start} and {end}; set the end at least 7 days after the start.")
+        raise UsageError(
+            f"No window fits between {start} and {end}; set the end at least {shortest} days after the start."
+        )
     return tuple(windows)

@@ -11,6 +11,16 @@ CHECK = "max_failure_rate"
 FAILURES_SHOWN = 20
 
 
+class _BatchCheckResult(dg.AssetCheckResult):
+    """A verdict on many partitions, so that no one materialization is its target.
+
+    Dagster looks for one by the partitions of the run, and a run of a scattered choice has none of its own.
+    """
+
+    def _get_target_materialization_data(self, *_: object) -> None:
+        return None
+
+
 def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> dg.AssetCheckResult:
     """Adapt a verdict: counts, rate and limit, and the first failed windows as a table.
 
@@ -48,7 +58,7 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
                 for outcome in failed[:FAILURES_SHOWN]
             ]
         )
-    return dg.AssetCheckResult(
+    return _BatchCheckResult(
         asset_key=asset,
         check_name=CHECK,
         passed=verdict.passed,

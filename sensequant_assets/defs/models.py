@@ -26,7 +26,8 @@ from sensequant_assets.telemetry.store import TelemetryStore
 
 GROUP = "models"
 ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
-BATCH_TAG, SOURCE_TAG = "sensequant/batch", "sensequant/source"
+BATCH_TAG, SOURCE_TAG, ATTEMPT_TAG = "sensequant/batch", "sensequant/source", "sensequant/attempt"
+CPU_POOL = "sensequant_cpu"
 
 _SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation", "trees")
 
@@ -43,7 +44,16 @@ class ModelsConfig(dg.Config):
     )
 
 
-def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> dg.AssetsDefinition:
+def pool_of(teacher: TeacherParameters) -> str:
+    """The concurrency pool of runs with these parameters: the CPU's, or one a GPU."""
+    if teacher.device_type == "cpu":
+        return CPU_POOL
+    return f"sensequant_{teacher.device_type}_{teacher.gpu_platform_id}_{teacher.gpu_device_id}"
+
+
+def model_assets(
+    lattice: dg.MultiPartitionsDefinition, settings: Settings, pool: str | None = None
+) -> dg.AssetsDefinition:
     """The assets `teacher_models` and `student_models` with their checks.
 
     Parameters
@@ -52,6 +62,8 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
         Their partitions.
     settings
         Defaults of `ModelsConfig`.
+    pool
+        Concurrency pool of its runs; None for runs that wait for nobody.
     """
 
     class Config(ModelsConfig):
@@ -69,6 +81,7 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
     @dg.multi_asset(
         name="models",
         partitions_def=lattice,
+        pool=pool,
         # Without it the daemon starts a run, and so a process, for every pair.
         backfill_policy=(
             dg.BackfillPolicy.multi_run(settings.run_size) if settings.run_size else dg.BackfillPolicy.single_run()
@@ -139,7 +152,7 @@ def model_assets(lattice: dg.MultiPartitionsDefinition, settings: Settings) -> d
                 yield check_result(ASSETS["teacher"], verdict, run.outcomes("teacher"))
                 exceeded = verdict.exceeded
             if "student" in kinds:
-                teachers = None if "teacher" in kinds else earlier_teachers(telemetry, run.keys)
+                teachers = None if "teacher" in kinds else earlier_teachers(telemetry, run.keys, opened.universe.name)
                 exceeded = exceeded or (teachers is not None and teachers.verdict_exceeded)
                 blocked = ""
                 if exceeded:
@@ -180,7 +193,7 @@ def identity_of(run: dg.DagsterRun) -> Identity:
             if "dagster/schedule_name" in run.tags
             else "ui"
         )
-    return Identity(batch_id=batch, run_id=run.run_id, source=source, backfill_id=backfill)
+    return Identity(batch, run.run_id, source, backfill, attempt=int(run.tags.get(ATTEMPT_TAG, "1")))
 
 
 def keys_of(partitions: Iterable[str]) -> list[Key]:
@@ -214,10 +227,10 @@ def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) ->
     return known
 
 
-def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key]) -> Teachers:
-    """The teachers of the latest batch that attempted some of these pairs."""
+def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key], universe: str) -> Teachers:
+    """The teachers of the latest batch that attempted some of these pairs of a universe."""
     telemetry.ingest()
-    batch = telemetry.latest_teacher_batch(keys)
+    batch = telemetry.latest_teacher_batch(keys, universe)
     if batch is None:
         return Teachers({}, False, "any batch")
     verdict = telemetry.verdict(batch, "teacher")

@@ -38,6 +38,7 @@ class MarketResource(dg.ConfigurableResource[Market]):
     min_samples: int
     validation_fraction: float
     open_windows: str
+    overnight_labels: str
 
     @classmethod
     def of(cls, settings: Settings) -> "MarketResource":

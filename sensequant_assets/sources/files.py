@@ -1,5 +1,8 @@
 """Bars and universes from CSV and parquet files."""
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sensequant_assets.core.bars import Bars, corrupt, parse_bars
+from sensequant_assets.core.bars import PRICES, Bars, corrupt, parse_bars
 from sensequant_assets.core.universe import Listing, Universe, parse_universe
 from sensequant_assets.errors import UsageError
 
 SUFFIXES = (".parquet", ".csv")
+_SAME = 1e-9
+"""Relative difference up to which two files give the same number: CSV and parquet may round the last digit apart."""
+
+_Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def read_universe(path: Path) -> Universe:
@@ -34,13 +41,35 @@ def read_universe(path: Path) -> Universe:
     return parse_universe(frame, name=path.stem, origin=str(path))
 
 
+def bars_files(path: Path) -> list[Path]:
+    """The files that hold the bars of a path, by name: the one file, or a directory's CSV and parquet files.
+
+    Hidden files and other suffixes, such as the `.tmp` and `.part` that copying tools write first, are passed over.
+    """
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.name[0] != "." and file.is_file())
+
+
 class FileBars:
-    """Bars in one file with a `symbol` column, or in a directory with one file a symbol.
+    """Bars in one file with a `symbol` column, or in a directory of files.
+
+    A file of a directory holds the symbols of its `symbol` column or, without one, the symbol it is named for. The
+    bars of a symbol are the union over its files: the same bar may stand in several, such as the days that two
+    deliveries share, and is taken once. Bars that two files tell differently cost that symbol, and nobody else: no
+    rule says which file is right.
+
+    A file that is not whole (a CSV without a line end at its end, a parquet file without its footer) is never taken
+    in part. If it is named for a symbol, that symbol fails, because the rest of its bars may be a stranger history.
+    Otherwise nobody can tell which symbols it holds: it is left out and stands in `broken`. That is safe, because a
+    file only ever adds bars; without it models are older, not wrong, whereas failing every symbol would stop all of
+    them for one cut copy. A CSV cut exactly between two lines cannot be told from a whole one: write it under another
+    suffix and rename it.
 
     Parameters
     ----------
     path
-        A CSV or parquet file of all symbols, or a directory of `<SYMBOL>.parquet` or `<SYMBOL>.csv`.
+        A CSV or parquet file of all symbols, or a directory.
     timezone
         Exchange time zone of zoned times; None keeps the wall clock they carry.
 
@@ -58,65 +87,174 @@ class FileBars:
         self._path = path
         self._timezone = timezone
         if path.is_file():
-            _ = self._rows_of
+            _ = self._index
 
     def bars(self, listing: Listing) -> Bars:
         """Read and validate the bars of one symbol; no rows if there is no file or row of it."""
-        code = listing.vendor_code or listing.symbol
-        if self._path.is_file():
-            origin = self._path
-            frame = self._table.take(self._rows_of.get(code, np.empty(0, dtype=np.int64)))
-        else:
-            found = [path for path in (self._path / f"{code}{suffix}" for suffix in SUFFIXES) if path.is_file()]
-            if not found:
-                return parse_bars(_NO_BARS, symbol=listing.symbol, origin=str(self._path))
-            origin = found[0]
+        code, symbol = listing.vendor_code or listing.symbol, listing.symbol
+        parts = []
+        for path in self._index.named.get(code, ()):
             try:
-                frame = _read(origin)
-            except (ValueError, OSError, pa.ArrowException) as error:
-                raise corrupt(f"{origin} cannot be read: {error}") from error
+                parts.append(self._parsed(_read(path), path, symbol))
+            except _UNREADABLE as error:
+                raise corrupt(_not_taken(path, error)) from error
+        for path, why in self.broken.items():
+            if path.stem == code:
+                raise corrupt(why)
+        for table in self._index.tables:
+            rows = table.rows.get(code)
+            if rows is not None:
+                parts.append(self._parsed(table.frame.take(rows), table.path, symbol))
+        return _union(parts) if parts else parse_bars(_NO_BARS, symbol=symbol, origin=str(self._path))
+
+    @property
+    def broken(self) -> dict[Path, str]:
+        """Files of the directory that are left out because they are not whole, and why."""
+        return self._index.broken
+
+    def _parsed(self, frame: pd.DataFrame, path: Path, symbol: str) -> "_Part":
         # A CSV file's first row of data is its second line.
-        offset = 2 if origin.suffix == ".csv" else 0
-        return parse_bars(frame, symbol=listing.symbol, origin=str(origin), timezone=self._timezone, row_offset=offset)
+        offset = 2 if path.suffix == ".csv" else 0
+        bars = parse_bars(frame, symbol=symbol, origin=str(path), timezone=self._timezone, row_offset=offset)
+        return _Part(path, bars, frame.index.to_numpy() + offset)
 
     @cached_property
-    def _table(self) -> pd.DataFrame:
-        try:
-            table = _read(self._path)
-        except (ValueError, OSError, pa.ArrowException) as error:
-            raise UsageError(f"Bars file {self._path} cannot be read: {error}") from error
-        table.columns = [str(column).strip().lower() for column in table.columns]
-        if "symbol" not in table.columns and "ticker" in table.columns:
-            table = table.rename(columns={"ticker": "symbol"})
-        if "symbol" not in table.columns:
-            raise UsageError(f"Bars file {self._path} has no column 'symbol'; it has {', '.join(table.columns)}.")
-        return table
+    def _index(self) -> "_Index":
+        if self._path.is_file():
+            try:
+                table = _Table.of(self._path)
+            except _UNREADABLE as error:
+                raise UsageError(f"Bars file {self._path} cannot be read: {error}") from error
+            if table is None:
+                columns = ", ".join(_columns(self._path))
+                raise UsageError(f"Bars file {self._path} has no column 'symbol'; it has {columns}.")
+            return _Index({}, (table,), {})
+        named: dict[str, list[Path]] = {}
+        tables: list[_Table] = []
+        broken: dict[Path, str] = {}
+        for path in bars_files(self._path):
+            try:
+                if _SYMBOL_COLUMNS.isdisjoint(_columns(path)):
+                    named.setdefault(path.stem, []).append(path)
+                elif table := _Table.of(path):
+                    tables.append(table)
+            except _UNREADABLE as error:
+                broken[path] = _not_taken(path, error)
+        return _Index(named, tuple(tables), broken)
 
-    @cached_property
-    def _rows_of(self) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
-        codes, symbols = pd.factorize(self._table["symbol"])
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Bars of one symbol in one file, with the row of each as the file counts it."""
+
+    path: Path
+    bars: Bars
+    rows: _Positions
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A file of several symbols, and which rows are whose."""
+
+    path: Path
+    frame: pd.DataFrame
+    rows: dict[str, _Positions]
+
+    @classmethod
+    def of(cls, path: Path) -> "_Table | None":
+        """Read a file; None if it has no column of symbols."""
+        frame = _read(path)
+        frame.columns = [str(column).strip().lower() for column in frame.columns]
+        if "symbol" not in frame.columns and "ticker" in frame.columns:
+            frame = frame.rename(columns={"ticker": "symbol"})
+        if "symbol" not in frame.columns:
+            return None
+        codes, symbols = pd.factorize(frame["symbol"])
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(symbols) + 1))
-        return {str(symbol): order[starts[i] : starts[i + 1]] for i, symbol in enumerate(symbols)}
+        return cls(path, frame, {str(one): order[starts[i] : starts[i + 1]] for i, one in enumerate(symbols)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """Which files hold which symbols: files `named` for one, `tables` of several, and files left out."""
+
+    named: dict[str, list[Path]]
+    tables: tuple[_Table, ...]
+    broken: dict[Path, str]
 
 
 _NO_BARS = pd.DataFrame({name: [] for name in ("date", "open", "high", "low", "close", "volume")})
+_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
+_SYMBOL_COLUMNS = frozenset({"symbol", "ticker"})
+_UNREADABLE = (ValueError, OSError, pa.ArrowException)
+
+
+def _not_taken(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read: {error}"
+
+
+def _columns(path: Path) -> list[str]:
+    if path.suffix == ".parquet":
+        names = pq.read_schema(path).names
+    else:
+        _refuse_cut(path)
+        names = list(pd.read_csv(path, nrows=0).columns)
+    return [str(name).strip().lower() for name in names]
+
+
+def _refuse_cut(path: Path) -> None:
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        if file.read() not in (b"\n", b"\r", b""):
+            raise ValueError("it does not end with a line end, so it is cut or still being written")
 
 
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         # A pandas index would hide its columns, and number rows other than by position.
         return pq.read_table(path).to_pandas(ignore_metadata=True)
-    # A symbol such as NA, TRUE or 005930 is a name, whatever else it looks like.
-    names = {
-        column: _name for column in pd.read_csv(path, nrows=0).columns if column.strip().lower() in ("symbol", "ticker")
-    }
-    # Empty lines count, so that errors name a row by its line.
-    frame = pd.read_csv(path, low_memory=False, converters=names, skip_blank_lines=False)
+    _refuse_cut(path)
+    # A symbol such as NA, TRUE or 005930 is a name, whatever else it looks like; an empty cell is none.
+    columns = list(pd.read_csv(path, nrows=0).columns)
+    names = [column for column in columns if column.strip().lower() in _SYMBOL_COLUMNS]
+    frame = pd.read_csv(
+        path,
+        low_memory=False,
+        dtype=dict.fromkeys(names, str),
+        keep_default_na=False,
+        na_values={column: [""] if column in names else _MISSING for column in columns},
+        # Empty lines count, so that errors name a row by its line.
+        skip_blank_lines=False,
+    )
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("its rows have more cells than its header")
-    return frame.dropna(how="all")
+    frame = frame.dropna(how="all")
+    return frame.assign(**{name: frame[name].str.strip() for name in names})
 
 
-def _name(cell: str) -> str | None:
-    return cell.strip() or None
+def _union(parts: Sequence[_Part]) -> Bars:
+    """Bars of one symbol from several files, in time order; a bar told twice is the one of the first file."""
+    if len(parts) == 1:
+        return parts[0].bars
+    symbol = parts[0].bars.symbol
+    time = np.concatenate([part.bars.time for part in parts])
+    values = {name: np.concatenate([getattr(part.bars, name) for part in parts]) for name in (*PRICES, "volume")}
+    whose = np.repeat(np.arange(len(parts)), [len(part.bars) for part in parts])
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(time, kind="stable")
+    again = np.flatnonzero(time[order][1:] == time[order][:-1])
+    earlier, later = order[again], order[again + 1]
+    for name, told in values.items():
+        differs = np.flatnonzero(~np.isclose(told[earlier], told[later], rtol=_SAME, atol=0))
+        if len(differs):
+            one, other = earlier[differs[0]], later[differs[0]]
+            more = f" and {len(differs) - 1} more" if len(differs) > 1 else ""
+            raise corrupt(
+                f"{parts[whose[other]].path}, row {rows[other]}{more}: {symbol}: {name} of {time[other]} is "
+                f"{told[other]:.10g}, and {told[one]:.10g} in {parts[whose[one]].path}, row {rows[one]}. "
+                "Remove the bar that is wrong, or deliver all of the symbol's bars on one basis."
+            )
+    kept = np.delete(order, again + 1)
+    return Bars(symbol=symbol, time=time[kept], **{name: told[kept] for name, told in values.items()})

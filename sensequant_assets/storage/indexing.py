@@ -50,16 +50,12 @@ def index_events(
             latest[place] = event_id, event
     columns: dict[str, dict[str, Any]] = {}
     for (asset_key_string, _), (event_id, event) in latest.items():
-        columns.setdefault(asset_key_string, {}).update(
-            storage._get_asset_entry_values(event, event_id, dated)
-        )
+        columns.setdefault(asset_key_string, {}).update(storage._get_asset_entry_values(event, event_id, dated))
     # Sorted, so that two writers lock the rows of several asset keys in the same order.
     for asset_key_string, values in sorted(columns.items()):
         row = insert(AssetKeyTable).values(asset_key=asset_key_string, **values)
         if values:
-            connection.execute(
-                row.on_conflict_do_update(index_elements=[AssetKeyTable.c.asset_key], set_=values)
-            )
+            connection.execute(row.on_conflict_do_update(index_elements=[AssetKeyTable.c.asset_key], set_=values))
         elif bare_keys:
             connection.execute(row.on_conflict_do_nothing())
 

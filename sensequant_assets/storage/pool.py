@@ -81,9 +81,7 @@ class ConnectionPool:
         self._kept: OrderedDict[str, _File] = OrderedDict()
 
     @contextmanager
-    def connection(
-        self, path: str, open_connection: Callable[[], Connection], *, keep: bool
-    ) -> Iterator[Connection]:
+    def connection(self, path: str, open_connection: Callable[[], Connection], *, keep: bool) -> Iterator[Connection]:
         """Hold a connection in a transaction: committed at the end, rolled back on an exception.
 
         Parameters

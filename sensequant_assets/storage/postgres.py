@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 # Two connections stay open in each process; a burst of threads may open eighteen more, closed after use.
 _POOL_SIZE, _MAX_OVERFLOW = 2, 18
-_INSERT_FOR_ID = SqlEventLogStorageTable.insert().returning(
-    SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
-)
+_INSERT_FOR_ID = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
 
 
 def psycopg2_url(url: str) -> str:
@@ -117,9 +115,7 @@ class PooledPostgresEventLogStorage(PostgresEventLogStorage):
         self._engine = _pooled_engine(self.postgres_url, token_provider)
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
         return cls(inst_data=inst_data, **_arguments(config_value))
 
@@ -183,9 +179,7 @@ class PooledPostgresRunStorage(PostgresRunStorage):
         self._engine = _pooled_engine(self.postgres_url, token_provider)
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
         return cls(inst_data=inst_data, **_arguments(config_value))
 
@@ -204,9 +198,7 @@ class PooledPostgresScheduleStorage(PostgresScheduleStorage):
         self._engine = _pooled_engine(self.postgres_url, token_provider)
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
         return cls(inst_data=inst_data, **_arguments(config_value))
 
@@ -228,8 +220,6 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self._schedule_storage = PooledPostgresScheduleStorage(url, False, token_provider=token_provider)
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
         return cls(inst_data=inst_data, **_arguments(config_value))

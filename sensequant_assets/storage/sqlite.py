@@ -162,9 +162,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         for event, row in zip(events, rows, strict=True):
             by_run.setdefault(event.run_id, []).append(row)
         mirrored = [
-            (event, row)
-            for event, row in zip(events, rows, strict=True)
-            if event.dagster_event_type in _MIRRORED
+            (event, row) for event, row in zip(events, rows, strict=True) if event.dagster_event_type in _MIRRORED
         ]
         with ExitStack() as runs:
             # Runs first and in order, the index last: no two processes wait for each other.
@@ -191,9 +189,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     @contextmanager
     def _connect(self, shard: str, keep: bool = False) -> Iterator[Connection]:
         path = self.path_for_shard(shard)
-        with self._pool.connection(
-            path, lambda: self._open(shard), keep=keep or shard == _INDEX
-        ) as connection:
+        with self._pool.connection(path, lambda: self._open(shard), keep=keep or shard == _INDEX) as connection:
             yield connection
 
     def _open(self, shard: str) -> Connection:

@@ -206,18 +206,26 @@ class TelemetryStore:
         """(model, symbol, window start) that were planned and have no row."""
         return self._pairs("not_attempted", batch_id, model)
 
-    def latest_teacher_batch(self, pairs: Iterable[tuple[str, date | str]]) -> str | None:
-        """The batch of the last teacher attempt (trained, reused or failed) at any of these (symbol, window start)."""
+    def latest_teacher_batch(self, pairs: Iterable[tuple[str, date | str]], universe: str | None = None) -> str | None:
+        """The batch of the last teacher attempt (trained, reused or failed) at any of these (symbol, window start).
+
+        Of one universe if it is named: two may share a symbol.
+        """
         asked = [(symbol, str(window)) for symbol, window in pairs]
         rows = self._rows(
             """
             SELECT batch_id FROM window_runs
-            WHERE model = 'teacher' AND outcome <> 'skipped' AND (symbol, window_start) IN (
+            WHERE model = 'teacher' AND outcome <> 'skipped' AND universe = coalesce($universe, universe)
+            AND (symbol, window_start) IN (
                 SELECT (unnest($symbols::VARCHAR[]), unnest($windows::DATE[]))
             )
             ORDER BY ended_at DESC, batch_id DESC LIMIT 1
             """,
-            {"symbols": [symbol for symbol, _ in asked], "windows": [window for _, window in asked]},
+            {
+                "symbols": [symbol for symbol, _ in asked],
+                "windows": [window for _, window in asked],
+                "universe": universe,
+            },
         )
         return str(rows[0]["batch_id"]) if rows else None
 
@@ -438,7 +446,7 @@ CREATE OR REPLACE TEMP VIEW known AS SELECT * FROM lines WHERE record IS NOT NUL
 CREATE OR REPLACE TEMP TABLE broken AS SELECT shard, shard_offset FROM lines WHERE record IS NULL;
 
 INSERT INTO batches (batch_id, status, started_at, last_event_at)
-SELECT batch_id, 'running', min(happened_at), max(happened_at) FROM known GROUP BY batch_id
+SELECT batch_id, 'running', min(happened_at), max(happened_at) FROM known WHERE batch_id <> '' GROUP BY batch_id
 ON CONFLICT (batch_id) DO UPDATE SET last_event_at = greatest(batches.last_event_at, excluded.last_event_at);
 INSERT INTO runs (batch_id, run_id, status, started_at)
 SELECT batch_id, run_id, 'running', min(happened_at) FROM known WHERE run_id <> '' GROUP BY batch_id, run_id

@@ -17,7 +17,9 @@ def column(bars: Bars, name: str, trading_start: date | None = None) -> np.ndarr
 
 
 def until(bars: Bars, count: int) -> Bars:
-    return Bars(bars.symbol, *(getattr(bars, name)[:count] for name in ("time", "open", "high", "low", "close", "volume")))
+    return Bars(
+        bars.symbol, *(getattr(bars, name)[:count] for name in ("time", "open", "high", "low", "close", "volume"))
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -46,7 +48,9 @@ def test_bars_that_come_later_leave_features_as_they_were(cut):
 def test_features_do_not_reach_back_further_than_the_lookback():
     bars = random_walk(200, 6)
     cut = 90
-    young = Bars(bars.symbol, *(getattr(bars, name)[cut:] for name in ("time", "open", "high", "low", "close", "volume")))
+    young = Bars(
+        bars.symbol, *(getattr(bars, name)[cut:] for name in ("time", "open", "high", "low", "close", "volume"))
+    )
     np.testing.assert_allclose(
         causal_features(young, FIRST_DAY)[LOOKBACK:], causal_features(bars, FIRST_DAY)[cut + LOOKBACK :], rtol=1e-9
     )
@@ -107,7 +111,7 @@ def test_volatility_is_the_population_deviation_of_daily_log_returns():
     assert column(bars, "volatility_20")[-1] == pytest.approx(0.015)
     assert column(bars, "volatility_5")[-1] == pytest.approx(0.03 * math.sqrt(0.24))
     assert column(bars, "volatility_ratio_5_20")[-1] == pytest.approx(2 * math.sqrt(0.24))
-    # Seven gains of 0.02 against seven losses of 0.01; five of the last ten are down; both halves are alike, so no skew.
+    # Seven gains of 0.02 against seven losses of 0.01; five of the last ten are down; the halves are alike: no skew.
     assert column(bars, "rsi_14")[-1] == pytest.approx(2 / 3)
     assert column(bars, "down_share_10")[-1] == pytest.approx(0.5)
     assert column(bars, "skewness_20")[-1] == pytest.approx(0.0, abs=1e-9)
@@ -127,8 +131,10 @@ def test_the_shape_of_a_bar_is_measured_against_its_close():
     plain = bars_of(close)
     bars = replace(
         plain,
-        open=np.append(plain.open[:-1], 102.0), high=np.append(plain.high[:-1], 106.0), low=np.append(plain.low[:-1], 98.0),
-    )  # fmt: skip
+        open=np.append(plain.open[:-1], 102.0),
+        high=np.append(plain.high[:-1], 106.0),
+        low=np.append(plain.low[:-1], 98.0),
+    )
     at_last = {name: column(bars, name)[-1] for name in FEATURE_NAMES}
     assert at_last["range"] == pytest.approx(8 / 104)
     assert at_last["close_location"] == pytest.approx(6 / 8)

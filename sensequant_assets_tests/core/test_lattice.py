@@ -132,7 +132,6 @@ def test_a_window_is_open_until_the_bar_at_its_end_has_a_label(bars, is_open):
 
 @pytest.mark.parametrize(("days_before", "early"), [(0, True), (179, True), (180, False), (181, False)])
 def test_early_life_ends_180_days_after_the_listing(days_before, early):
-    assert planned(random_walk(400, 0), listed=SECOND.start - timedelta(days=days_before)).early_life is True  # by bars
     pair = planned(random_walk(400, 0), trading_start_date=SECOND.start - timedelta(days=days_before))
     assert pair.early_life == early
 

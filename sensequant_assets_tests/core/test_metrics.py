@@ -52,7 +52,7 @@ def test_brier_is_the_mean_squared_error():
 
 
 def test_ece_weighs_the_gaps_of_bins_by_their_rows():
-    # Bins of a tenth: 0.9: |1 - 0.9| = 0.1; 0.8: 0.8; 0.6: three rows with two ones, |2 - 1.8| = 0.2; 0.2: 0.8; 0.1: 0.1.
+    # Bins of a tenth: 0.9: |1 - 0.9| = 0.1; 0.8: 0.8; 0.6: two ones of three, |2 - 1.8| = 0.2; 0.2: 0.8; 0.1: 0.1.
     assert metrics.ece(LABEL, PROBABILITY) == pytest.approx(2.0 / 7)
     # Two bins: upper 0.9 + 0.8 + 3 * 0.6 = 3.5 against three ones; lower 0.3 against one: (0.5 + 0.7) / 7.
     assert metrics.ece(LABEL, PROBABILITY, bins=2) == pytest.approx(1.2 / 7)

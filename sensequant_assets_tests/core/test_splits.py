@@ -62,7 +62,9 @@ def test_a_row_right_after_the_test_labels_is_kept():
     assert middle.train.tolist() == [0, 1, 10, 11]
 
 
-@pytest.mark.parametrize(("count", "fraction", "held"), [(10, 0.0, 0), (4, 0.2, 0), (5, 0.2, 1), (9, 0.34, 3), (0, 0.5, 0)])
+@pytest.mark.parametrize(
+    ("count", "fraction", "held"), [(10, 0.0, 0), (4, 0.2, 0), (5, 0.2, 1), (9, 0.34, 3), (0, 0.5, 0)]
+)
 def test_the_held_share_is_rounded_down(count, fraction, held):
     split = purged_tail(np.arange(count), horizon=1, fraction=fraction)
     assert len(split.test) == held

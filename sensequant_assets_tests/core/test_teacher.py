@@ -24,7 +24,7 @@ def walk(seed: int = 0) -> Samples:
 
 def test_a_single_class_fails_with_what_to_do_about_it():
     samples = walk()
-    with pytest.raises(WindowError, match="All 100 training labels of AAA are 1. Widen the window") as caught:
+    with pytest.raises(WindowError, match=r"All 100 training labels of AAA are 1\. Widen the window") as caught:
         train_teacher(replace(samples, label=np.ones(200)), ROWS, NONE, QUICK_TEACHER, horizon=HORIZON)
     assert caught.value.kind is FailureKind.SINGLE_CLASS
 
@@ -48,7 +48,9 @@ def test_parameters_reach_the_booster():
     parameters = QUICK_TEACHER.model_copy(update={"num_leaves": 31, "max_depth": 9, "min_child_samples": 1})
     text = train_teacher(walk(), ROWS, NONE, parameters, horizon=HORIZON).booster.model_to_string()
     assert effective_parameters(text)["num_leaves"] == "31"
-    assert max(int(line.removeprefix("num_leaves=")) for line in text.splitlines() if line.startswith("num_leaves=")) > 7
+    assert (
+        max(int(line.removeprefix("num_leaves=")) for line in text.splitlines() if line.startswith("num_leaves=")) > 7
+    )
 
 
 @pytest.mark.parametrize("position", [60, 75, 119, 159])

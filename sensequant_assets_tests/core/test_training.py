@@ -10,6 +10,7 @@ import pytest
 
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.lattice import Recipe
+from sensequant_assets.core.student import train_student
 from sensequant_assets.core.training import Lesson, TrainedModel, distil, teach
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets_tests.making import FIRST_DAY, QUICK_STUDENT, QUICK_TEACHER, lesson_of, random_walk
@@ -71,7 +72,9 @@ def test_bars_after_the_window_are_not_in_the_fingerprint_but_in_what_it_is_test
 @pytest.mark.parametrize("count", [187, 200, 306, 307, 320, 360])
 def test_new_bars_do_not_change_what_a_closed_window_is_made_from(count):
     bars = random_walk(360, 3)
-    young = Bars(bars.symbol, *(getattr(bars, name)[:count] for name in ("time", "open", "high", "low", "close", "volume")))
+    young = Bars(
+        bars.symbol, *(getattr(bars, name)[:count] for name in ("time", "open", "high", "low", "close", "volume"))
+    )
     assert lesson_of(young).fingerprints(QUICK_TEACHER, CODE) == lesson_of(bars).fingerprints(QUICK_TEACHER, CODE)
     assert (lesson_of(young).tested_on == lesson_of(bars).tested_on) == (count >= 307)
 
@@ -94,6 +97,18 @@ def test_a_changed_recipe_changes_the_fingerprints(change):
     recipe = Recipe(threshold=0.0)
     one = lesson_of(BARS, recipe=recipe).fingerprints(QUICK_TEACHER, CODE)
     assert one != lesson_of(BARS, recipe=recipe.model_copy(update=change)).fingerprints(QUICK_TEACHER, CODE)
+
+
+def test_the_horizon_and_the_split_of_equal_rows_are_parameters_as_well():
+    lesson = lesson_of(BARS)
+    longer = replace(lesson, recipe=lesson.recipe.model_copy(update={"horizon": 8}))
+    rows = np.concatenate([lesson.rows.train, lesson.rows.valid])
+    moved = replace(lesson, rows=replace(lesson.rows, train=rows[:80], valid=rows[80:]))
+    one = lesson.fingerprints(QUICK_TEACHER, CODE)
+    for other in (longer, moved):
+        two = other.fingerprints(QUICK_TEACHER, CODE)
+        assert two.data == one.data
+        assert two.parameters != one.parameters
 
 
 def test_a_recipe_that_only_says_which_windows_are_attempted_leaves_the_fingerprints():
@@ -133,7 +148,9 @@ def test_a_teacher_is_judged_out_of_fold_on_its_tail_and_on_the_next_window():
     assert teacher.unseen.shape == (22 + 120,)
     brier = ((teacher.unseen[22:] - label[lesson.rows.test]) ** 2).mean()
     assert teacher.metrics["test_brier"] == pytest.approx(brier)
-    assert teacher.metrics["valid_brier"] == pytest.approx(((teacher.unseen[:22] - label[lesson.rows.valid]) ** 2).mean())
+    assert teacher.metrics["valid_brier"] == pytest.approx(
+        ((teacher.unseen[:22] - label[lesson.rows.valid]) ** 2).mean()
+    )
     assert teacher.soft_targets.shape == (84,)
 
 
@@ -176,6 +193,12 @@ def test_a_student_is_judged_on_rows_that_neither_has_seen():
     assert student.fingerprints.data != teacher.fingerprints.data
     assert len(student.soft_targets) == 0
     assert not [name for name in student.metrics if name.startswith("oof_")]
+
+
+def test_a_student_is_trained_on_the_soft_targets():
+    lesson, teacher = lesson_of(BARS), taught()
+    alone = train_student(lesson.samples, lesson.rows.train, teacher.soft_targets, QUICK_STUDENT)
+    assert distilled(lesson, teacher).text == alone.model_to_string()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,12 @@ def test_a_span_of_seven_days_is_a_window():
     assert build_windows(START, START + timedelta(days=7), 180) == (Window(START, date(2022, 1, 8)),)
 
 
-@pytest.mark.parametrize("days", [6, 0, -1])
-def test_a_window_shorter_than_a_week_is_refused(days):
-    with pytest.raises(UsageError, match=f"A window of {days} days is too short; use at least 7"):
+@pytest.mark.parametrize(("days", "expected"), [(3, 1), (5, 1), (6, 2), (8, 2), (9, 3)])
+def test_of_windows_under_seven_days_the_last_piece_is_kept_if_it_is_whole(days, expected):
+    assert len(build_windows(START, START + timedelta(days=days), 3)) == expected
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_a_window_shorter_than_a_day_is_refused(days):
+    with pytest.raises(UsageError, match=f"A window of {days} days is too short; use at least 1"):
         build_windows(START, date(2024, 1, 1), days)

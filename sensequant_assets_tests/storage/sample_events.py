@@ -69,9 +69,7 @@ def check_planned(run_id: str, key: dg.AssetKey, name: str, *, second: float = 0
     )
 
 
-def check_evaluated(
-    run_id: str, key: dg.AssetKey, name: str, *, passed: bool, second: float = 0.0
-) -> EventLogEntry:
+def check_evaluated(run_id: str, key: dg.AssetKey, name: str, *, passed: bool, second: float = 0.0) -> EventLogEntry:
     evaluation = AssetCheckEvaluation(asset_key=key, check_name=name, passed=passed, metadata={})
     return entry(run_id, Type.ASSET_CHECK_EVALUATION, evaluation, second=second)
 

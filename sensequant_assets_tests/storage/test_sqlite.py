@@ -59,9 +59,7 @@ def rows_of_every_table(directory: Path) -> dict[str, dict[str, list[tuple[Any, 
     for file in sorted(directory.glob("*.db")):
         connection = sqlite3.connect(file)
         connection.row_factory = sqlite3.Row
-        tables = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         shards[file.name] = {
             table: [
                 tuple((row[c] is not None) if c in CLOCK_COLUMNS else row[c] for c in row.keys())  # noqa: SIM118
@@ -101,16 +99,10 @@ def use(storage: SqliteEventLogStorage) -> list[object]:
             )
         read.append(storage.fetch_run_status_changes(Type.RUN_SUCCESS, limit=10))
         read.append(
-            [
-                (r.run_id, r.status, r.event, r.id)
-                for r in storage.get_asset_check_execution_history(check, limit=10)
-            ]
+            [(r.run_id, r.status, r.event, r.id) for r in storage.get_asset_check_execution_history(check, limit=10)]
         )
         read.append(
-            [
-                (record.asset_entry.asset_key, record.asset_entry.last_run_id)
-                for record in storage.get_asset_records()
-            ]
+            [(record.asset_entry.asset_key, record.asset_entry.last_run_id) for record in storage.get_asset_records()]
         )
         read.append(storage.get_dynamic_partitions("symbols"))
         read.append(sorted(storage.get_all_run_ids()))
@@ -133,9 +125,7 @@ def use(storage: SqliteEventLogStorage) -> list[object]:
 
 
 def test_every_row_and_every_answer_is_the_stock_class_s(tmp_path: Path) -> None:
-    stock, pooled = (
-        cls(str(tmp_path / cls.__name__)) for cls in (SqliteEventLogStorage, PooledSqliteEventLogStorage)
-    )
+    stock, pooled = (cls(str(tmp_path / cls.__name__)) for cls in (SqliteEventLogStorage, PooledSqliteEventLogStorage))
     assert use(pooled) == use(stock)
     pooled.dispose()
     ours = rows_of_every_table(tmp_path / "PooledSqliteEventLogStorage")
@@ -335,9 +325,7 @@ def test_open_files_stay_bounded_over_many_runs(storage: PooledSqliteEventLogSto
     assert 3 <= len(ours) <= 3 * 9  # the database, its log and its shared memory, of eight runs and the index
 
 
-def test_a_file_that_another_process_deleted_is_made_anew(
-    storage: PooledSqliteEventLogStorage, tmp_path: Path
-) -> None:
+def test_a_file_that_another_process_deleted_is_made_anew(storage: PooledSqliteEventLogStorage, tmp_path: Path) -> None:
     storage.store_event(materialized("run-1", TEACHER, "TCS"))
     other = SqliteEventLogStorage(str(tmp_path / "pooled"))
     other.wipe()
@@ -377,9 +365,7 @@ def materialize_four_partitions(instance: dg.DagsterInstance) -> Sequence[str]:
     )
     assert result.success
     return [
-        record.event_log_entry.dagster_event_type.value
-        if record.event_log_entry.dagster_event_type
-        else "log"
+        record.event_log_entry.dagster_event_type.value if record.event_log_entry.dagster_event_type else "log"
         for record in instance.get_records_for_run(result.run_id).records
     ]
 

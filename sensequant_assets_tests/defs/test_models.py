@@ -1,0 +1,291 @@
+"""Claims about what Dagster holds after a run, in a real instance."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from sensequant_assets.batch import Key, Options
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.location import build_definitions
+from sensequant_assets.defs.models import ASSETS, BATCH_TAG, Identity, identity_of, keys_of
+from sensequant_assets.errors import UsageError
+from sensequant_assets.home import prepare_home
+from sensequant_assets.launch import Launch, launch, rectangle
+from sensequant_assets.market import Market
+from sensequant_assets.model_store import MODELS
+from sensequant_assets.settings import Settings, read_settings
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
+
+TEACHER, STUDENT = TeacherParameters(n_estimators=10), StudentParameters(n_estimators=5)
+SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")
+GOOD = {f"{symbol}|{window}" for symbol in ("AAPL", "GOOG", "MSFT") for window in WINDOWS}
+CORRUPT = {f"IBM|{window}" for window in WINDOWS}
+UNLISTED = {f"FB|{window}" for window in WINDOWS}
+
+
+@dataclass
+class Platform:
+    """A Dagster instance on five symbols in three windows: IBM's bars are corrupt, and FB is listed later."""
+
+    settings: Settings
+    instance: dg.DagsterInstance
+
+    def launch(self, name: str, limit: float, keys: list[Key] | None = None, **options: Any) -> str | None:
+        """Run a batch the way the command line does."""
+        chosen = keys or Market.open(self.settings).keys()
+        how = Options(max_failure_rate=limit, workers=2, **options)
+        return launch(Launch(self.settings, TEACHER, STUDENT, chosen, MODELS, how, name))
+
+    def execute(self, pair: str, config: dict[str, Any]) -> dg.ExecuteInProcessResult:
+        """Run one pair the way the Launchpad does."""
+        definitions = build_definitions(self.settings, TEACHER, STUDENT)
+        return definitions.resolve_job_def("training").execute_in_process(
+            instance=self.instance, partition_key=pair, run_config=config, raise_on_error=False
+        )
+
+    def run(self, name: str) -> dg.DagsterRun:
+        (run,) = self.instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: name}))
+        return run
+
+    def materialized(self, asset: str, name: str) -> dict[str, dict[str, Any]]:
+        """Metadata by partition of what one batch materialized, each partition once."""
+        records = self.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records
+        return self._of(records, name)
+
+    def observed(self, asset: str, name: str) -> dict[str, dict[str, Any]]:
+        """Metadata by partition of what one batch observed."""
+        return self._of(self.instance.fetch_observations(dg.AssetKey(asset), limit=1000).records, name)
+
+    def _of(self, records: Any, name: str) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for record in records:
+            if record.run_id == self.run(name).run_id:
+                event = record.asset_materialization or record.event_log_entry.asset_observation
+                assert event.partition not in found
+                found[event.partition] = {key: value.value for key, value in event.metadata.items()}
+        return found
+
+    def verdict(self, asset: str, name: str) -> Any:
+        """What the check said of an asset in one batch."""
+        key = dg.AssetCheckKey(dg.AssetKey(asset), "max_failure_rate")
+        history = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+        (one,) = (record for record in history if record.run_id == self.run(name).run_id)
+        assert one.event is not None
+        return one.event.dagster_event.asset_check_evaluation_data
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    directory = tmp_path_factory.mktemp("platform")
+    bars = sample_bars(directory / "bars", SYMBOLS)
+    corrupt(bars / "IBM.csv", line=50)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        leave(monkeypatch, directory)
+        settings = read_settings(
+            {"data_dir": directory / "data", "universe": write_universe(directory / "five.csv", SYMBOLS),
+             "bars": str(bars), "end": date(2010, 6, 25)}
+        )  # fmt: skip
+        prepare_home(settings)
+        with dg.DagsterInstance.get() as instance:
+            made = Platform(settings, instance)
+            assert made.launch("above", 0.24) is None
+            assert made.launch("within", 0.25) is None
+            yield made
+
+
+def test_trained_reused_and_skipped_windows_are_materialized_with_their_status(platform: Platform) -> None:
+    first, second = (platform.materialized("teacher_models", name) for name in ("above", "within"))
+    assert set(first) == set(second) == GOOD | UNLISTED
+    assert {first[key]["status"] for key in GOOD} == {"trained"}
+    assert {second[key]["status"] for key in GOOD} == {"reused"}
+    for key in UNLISTED:
+        assert first[key]["status"] == "skipped"
+        assert first[key]["reason"] == "pre_listing"
+        assert "FB trades from 2012-05-18" in first[key]["why"]
+
+
+def test_a_trained_window_shows_its_metrics_and_where_its_model_is(platform: Platform) -> None:
+    teachers = platform.materialized("teacher_models", "above")
+    students = platform.materialized("student_models", "within")
+    for key in GOOD:
+        symbol, window = key.split("|")
+        for model, metadata in (("teacher", teachers[key]), ("student", students[key])):
+            assert 0 <= metadata["test_auc"] <= 1
+            assert metadata["train_rows"] > 20
+            path = Path(metadata["model"])
+            assert path == platform.settings.data_dir / "models" / "five" / model / symbol / f"{window}.txt"
+            assert path.is_file()
+        assert -1 <= students[key]["fidelity_correlation"] <= 1
+
+
+def test_a_failed_window_is_no_materialization_and_its_observation_says_why(platform: Platform) -> None:
+    teachers = platform.observed("teacher_models", "within")
+    students = platform.observed("student_models", "within")
+    assert set(teachers) == set(students) == CORRUPT
+    for key in CORRUPT:
+        assert teachers[key]["status"] == "failed"
+        assert teachers[key]["cause"] == "corrupt_bars"
+        assert "IBM.csv, row 50" in teachers[key]["error"]
+        assert "--select failed" in teachers[key]["what_to_do"]
+        assert students[key]["cause"] == "missing_teacher"
+        assert f"The teacher of {key} failed in this run" in students[key]["error"]
+    for asset in ASSETS.values():
+        assert platform.instance.get_materialized_partitions(dg.AssetKey(asset)) == GOOD | UNLISTED
+
+
+def test_the_check_shows_counts_rate_limit_and_the_failed_windows(platform: Platform) -> None:
+    evaluation = platform.verdict("teacher_models", "within")
+    metadata = {name: value.value for name, value in evaluation.metadata.items()}
+    table = metadata.pop("failed_windows")
+    assert metadata == {
+        "trained": 0, "reused": 9, "skipped": 3, "failed": 3, "not_attempted": 0,
+        "failure_rate": 0.25, "max_failure_rate": 0.25,
+    }  # fmt: skip
+    assert evaluation.passed
+    rows = [record.data for record in evaluation.metadata["failed_windows"].records]
+    assert [(row["symbol"], row["window"], row["cause"]) for row in rows] == [
+        ("IBM", window, "corrupt_bars") for window in WINDOWS
+    ]
+    assert table is not None
+
+
+def test_above_the_limit_the_check_is_an_error_and_no_student_is_materialized(platform: Platform) -> None:
+    teacher, student = (platform.verdict(asset, "above") for asset in ASSETS.values())
+    assert not teacher.passed
+    assert not student.passed
+    assert teacher.severity is student.severity is dg.AssetCheckSeverity.ERROR
+    assert "No student was trained: too many teachers failed in this run." in student.description
+    assert not platform.materialized("student_models", "above")
+    assert not platform.observed("student_models", "above")
+
+
+def test_the_run_fails_above_the_limit_and_succeeds_within_it(platform: Platform) -> None:
+    assert platform.run("above").status is dg.DagsterRunStatus.FAILURE
+    assert platform.run("within").status is dg.DagsterRunStatus.SUCCESS
+
+
+def test_nothing_is_yielded_as_an_output_and_nothing_is_pickled(platform: Platform) -> None:
+    for name in ("above", "within"):
+        logs = platform.instance.all_logs(platform.run(name).run_id)
+        outputs = [entry.dagster_event.step_output_data.output_name for entry in logs
+                   if entry.dagster_event and entry.dagster_event.event_type_value == "STEP_OUTPUT"]  # fmt: skip
+        assert not [output for output in outputs if output in ASSETS.values()]
+        assert not [
+            entry for entry in logs
+            if entry.dagster_event and entry.dagster_event.event_type_value == "HANDLED_OUTPUT"
+        ]  # fmt: skip
+    stored = platform.settings.dagster_home / "storage"
+    assert {path.suffix for path in stored.rglob("*") if path.is_file()} <= {".out", ".err", ".complete"}
+
+
+def test_the_tables_of_a_symbol_are_materialized_beside_its_models(platform: Platform) -> None:
+    for asset in ("bars", "features"):
+        assert platform.instance.get_materialized_partitions(dg.AssetKey(asset)) == {"AAPL", "FB", "GOOG", "MSFT"}
+        assert set(platform.observed(asset, "above")) == {"IBM"}
+        assert not platform.materialized(asset, "within")
+
+
+def test_a_scattered_choice_is_one_run_of_only_its_pairs(platform: Platform) -> None:
+    keys = [(symbol, window) for symbol in ("AAPL", "MSFT") for window in ("2009-01-01", "2009-12-27")]
+    assert platform.launch("scattered", 0.15, keys) is None
+    chosen = {"|".join(key) for key in keys}
+    for asset in ASSETS.values():
+        assert set(platform.materialized(asset, "scattered")) == chosen
+        assert platform.verdict(asset, "scattered").passed
+    assert platform.run("scattered").status is dg.DagsterRunStatus.SUCCESS
+
+
+def test_the_launchpad_changes_parameters_for_one_run(platform: Platform) -> None:
+    pair = "GOOG|2009-06-30"
+    result = platform.execute(
+        pair,
+        {
+            "resources": {"teacher": {"config": {"num_leaves": 15}}},
+            "ops": {"models": {"config": {"max_failure_rate": 0.5}}},
+        },
+    )
+    assert result.success
+    text = (platform.settings.data_dir / "models" / "five" / "teacher" / "GOOG" / "2009-06-30.txt").read_text()
+    assert "[num_leaves: 15]" in text
+    # The other defaults stay those of the settings.
+    assert "[num_iterations: 10]" in text
+    telemetry = TelemetryStore(platform.settings.data_dir / "telemetry")
+    (verdict,) = telemetry.query(
+        "SELECT max_failure_rate FROM verdicts WHERE run_id = ? AND model = 'teacher'", [result.run_id]
+    ).to_pylist()
+    assert verdict["max_failure_rate"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"resources": {"teacher": {"config": {"num_leaves": 5000}}}}, ("num_leaves", "1024")),
+        ({"ops": {"models": {"config": {"max_failure_rate": 2.0}}}}, ("max_failure_rate", "less than or equal to 1")),
+    ],
+)
+def test_a_value_out_of_bounds_in_the_launchpad_fails_the_run_by_name(
+    platform: Platform, config: dict[str, Any], said: tuple[str, ...]
+) -> None:
+    result = platform.execute("GOOG|2009-06-30", config)
+    assert not result.success
+    run = platform.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    errors = [event.event_specific_data.error.to_string() for event in result.all_events
+              if getattr(event.event_specific_data, "error", None)]  # fmt: skip
+    assert errors
+    for part in said:
+        assert any(part in error for error in errors)
+
+
+def test_the_partition_of_a_symbol_that_left_the_universe_costs_no_other(platform: Platform) -> None:
+    directory = platform.settings.universe.parent
+    platform.instance.add_dynamic_partitions("symbols_six", ["AAPL", "GONE"])
+    moved = Platform(
+        platform.settings.model_copy(update={"universe": write_universe(directory / "six.csv", ["AAPL"])}),
+        platform.instance,
+    )
+    assert moved.launch("moved", 0.15, [("AAPL", "2009-01-01"), ("GONE", "2009-01-01")]) is None
+    assert set(moved.materialized("teacher_models", "moved")) == {"AAPL|2009-01-01"}
+    cause = moved.launch("gone", 0.15, [("GONE", "2009-01-01")])
+    assert cause is not None
+    assert "Universe six has no GONE|2009-01-01" in cause
+
+
+def test_runs_of_one_backfill_are_one_batch_and_a_run_alone_is_its_own() -> None:
+    def run(**tags: str) -> dg.DagsterRun:
+        return dg.DagsterRun(job_name="training", run_id="r1", tags={k.replace("__", "/"): v for k, v in tags.items()})
+
+    assert identity_of(run()) == Identity("r1", "r1", "ui", None)
+    assert identity_of(run(dagster__backfill="b1")) == Identity("b1", "r1", "ui", "b1")
+    assert identity_of(run(dagster__sensor_name="s")).source == "sensor"
+    assert identity_of(run(sensequant__batch="x", sensequant__source="cli")) == Identity("x", "r1", "cli", None)
+
+
+def test_a_partition_that_is_no_pair_is_refused() -> None:
+    assert keys_of(["AAPL|2009-01-01"]) == [("AAPL", "2009-01-01")]
+    with pytest.raises(UsageError, match="symbol|window"):
+        keys_of(["AAPL"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "corners"),
+    [
+        ([("A", "1"), ("A", "2"), ("B", "1"), ("B", "2")], (("A", "1"), ("B", "2"))),
+        ([("C", "3")], (("C", "3"), ("C", "3"))),
+        # The symbols are side by side in the order of their partitions, not of the alphabet.
+        ([("A", "1"), ("D", "1")], (("D", "1"), ("A", "1"))),
+        ([("A", "1"), ("C", "1")], None),
+        ([("A", "1"), ("A", "3")], None),
+        ([("A", "1"), ("A", "2"), ("B", "1")], None),
+    ],
+)
+def test_a_range_of_partitions_is_taken_only_for_a_full_rectangle(keys: list[Key], corners: Any) -> None:
+    assert rectangle(keys, ["D", "A", "B", "C"], ["1", "2", "3"]) == corners

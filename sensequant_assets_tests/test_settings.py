@@ -1,0 +1,243 @@
+"""Claims about where settings come from, and how a wrong one is told."""
+
+import json
+import os
+from datetime import date
+
+import pytest
+
+from sensequant_assets.errors import UsageError
+from sensequant_assets.settings import (
+    MARKET_FIELDS,
+    Settings,
+    describe_bounds,
+    parse_overrides,
+    read_settings,
+    read_student,
+    read_teacher,
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_", "OPEN_WINDOWS")):
+            monkeypatch.delenv(name)
+
+
+def dotenv(tmp_path, *lines: str) -> None:
+    (tmp_path / ".env").write_text("\n".join(lines))
+
+
+# Field, variable, and the values of `.env`, environment and override, none of which is the default.
+FIELDS = [
+    ("window_days", "SENSEQUANT_WINDOW_DAYS", 90, 91, 92),
+    ("max_failure_rate", "BATCH_TRAINING_MAX_FAILURE_RATE", 0.3, 0.4, 0.5),
+    ("max_failure_rate", "SENSEQUANT_MAX_FAILURE_RATE", 0.3, 0.4, 0.5),
+    ("bars", "SENSEQUANT_BARS", "one", "two", "three"),
+]
+
+
+@pytest.mark.parametrize(("field", "variable", "in_file", "in_environment", "override"), FIELDS)
+def test_an_override_wins_over_the_environment_and_that_over_the_file(
+    tmp_path, monkeypatch, field, variable, in_file, in_environment, override
+):
+    assert getattr(read_settings(), field) == Settings.model_fields[field].default
+    dotenv(tmp_path, f"{variable}={in_file}")
+    assert getattr(read_settings(), field) == in_file
+    monkeypatch.setenv(variable, str(in_environment))
+    assert getattr(read_settings(), field) == in_environment
+    assert getattr(read_settings({field: override}), field) == override
+
+
+@pytest.mark.parametrize("variable", ["OPEN_WINDOWS", "SENSEQUANT_OPEN_WINDOWS"])
+def test_open_windows_has_two_names_and_an_override_wins_over_both(monkeypatch, variable):
+    monkeypatch.setenv(variable, "skip")
+    assert read_settings().open_windows == "skip"
+    assert read_settings({"open_windows": "train"}).open_windows == "train"
+    assert read_settings().recipe.open_windows == "skip"
+
+
+def test_an_override_of_none_says_nothing(monkeypatch):
+    monkeypatch.setenv("SENSEQUANT_HORIZON", "5")
+    assert read_settings({"horizon": None}).horizon == 5
+
+
+def test_teacher_and_student_have_the_same_order(tmp_path, monkeypatch):
+    assert read_teacher().num_leaves == 127
+    dotenv(tmp_path, "TEACHER_NUM_LEAVES=21", "STUDENT_NUM_LEAVES=5")
+    assert (read_teacher().num_leaves, read_student().num_leaves) == (21, 5)
+    monkeypatch.setenv("TEACHER_NUM_LEAVES", "31")
+    monkeypatch.setenv("STUDENT_NUM_LEAVES", "6")
+    assert (read_teacher().num_leaves, read_student().num_leaves) == (31, 6)
+    assert read_teacher({"num_leaves": "41"}).num_leaves == 41
+    assert read_student({"num_leaves": "8"}).num_leaves == 8
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "bounds"),
+    [
+        ("SENSEQUANT_WINDOW_DAYS", "0", "a whole number in [1, 3650]"),
+        ("SENSEQUANT_HORIZON", "x", "a whole number in [1, 10000]"),
+        ("SENSEQUANT_VALIDATION_FRACTION", "1", "a number in [0, 1)"),
+        ("SENSEQUANT_WINDOW_TIMEOUT_S", "0", "a number in (0, inf)"),
+        ("SENSEQUANT_THRESHOLD", "nan", "a number in [-1, 10]"),
+        ("SENSEQUANT_START", "1 May", "a date like 2022-01-01"),
+        ("SENSEQUANT_TIMEZONE", "Asia/Nowhere", "a time zone like Asia/Kolkata"),
+        ("SENSEQUANT_TIMEZONE", "../zone", "a time zone like Asia/Kolkata"),
+        ("OPEN_WINDOWS", "maybe", "train or skip"),
+        ("BATCH_TRAINING_MAX_FAILURE_RATE", "1.5", "a number in [0, 1]"),
+    ],
+)
+def test_a_wrong_value_names_its_variable_itself_and_its_bounds(monkeypatch, variable, value, bounds):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError) as caught:
+        read_settings()
+    assert str(caught.value) == f"{variable}={value} is not allowed: it must be {bounds}."
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("TEACHER_NUM_LEAVES", "1", "TEACHER_NUM_LEAVES=1 is not allowed: it must be a whole number in [2, 1024]."),
+        ("TEACHER_LEARNING_RATE", "0", "TEACHER_LEARNING_RATE=0 is not allowed: it must be a number in [0.001, 1]."),
+        ("TEACHER_DEVICE_TYPE", "tpu", "TEACHER_DEVICE_TYPE=tpu is not allowed: it must be cpu or gpu or cuda."),
+        ("TEACHER_GPU_USE_DP", "perhaps", "TEACHER_GPU_USE_DP=perhaps is not allowed: it must be true or false."),
+    ],
+)
+def test_a_wrong_parameter_names_its_variable_itself_and_its_bounds(monkeypatch, variable, value, expected):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError) as caught:
+        read_teacher()
+    assert str(caught.value) == expected
+    monkeypatch.delenv(variable)
+    with pytest.raises(UsageError) as caught:
+        read_teacher({variable.removeprefix("TEACHER_").lower(): value})
+    assert str(caught.value) == expected
+
+
+def test_a_wrong_override_names_the_variable_as_well():
+    with pytest.raises(UsageError, match=r"^SENSEQUANT_WINDOW_DAYS=0 is not allowed"):
+        read_settings({"window_days": 0})
+    with pytest.raises(
+        UsageError, match=r"^BATCH_TRAINING_MAX_FAILURE_RATE=2 is not allowed: it must be a number in \[0, 1\]"
+    ):
+        read_settings({"max_failure_rate": 2})
+
+
+def test_every_wrong_value_is_told_at_once(monkeypatch):
+    monkeypatch.setenv("STUDENT_NUM_LEAVES", "0")
+    monkeypatch.setenv("STUDENT_SUBSAMPLE", "2")
+    with pytest.raises(UsageError, match=r"STUDENT_NUM_LEAVES=0 .* STUDENT_SUBSAMPLE=2 "):
+        read_student()
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_an_unknown_parameter_is_refused_with_the_nearest_one(tmp_path, monkeypatch, where):
+    if where == "file":
+        dotenv(tmp_path, "TEACHER_NUM_LEAFS=31")
+    else:
+        monkeypatch.setenv("TEACHER_NUM_LEAFS", "31")
+    with pytest.raises(UsageError, match=r"^TEACHER_NUM_LEAFS is no parameter\. Did you mean NUM_LEAVES\? There are: "):
+        read_teacher()
+    assert read_student().num_leaves == 7
+
+
+def test_an_unknown_parameter_near_to_none_is_refused_without_a_guess(monkeypatch):
+    monkeypatch.setenv("STUDENT_XYZ", "1")
+    with pytest.raises(UsageError, match=r"^STUDENT_XYZ is no parameter\. There are: "):
+        read_student()
+
+
+def test_params_are_sorted_by_their_prefix():
+    teacher, student = parse_overrides(
+        [
+            "TEACHER_NUM_LEAVES=31",
+            "student_n_estimators=80",
+            "teacher.max_depth = 4",
+            "learning_rate=0.5",
+            "NUM_LEAVES=63",
+        ]
+    )
+    assert teacher == {"num_leaves": "63", "max_depth": "4", "learning_rate": "0.5"}
+    assert student == {"n_estimators": "80"}
+    assert read_teacher(teacher).max_depth == 4
+
+
+def test_a_param_keeps_an_equals_sign_of_its_value():
+    with pytest.raises(UsageError, match=r"TEACHER_NUM_LEAVES==3 is not allowed"):
+        read_teacher(parse_overrides(["NUM_LEAVES==3"])[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "TEACHER_NUM_LEAVES",
+            "--param TEACHER_NUM_LEAVES has no value; write for example --param TEACHER_NUM_LEAVES=31.",
+        ),
+        ("STUDENT_FOLDS=3", "--param STUDENT_FOLDS is no parameter."),
+        ("num_leafs=3", "--param num_leafs is no parameter. Did you mean NUM_LEAVES?"),
+        ("=3", "--param  is no parameter."),
+    ],
+)
+def test_a_param_that_nothing_reads_is_refused(text, message):
+    with pytest.raises(UsageError) as caught:
+        parse_overrides([text])
+    assert str(caught.value).startswith(message)
+
+
+def remember(tmp_path, **market: object) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "market.json").write_text(json.dumps(market))
+
+
+def test_the_last_lattice_stands_where_nothing_else_says_anything(tmp_path, monkeypatch):
+    remember(tmp_path, start="2022-01-01", window_days=60, horizon=3, open_windows="skip", threshold=0.05, workers=9)
+    monkeypatch.setenv("SENSEQUANT_WINDOW_DAYS", "90")
+    dotenv(tmp_path, "SENSEQUANT_THRESHOLD=0.01")
+    settings = read_settings({"horizon": 5}, remembered=True)
+    assert (settings.window_days, settings.horizon, settings.threshold) == (90, 5, 0.01)
+    assert (settings.start, settings.open_windows) == (date(2022, 1, 1), "skip")
+    assert settings.workers == 0  # how a batch runs is not remembered, only which lattice it has
+    assert read_settings().start == date(2009, 1, 1)
+
+
+def test_a_setting_of_the_environment_that_is_the_default_still_wins_over_the_last_lattice(tmp_path, monkeypatch):
+    remember(tmp_path, window_days=60, open_windows="skip")
+    monkeypatch.setenv("SENSEQUANT_WINDOW_DAYS", "180")
+    monkeypatch.setenv("OPEN_WINDOWS", "train")
+    settings = read_settings(remembered=True)
+    assert (settings.window_days, settings.open_windows) == (180, "train")
+
+
+def test_what_is_remembered_gives_the_same_lattice(tmp_path):
+    first = read_settings(
+        {"window_days": 90, "timezone": "Asia/Kolkata", "open_windows": "skip", "start": "2010-02-03"}
+    )
+    remember(tmp_path, **first.market)
+    assert set(first.market) == set(MARKET_FIELDS)
+    assert read_settings(remembered=True).market == first.market
+
+
+def test_a_last_lattice_that_cannot_be_read_says_what_to_delete(tmp_path):
+    remember(tmp_path)
+    (tmp_path / "data" / "market.json").write_text('{"start": ')
+    with pytest.raises(UsageError, match=r"market\.json cannot be read: .* Delete it"):
+        read_settings(remembered=True)
+
+
+def test_without_a_last_lattice_the_defaults_stand():
+    assert read_settings(remembered=True) == read_settings()
+
+
+def test_every_number_has_its_bounds_in_words():
+    assert describe_bounds(Settings, "workers") == "a whole number in [0, 1024]"
+    assert describe_bounds(Settings, "min_samples") == "a whole number in [1, inf)"
+    assert describe_bounds(Settings, "end") == "a date like 2022-01-01"
+
+
+def test_zero_workers_are_the_cores_of_this_process():
+    assert read_settings().worker_count == len(os.sched_getaffinity(0))
+    assert read_settings({"workers": 3}).worker_count == 3
