@@ -180,22 +180,7 @@ class Run:
         )
         if blocked:
             self.journal.append(RecordKind.EVENT, {"level": "error", "kind": "blocked", "message": blocked})
-        self.journal.append(
-            RecordKind.VERDICT,
-            {
-                "model": model,
-                "check_name": "max_failure_rate",
-                "passed": verdict.passed,
-                "failure_rate": verdict.failure_rate,
-                "max_failure_rate": verdict.max_failure_rate,
-                "trained": verdict.trained,
-                "reused": verdict.reused,
-                "skipped": verdict.skipped,
-                "failed": verdict.failed,
-                "not_attempted": verdict.not_attempted,
-                "evaluated_at": utc_now(),
-            },
-        )
+        self.journal.append(RecordKind.VERDICT, verdict_record(verdict))
         return verdict
 
     def end(self, status: str) -> None:
@@ -212,7 +197,7 @@ class Run:
         self.journal.close()
 
     def outcomes(self, model: ModelKind) -> Sequence[Outcome]:
-        """What became of a model's windows so far, in the order of the plan."""
+        """What became of a model's windows so far, in the order of the plan, without metrics and parameters."""
         found = self._outcomes.get(model, {})
         return [found[key] for key in self.keys if key in found]
 
@@ -226,7 +211,7 @@ class Run:
         given_up: set[Key] = set()
         rows = threading.Lock()
 
-        def work(key: Key, expired: Expired) -> Outcome:
+        def work(key: Key, expired: Expired) -> tuple[Outcome, dict[str, Any] | None]:
             started, wall, cpu = utc_now(), perf_counter(), thread_time()
             pair = self._pair(key)
             try:
@@ -239,11 +224,14 @@ class Run:
                 if outcome.failure is FailureKind.CODE_ERROR:
                     self.journal.append(RecordKind.EVENT, self._event(pair, "".join(traceback.format_exception(error))))
             row = self._row(outcome, started, perf_counter() - wall, thread_time() - cpu)
+            if outcome.failure is FailureKind.TIMEOUT:
+                # Its time is up, or the run was broken off: then nobody takes the row, and nothing is blamed on it.
+                return outcome, row
             with rows:
                 # A window that comes back after it was given up has its row, and was judged by it.
                 if key not in given_up:
                     self.journal.append(RecordKind.WINDOW_RUN, row)
-            return outcome
+            return outcome, None
 
         finished = run_all(self.keys, work, workers=self.options.workers, timeout_s=self.options.window_timeout_s)
         for key, result in finished:
@@ -255,8 +243,11 @@ class Run:
                     given_up.add(key)
                     self.journal.append(RecordKind.WINDOW_RUN, row)
             else:
-                outcome = result
-            outcomes[key] = outcome
+                outcome, timed_out = result
+                if timed_out:
+                    self.journal.append(RecordKind.WINDOW_RUN, timed_out)
+            # Metrics and parameters are in the journal; kept here, they would be most of the memory of a large run.
+            outcomes[key] = replace(outcome, metrics={}, parameters={})
             yield outcome
 
     def _pair(self, key: Key) -> Pair:
@@ -388,6 +379,23 @@ def _outcome(status: Status, pair: Pair, kind: ModelKind, stored: StoredModel) -
         effective_end=datetime.fromisoformat(record["effective_end"]).date(),
         path=str(stored.path),
     )
+
+
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """A verdict of the check `max_failure_rate` as the journal holds it."""
+    return {
+        "model": verdict.model,
+        "check_name": "max_failure_rate",
+        "passed": verdict.passed,
+        "failure_rate": verdict.failure_rate,
+        "max_failure_rate": verdict.max_failure_rate,
+        "trained": verdict.trained,
+        "reused": verdict.reused,
+        "skipped": verdict.skipped,
+        "failed": verdict.failed,
+        "not_attempted": verdict.not_attempted,
+        "evaluated_at": utc_now(),
+    }
 
 
 def utc_now() -> datetime:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from sensequant_assets import __version__
+from sensequant_assets.cli_telemetry import failures, progress, report
 from sensequant_assets.errors import SenseQuantError
 
 EXIT_EXCEEDED, EXIT_USAGE = 1, 2
@@ -221,6 +222,10 @@ def _become(command: list[str], variables: dict[str, str]) -> NoReturn:
     sys.stdout.flush()
     os.execve(command[0], command, variables)  # noqa: S606  # no shell, and no text of a user but host and port
 
+
+main.add_command(progress)
+main.add_command(failures)
+main.add_command(report)
 
 if __name__ == "__main__":
     main()

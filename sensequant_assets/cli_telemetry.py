@@ -25,6 +25,12 @@ _NAMED = 8
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a look, each on its line.")
 def progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
     """Say how far a batch is, whoever started it: percent of its plan, counts, pace, time to go, first failures."""
+    # Who looks on stops looking by Ctrl-C; the batch goes on.
+    with suppress(KeyboardInterrupt):
+        _show_progress(watch, interval, batch_id, as_json)
+
+
+def _show_progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -35,22 +41,20 @@ def progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) 
     if found is None:
         click.echo(json.dumps({"batch_id": None}) if as_json else NO_BATCH)
         return
-    console = Console(highlight=False, soft_wrap=True)
     looks = follow(store, found, clock=lambda: datetime.now(UTC), pause=lambda: time.sleep(interval))
-    # Who looks on stops looking by Ctrl-C; the batch goes on.
-    with suppress(KeyboardInterrupt):
-        if watch and console.is_terminal and not as_json:
-            with Live(console=console, auto_refresh=False) as live:
-                for look in looks:
-                    live.update(view(look), refresh=True)
+    console = Console(highlight=False)
+    if watch and console.is_terminal and not as_json:
+        with Live(console=console, auto_refresh=False) as live:
+            for look in looks:
+                live.update(view(look), refresh=True)
+        return
+    for look in looks:
+        if as_json:
+            click.echo(json.dumps(look.as_json(), ensure_ascii=False))
+        else:
+            console.print(view(look), soft_wrap=True)
+        if not watch:
             return
-        for look in looks:
-            if as_json:
-                click.echo(json.dumps(look.as_json(), ensure_ascii=False))
-            else:
-                console.print(view(look))
-            if not watch:
-                return
 
 
 @click.command()

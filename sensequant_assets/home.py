@@ -50,11 +50,11 @@ def remember_market(settings: Settings) -> None:
     """Keep which lattice the last batch had, so that the UI shows the same one."""
     file = settings.market_file
     temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(_absolute(settings.market), indent=1))
+    temporary.write_text(json.dumps(absolute_market(settings.market), indent=1))
     temporary.replace(file)
 
 
-def _absolute(market: Mapping[str, Any]) -> dict[str, Any]:
+def absolute_market(market: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a market with paths that mean the same in every directory."""
     paths = {name: str(Path(market[name]).resolve()) for name in ("universe", "bars") if market[name] != SAMPLE}
     return {**market, **paths}
@@ -63,7 +63,7 @@ def _absolute(market: Mapping[str, Any]) -> dict[str, Any]:
 def environment(settings: Settings) -> Mapping[str, str]:
     """The market of settings as environment variables, for a process that reads them anew."""
     variables = {"SENSEQUANT_DATA_DIR": str(settings.data_dir.resolve())}
-    for name, value in _absolute(settings.market).items():
+    for name, value in absolute_market(settings.market).items():
         if value is not None:
             variables["OPEN_WINDOWS" if name == "open_windows" else f"SENSEQUANT_{name.upper()}"] = str(value)
     return variables

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 from dagster_shared.error import SerializableErrorInfo
 
 from sensequant_assets.batch import Key, Options
@@ -17,11 +17,10 @@ from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.models import ASSETS, BATCH_TAG, SOURCE_TAG
-from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
+from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
 from sensequant_assets.model_store import ModelKind
 from sensequant_assets.settings import Settings
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -68,7 +67,7 @@ def launch(batch: Launch) -> str | None:
     str or None
         What broke the run off; None if it came to its end, also where a check failed it.
     """
-    definitions = build_definitions(batch.settings, batch.teacher, batch.student)
+    definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=True)
     symbols = symbol_partitions(batch.settings.universe.stem)
     with dg.DagsterInstance.get() as instance:
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
@@ -82,11 +81,9 @@ def launch(batch: Launch) -> str | None:
         }
         settings = batch.settings
         windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
-        corners = rectangle(batch.keys, order, windows)
-        if corners:
-            tags |= {RANGE_START: "|".join(corners[0]), RANGE_END: "|".join(corners[1])}
-        else:
-            config["pairs"] = ["|".join(key) for key in batch.keys]
+        choice = choose(batch.keys, order, windows)
+        tags |= choice.tags
+        config["pairs"] = choice.pairs
         result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
             instance=instance,
             tags=tags,
@@ -108,33 +105,6 @@ def _cause(error: SerializableErrorInfo) -> str:
     """What was raised first, without the traceback, which the run's page shows."""
     while error.cause:
         error = error.cause
+    if error.cls_name == DagsterExecutionInterruptedError.__name__:
+        return "it was interrupted. What it has trained is kept; the next backfill does the rest."
     return error.message.strip()
-
-
-def rectangle(keys: Sequence[Key], symbol_order: Sequence[str], window_order: Sequence[str]) -> tuple[Key, Key] | None:
-    """First and last pair, if the pairs are all those between them.
-
-    Parameters
-    ----------
-    keys
-        Pairs, symbol by symbol, windows in order.
-    symbol_order, window_order
-        All symbols and all window keys in the order of their partitions.
-
-    Returns
-    -------
-    tuple of two pairs, or None
-        None for a scattered choice: Dagster's range would cover pairs that are not meant.
-    """
-    symbols = _run_of({symbol for symbol, _ in keys}, symbol_order)
-    windows = _run_of({window for _, window in keys}, window_order)
-    if symbols is None or windows is None or len(keys) != len(symbols) * len(windows):
-        return None
-    return (symbols[0], windows[0]), (symbols[-1], windows[-1])
-
-
-def _run_of(chosen: set[str], order: Sequence[str]) -> Sequence[str] | None:
-    """The chosen ones in order, if they stand side by side; else None."""
-    found = [name for name in order if name in chosen]
-    first = order.index(found[0])
-    return found if list(order[first : first + len(found)]) == found else None

@@ -17,8 +17,9 @@ from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars, read_universe
 from sensequant_assets.sources.sample import SAMPLE, SampleBars
 
-KEPT_SYMBOLS = 128
-"""Symbols whose samples are kept in memory; a window needs its symbol's only, and pairs come symbol by symbol."""
+KEPT_BYTES = 64 * 2**20
+"""Features kept in memory, and those of one symbol at least: a window needs its symbol's only, and pairs come symbol by
+symbol. It holds 300 symbols with five years of daily bars, or ten with a year of five-minute bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Market:
         self.recipe = recipe
         self._source = source
         self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
+        self._kept_bytes = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -68,6 +70,11 @@ class Market:
         )
         return cls(universe, windows, source, settings.recipe)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why files of bars were left out of which nobody can tell the symbols, in words."""
+        return tuple(self._source.broken.values()) if isinstance(self._source, FileBars) else ()
+
     def bars(self, symbol: str) -> Bars:
         """Validated bars of a symbol; raises its `WindowError`."""
         return self._source.bars(self.universe.listing(symbol))
@@ -78,9 +85,10 @@ class Market:
             if symbol in self._plans:
                 self._plans.move_to_end(symbol)
             else:
-                self._plans[symbol] = self._planned(symbol)
-                if len(self._plans) > KEPT_SYMBOLS:
-                    self._plans.popitem(last=False)
+                self._plans[symbol] = plan = self._planned(symbol)
+                self._kept_bytes += _size(plan)
+                while self._kept_bytes > KEPT_BYTES and len(self._plans) > 1:
+                    self._kept_bytes -= _size(self._plans.popitem(last=False)[1])
             return self._plans[symbol]
 
     def _planned(self, symbol: str) -> SymbolPlan:
@@ -135,3 +143,7 @@ class Market:
         if first < listing.listing_date and listing.trading_start_date is None:
             return [f"{symbol} is listed on {listing.listing_date} and has bars from {first}; the bars count."]
         return []
+
+
+def _size(plan: SymbolPlan) -> int:
+    return 0 if isinstance(plan.samples, WindowError) else plan.samples.features.nbytes

@@ -104,6 +104,8 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     store = ModelStore(settings.data_dir / "models", market.universe.name)
     telemetry = TelemetryStore(settings.data_dir / "telemetry")
     keys = _chosen(request, market, store, telemetry)
+    # The run opens it anew, and its bars would lie in memory twice.
+    del market
     out = Console(file=report, highlight=False)
     if not keys:
         out.print(f"Nothing to do: no pair is {request.select}.")

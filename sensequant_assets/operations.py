@@ -280,6 +280,23 @@ class Retry:
     due: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a batch was run with: settings of its market, parameters by model, and its limit."""
+
+    market: Mapping[str, Any]
+    parameters: Mapping[str, Mapping[str, Any]]
+    max_failure_rate: float
+
+
+def batch_basis(telemetry: TelemetryStore, batch_id: str) -> Basis:
+    """What a batch was run with."""
+    (row,) = telemetry.query(
+        "SELECT settings, parameters, max_failure_rate FROM batches WHERE batch_id = ?", [batch_id]
+    ).to_pylist()
+    return Basis(json.loads(row["settings"] or "{}"), json.loads(row["parameters"] or "{}"), row["max_failure_rate"])
+
+
 def transient_failures(telemetry: TelemetryStore, universe: str, now: datetime) -> list[Failure]:
     """Windows whose last attempt, in any batch, failed transiently within `LOOK_BACK`."""
     rows = telemetry.query(
@@ -290,7 +307,7 @@ def transient_failures(telemetry: TelemetryStore, universe: str, now: datetime) 
             QUALIFY row_number() OVER (PARTITION BY model, symbol, window_start ORDER BY ended_at DESC) = 1
         )
         WHERE outcome = 'failed' AND ended_at > $since AND failure_kind IN (SELECT unnest($kinds::VARCHAR[]))
-        GROUP BY ALL ORDER BY batch_id, symbol, window_start
+        GROUP BY batch_id, symbol, window_start ORDER BY batch_id, symbol, window_start
         """,
         {
             "universe": universe,

@@ -212,11 +212,10 @@ def view(found: Progress) -> RenderableType:
     )
     if found.percent is None:
         return Group(head, Text("Nothing is planned yet."))
-    so_far = f" so far, by {_count(found.runs, 'run')}; more may follow" if found.may_grow else ""
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
         ProgressBar(total=found.planned, completed=found.done, width=40),
-        Text(f"{found.percent:.1f} %  {found.done:,} of {found.planned:,} planned{so_far}"),
+        Text(f"{found.percent:.1f} %  {found.done:,} of {found.planned:,} planned"),
     )
     counts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("model", "planned", "trained", "reused", "skipped", "failed", "not attempted", "rate", "limit"):
@@ -232,8 +231,10 @@ def view(found: Progress) -> RenderableType:
         )
         counts.add_row(model.model, *(f"{number:,}" for number in numbers), *_rate_and_limit(model))
     parts: list[RenderableType] = [head, bar, counts, Text(_pace(found))]
+    if found.may_grow:
+        parts.append(Text(f"This is the plan of {_count(found.runs, 'run')} so far; a backfill may start more."))
     failed = sum(model.failed for model in found.models)
-    if failed:
+    if found.failures:
         parts.append(Text(f"First {len(found.failures)} of {failed:,} failures:" if failed > 1 else "One failure:"))
     parts += [
         Text(

@@ -125,7 +125,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The verdict in a word (`passed`, `failed`, `running`, `interrupted`, `empty`) and in sentences."""
+    """The verdict in a word and in sentences.
+
+    The word is `passed`, `failed`, `running`, `interrupted`, `incomplete` (the rate is within the limit and planned
+    windows have no outcome) or `empty` (nothing was attempted).
+    """
 
     word: str
     sentences: tuple[str, ...]
@@ -236,18 +240,21 @@ def headline(report: Report) -> Headline:
         word = "running"
     elif status == "interrupted":
         word = "interrupted"
-    elif failed or (attempted and missing):
+    elif failed:
         word = "failed"
+    elif not attempted:
+        word = "empty"
     else:
-        word = "passed" if attempted else "empty"
+        word = "incomplete" if missing else "passed"
     return Headline(word, tuple(said) or ("Nothing is planned.",))
 
 
 def _verdict_sentence(model: Verdict) -> str:
-    rest = f" {model.not_attempted:,} were not attempted." if model.not_attempted else ""
     if model.failure_rate is None:
-        skipped = f"{model.skipped:,} were skipped." if model.skipped else ""
-        return f"No {model.model} was attempted. {skipped}{rest}".strip()
+        skipped = f"; {model.skipped:,} skipped" if model.skipped else ""
+        return f"None of {planned_of(model):,} {model.model}s was attempted{skipped}."
+    were = "was" if model.not_attempted == 1 else "were"
+    rest = f" {model.not_attempted:,} {were} not attempted." if model.not_attempted else ""
     limit = "unknown" if isnan(model.max_failure_rate) else f"{model.max_failure_rate:.1%}"
     return (
         f"{model.failed:,} of {model.attempted:,} {model.model}s failed: {model.failure_rate:.1%}, limit {limit}.{rest}"

@@ -12,7 +12,6 @@ from itertools import pairwise
 from math import ceil, floor, isnan, log10, sqrt
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
@@ -41,6 +40,10 @@ MAX_LINES = 100
 """Most lines of a list."""
 
 _LETTERS = {"trained": "T", "reused": "R", "skipped": "S", "failed": "F", "not_attempted": "-"}
+
+
+MetricLine = tuple[str, int, tuple[float, float, float]]
+"""A metric, how many windows have it, and its 10th, 50th and 90th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,6 @@ def write_page(report: Report, path: Path) -> Path:
 
 def page(report: Report) -> str:
     """The report as HTML; every text in it is escaped."""
-    failed = report.failed()
     models = [model.model for model in report.models]
     return _template().render(
         report=report,
@@ -139,13 +141,12 @@ def page(report: Report) -> str:
         letters=_LETTERS,
         causes=failures_by_cause(report),
         skips=skips_by_reason(report),
-        failed=failed[:MAX_LINES],
-        failed_more=len(failed) - MAX_LINES,
+        failed=report.failed(),
         max_lines=MAX_LINES,
         outcome_maps=[_outcome_map(report, model) for model in models],
         auc_maps=[_auc_map(report, model) for model in models],
         skills=[(model, skill(report, model), _auc_histogram(report, model)) for model in models],
-        metrics=_metric_table(report, models),
+        metrics=[entry for entry in _metric_table(report, models) if entry[1]],
         durations=[(model, _duration_histogram(report, model)) for model in models],
         slowest=slowest(report),
         settings=flat(report.batch["settings"]),
@@ -367,11 +368,18 @@ def _duration_histogram(report: Report, model: str) -> Histogram | None:
     )
 
 
-def _metric_table(report: Report, models: Sequence[str]) -> list[tuple[str, list[tuple[int, Any]]]]:
-    """Metrics with, by model, how many windows have them and their percentiles; those that nobody has are left out."""
-    table = []
-    for metric in METRICS:
-        by_model = [values_of(report, model, metric) for model in models]
-        if any(by_model):
-            table.append((metric, [(len(values), percentiles(values)) for values in by_model]))
-    return table
+def _metric_table(
+    report: Report, models: Sequence[str]
+) -> list[tuple[str, list[tuple[str, int, tuple[float, float, float]]]]]:
+    """By model: its metrics, how many windows have each, and their percentiles; metrics without windows left out."""
+    return [
+        (
+            model,
+            [
+                (metric, len(values), percentiles(values))
+                for metric in METRICS
+                if (values := values_of(report, model, metric))
+            ],
+        )
+        for model in models
+    ]

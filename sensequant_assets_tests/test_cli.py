@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def first(sample: Home) -> Finished:
-    return sample.backfill("--workers", "1")
+    return sample.backfill("--workers", "2")
 
 
 def test_a_backfill_of_the_sample_ends_with_a_line_of_counts(sample: Home, first: Finished) -> None:
@@ -131,18 +132,6 @@ def test_force_trains_what_is_unchanged_and_grows_the_same_trees(sample: Home, f
     assert forced.json["teacher"]["trained"] == forced.json["student"]["trained"] == 8
     trees = trees_of(sample, forced.json["batch_id"])
     assert trees == [row for row in trees_of(sample, first.json["batch_id"]) if row["symbol"] == "IBM"]
-
-
-def test_two_workers_from_scratch_grow_the_trees_that_one_worker_grew(
-    sample: Home, first: Finished, tmp_path: Path
-) -> None:
-    other = Home(tmp_path)
-    again = other.backfill("--workers", "2")
-    assert again.code == 0, again.err
-    trees = trees_of(other, again.json["batch_id"])
-    assert len(trees) == 66
-    assert len({row["trees_fingerprint"] for row in trees}) == 66
-    assert trees == trees_of(sample, first.json["batch_id"])
 
 
 # Parameters ---------------------------------------------------------------------------------------------------------
@@ -396,14 +385,35 @@ def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(tmp_
     assert len(home.models()) == 16
 
 
-def test_two_backfills_and_a_reader_at_once_do_not_lock_each_other_out(tmp_path: Path) -> None:
+def test_an_interrupted_backfill_says_so_and_blames_no_window(tmp_path: Path) -> None:
     home = Home(tmp_path)
+    process = home.start("backfill", "--workers", "1", "--symbols", "AAPL", "--param", "TEACHER_N_ESTIMATORS=1000")
+    until(lambda: shard_rows(home) >= 1 or process.poll() is not None, "rows")
+    process.send_signal(signal.SIGINT)
+    interrupted = finish(process)
+    assert interrupted.code == 2, interrupted.err
+    assert "it was interrupted" in interrupted.err
+    left = home.rows("SELECT DISTINCT outcome FROM window_status WHERE model = 'teacher' ORDER BY 1")
+    assert [row["outcome"] for row in left] == ["not_attempted", "trained"]
+    assert home.rows("SELECT status FROM batches") == [{"status": "failed"}]
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[Finished], list[Finished]]:
+    """Two backfills from scratch in one data directory, one worker each, and everything a reader was told meanwhile."""
+    home = Home(tmp_path_factory.mktemp("crowd"))
     command = ("backfill", "--json", *FEW, "--workers", "1", "--force")
     running = [home.start(*command), home.start(*command)]
     asked: list[Finished] = []
     while any(process.poll() is None for process in running):
         asked.append(home.run("query", "SELECT count(*) FROM window_runs"))
-    ended = [finish(process) for process in running]
+    return home, [finish(process) for process in running], asked
+
+
+def test_two_backfills_and_a_reader_at_once_do_not_lock_each_other_out(
+    crowd: tuple[Home, list[Finished], list[Finished]],
+) -> None:
+    home, ended, asked = crowd
     for one in (*ended, *asked):
         assert one.code == 0, one.err
         assert "lock" not in (one.out + one.err).lower()
@@ -415,3 +425,13 @@ def test_two_backfills_and_a_reader_at_once_do_not_lock_each_other_out(tmp_path:
             "FROM window_runs WHERE batch_id = ? GROUP BY 1 ORDER BY 1", one.json["batch_id"],
         )  # fmt: skip
         assert counted == [{"model": model, "rows": 40, "windows": 40} for model in ("student", "teacher")]
+
+
+def test_one_worker_grows_the_trees_that_two_workers_grew(
+    crowd: tuple[Home, list[Finished], list[Finished]], sample: Home, first: Finished
+) -> None:
+    home, ended, _ = crowd
+    trees = trees_of(sample, first.json["batch_id"])
+    assert len(trees) == len({row["trees_fingerprint"] for row in trees}) == 66
+    for one in ended:
+        assert trees_of(home, one.json["batch_id"]) == trees

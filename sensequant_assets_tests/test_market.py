@@ -83,9 +83,10 @@ def test_a_symbol_is_read_once_however_many_threads_ask():
 
 
 def test_the_symbol_asked_for_longest_ago_is_forgotten_first(monkeypatch):
-    monkeypatch.setattr(market_module, "KEPT_SYMBOLS", 2)
     shelf = Shelf(**{name: random_walk(60, 0, symbol=name) for name in "ABC"})
     market = market_of(shelf)
+    # Room for two symbols of 60 bars with 25 features of 8 bytes.
+    monkeypatch.setattr(market_module, "KEPT_BYTES", 2 * 60 * 25 * 8)
     for name in "ABACAB":
         market.plan(name)
     assert shelf.asked == ["A", "B", "C", "B"]

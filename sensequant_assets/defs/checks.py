@@ -1,6 +1,6 @@
 """A verdict of the core as a Dagster asset check result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -9,16 +9,6 @@ from sensequant_assets.core.outcome import Outcome, Status, Verdict
 
 CHECK = "max_failure_rate"
 FAILURES_SHOWN = 20
-
-
-class _BatchCheckResult(dg.AssetCheckResult):
-    """A verdict on many partitions, so that no one materialization is its target.
-
-    Dagster looks for one by the partitions of the run, and a run of a scattered choice has none of its own.
-    """
-
-    def _get_target_materialization_data(self, *_: object) -> None:
-        return None
 
 
 def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> dg.AssetCheckResult:
@@ -33,7 +23,60 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
     outcomes
         Of the same windows, for the table of failures.
     """
-    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    failed = [
+        {
+            "symbol": outcome.pair.symbol,
+            "window": outcome.pair.window.key,
+            "cause": str(outcome.failure),
+            "error": outcome.error_message,
+        }
+        for outcome in outcomes
+        if outcome.status is Status.FAILED
+    ]
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=CHECK,
+        passed=verdict.passed,
+        severity=severity(verdict),
+        description=describe(verdict),
+        metadata=verdict_metadata(verdict, failed),
+    )
+
+
+def batch_evaluation(
+    asset: str, verdict: Verdict, failed: Sequence[Mapping[str, str]], batch_id: str
+) -> dg.AssetCheckEvaluation:
+    """Adapt the verdict on a whole batch, which belongs to no run.
+
+    Parameters
+    ----------
+    asset
+        Key of the checked asset.
+    verdict
+        On all runs of the batch together.
+    failed
+        `symbol`, `window`, `cause` and `error` of its failed windows.
+    batch_id
+        The batch.
+    """
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(asset),
+        check_name=CHECK,
+        passed=verdict.passed,
+        severity=severity(verdict),
+        description=f"Batch {batch_id}, all runs: {describe(verdict)}",
+        metadata=verdict_metadata(verdict, failed) | {"batch": batch_id},
+        blocking=True,
+    )
+
+
+def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
+    """An exceeded limit is an error, anything else at most a warning."""
+    return dg.AssetCheckSeverity.ERROR if verdict.exceeded else dg.AssetCheckSeverity.WARN
+
+
+def verdict_metadata(verdict: Verdict, failed: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Counts, rate and limit, and the first failed windows as a table."""
     metadata: dict[str, Any] = {
         "trained": verdict.trained,
         "reused": verdict.reused,
@@ -45,27 +88,9 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
     if verdict.failure_rate is not None:
         metadata["failure_rate"] = verdict.failure_rate
     if failed:
-        metadata["failed_windows"] = dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "symbol": outcome.pair.symbol,
-                        "window": outcome.pair.window.key,
-                        "cause": str(outcome.failure),
-                        "error": outcome.error_message,
-                    }
-                )
-                for outcome in failed[:FAILURES_SHOWN]
-            ]
-        )
-    return _BatchCheckResult(
-        asset_key=asset,
-        check_name=CHECK,
-        passed=verdict.passed,
-        severity=dg.AssetCheckSeverity.ERROR if verdict.exceeded else dg.AssetCheckSeverity.WARN,
-        description=describe(verdict),
-        metadata=metadata,
-    )
+        shown = [dg.TableRecord(dict(row)) for row in failed[:FAILURES_SHOWN]]
+        metadata["failed_windows"] = dg.MetadataValue.table(shown)
+    return metadata
 
 
 def describe(verdict: Verdict) -> str:

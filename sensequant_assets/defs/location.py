@@ -6,14 +6,18 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.jobs import MARKET, TRAINING
 from sensequant_assets.defs.market import market_assets
-from sensequant_assets.defs.models import model_assets
+from sensequant_assets.defs.models import model_assets, pool_of
 from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions
-from sensequant_assets.defs.resources import MarketResource, StudentResource, TeacherResource
+from sensequant_assets.defs.resources import MarketResource, StudentResource, TeacherResource, resource_of
+from sensequant_assets.defs.schedules import schedules
+from sensequant_assets.defs.sensors import Desk, sensors
 from sensequant_assets.settings import Settings
 
 
-def build_definitions(settings: Settings, teacher: TeacherParameters, student: StudentParameters) -> dg.Definitions:
-    """Assets, checks, jobs and resources of the market that settings name.
+def build_definitions(
+    settings: Settings, teacher: TeacherParameters, student: StudentParameters, *, attended: bool = False
+) -> dg.Definitions:
+    """Assets, checks, jobs, sensors, schedules and resources of the market that settings name.
 
     Parameters
     ----------
@@ -21,16 +25,22 @@ def build_definitions(settings: Settings, teacher: TeacherParameters, student: S
         Which universe, bars and windows, and the defaults of a run.
     teacher, student
         Defaults of the parameters.
+    attended
+        Whether a person waits for the run in the terminal: it then keeps no place in a pool, in whose queue it could
+        not wait, and which it would hold for ever when it is killed.
     """
     symbols = symbol_partitions(settings.universe.stem)
     lattice = lattice_partitions(symbols, build_windows(settings.start, settings.end, settings.window_days))
+    desk = Desk(settings, teacher, student, symbols)
     return dg.Definitions(
-        assets=[*market_assets(symbols), model_assets(lattice, settings)],
+        assets=[*market_assets(symbols), model_assets(lattice, settings, None if attended else pool_of(teacher))],
         jobs=[MARKET, TRAINING],
+        sensors=sensors(desk),
+        schedules=schedules(desk),
         resources={
             "market": MarketResource.of(settings),
-            "teacher": TeacherResource(**teacher.model_dump()),
-            "student": StudentResource(**student.model_dump()),
+            "teacher": resource_of(TeacherResource, teacher.model_dump()),
+            "student": resource_of(StudentResource, student.model_dump()),
         },
         # Windows run side by side on threads of one process; a process a step would only cost its start.
         executor=dg.in_process_executor,

@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
 from sensequant_assets.core.windows import Window
 
 SYMBOL, WINDOW = "symbol", "window"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+Key = tuple[str, str]
+"""(symbol, window key)."""
 
 
 def symbol_partitions(universe: str) -> dg.DynamicPartitionsDefinition:
@@ -35,3 +40,59 @@ def add_symbols(
     if new:
         instance.add_dynamic_partitions(name, new)
     return new
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How one run is asked for some pairs.
+
+    Attributes
+    ----------
+    tags
+        The range of partitions that Dagster plans for it.
+    pairs
+        The pairs for its config; empty if they are that range.
+    """
+
+    tags: dict[str, str]
+    pairs: list[str]
+
+
+def choose(keys: Sequence[Key], symbol_order: Sequence[str], window_order: Sequence[str]) -> Choice:
+    """Ask one run for these pairs, in the order in which they are to be trained; parameters as for `rectangle`."""
+    corners = rectangle(keys, symbol_order, window_order)
+    pairs = []
+    if corners is None:
+        # Dagster has no run of scattered partitions, and none without a partition: the first one stands for all.
+        corners = keys[0], keys[0]
+        pairs = ["|".join(key) for key in keys]
+    return Choice({RANGE_START: "|".join(corners[0]), RANGE_END: "|".join(corners[1])}, pairs)
+
+
+def rectangle(keys: Sequence[Key], symbol_order: Sequence[str], window_order: Sequence[str]) -> tuple[Key, Key] | None:
+    """First and last pair, if the pairs are all those between them.
+
+    Parameters
+    ----------
+    keys
+        Pairs, symbol by symbol, windows in order.
+    symbol_order, window_order
+        All symbols and all window keys in the order of their partitions.
+
+    Returns
+    -------
+    tuple of two pairs, or None
+        None for a scattered choice: Dagster's range would cover pairs that are not meant.
+    """
+    symbols = _run_of({symbol for symbol, _ in keys}, symbol_order)
+    windows = _run_of({window for _, window in keys}, window_order)
+    if symbols is None or windows is None or len(keys) != len(symbols) * len(windows):
+        return None
+    return (symbols[0], windows[0]), (symbols[-1], windows[-1])
+
+
+def _run_of(chosen: set[str], order: Sequence[str]) -> Sequence[str] | None:
+    """The chosen ones in order, if they stand side by side; else None."""
+    found = [name for name in order if name in chosen]
+    first = order.index(found[0])
+    return found if list(order[first : first + len(found)]) == found else None

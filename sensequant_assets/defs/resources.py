@@ -1,15 +1,20 @@
 """Settings and parameters as Dagster resources: defaults from the environment, changed for one run in the Launchpad."""
 
+from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
+from pydantic import create_model
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.market import Market
 from sensequant_assets.model_store import ModelStore
 from sensequant_assets.settings import MARKET_FIELDS, Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
+
+_Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])
 
 
 class TeacherResource(TeacherParameters, dg.ConfigurableResource[TeacherParameters]):
@@ -18,6 +23,21 @@ class TeacherResource(TeacherParameters, dg.ConfigurableResource[TeacherParamete
 
 class StudentResource(StudentParameters, dg.ConfigurableResource[StudentParameters]):
     """LightGBM parameters of the students."""
+
+
+def resource_of(kind: type[_Resource], values: Mapping[str, Any]) -> _Resource:
+    """A resource with these values as its defaults.
+
+    Of values given to a resource Dagster forgets all when the Launchpad sets one, and takes the defaults of its class.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        field = copy(kind.model_fields[name])
+        field.default = value
+        fields[name] = (field.annotation, field)
+    made: type[Any] = create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **fields)
+    resource: _Resource = made()
+    return resource
 
 
 class MarketResource(dg.ConfigurableResource[Market]):
@@ -43,7 +63,7 @@ class MarketResource(dg.ConfigurableResource[Market]):
     @classmethod
     def of(cls, settings: Settings) -> "MarketResource":
         """The resource that stands for settings."""
-        return cls(data_dir=str(settings.data_dir.resolve()), **settings.market)
+        return resource_of(cls, {"data_dir": str(settings.data_dir.resolve()), **settings.market})
 
     @property
     def settings(self) -> Settings:

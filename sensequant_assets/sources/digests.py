@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 BYTES_A_LOOK = 2**30
 """Bytes hashed in one look, which takes a second or two."""
@@ -72,8 +73,8 @@ class Digests:
 def content_digest(digests: dict[Path, str]) -> str:
     """One digest of many files: their names and contents, wherever their directory lies."""
     lines = "".join(f"{file.name}\0{digest}\n" for file, digest in digests.items())
-    return _hash(lines.encode()).hexdigest()
+    return str(_hash(lines.encode()).hexdigest())
 
 
-def _hash(data: bytes = b"") -> "hashlib._Hash":
+def _hash(data: bytes = b"") -> Any:
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES)

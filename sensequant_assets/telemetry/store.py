@@ -25,7 +25,7 @@ from sensequant_assets.telemetry.schema import KINDS, MIGRATIONS, SCHEMA_VERSION
 
 _WAIT_S = 30.0
 _FRESH_WAIT_S = 0.2
-_CHUNK_BYTES = 16 * 2**20
+_CHUNK_BYTES = 4 * 2**20
 
 Parameters = Sequence[object] | Mapping[str, object]
 

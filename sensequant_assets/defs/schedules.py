@@ -1,0 +1,55 @@
+"""Schedules: the newest windows every night, the whole lattice every week. Both are off until they are switched on."""
+
+import dagster as dg
+
+from sensequant_assets.batch import Key
+from sensequant_assets.defs.jobs import TRAINING
+from sensequant_assets.defs.models import BATCH_TAG, SOURCE_TAG
+from sensequant_assets.defs.partitions import add_symbols
+from sensequant_assets.defs.sensors import Desk
+from sensequant_assets.market import Market
+
+
+def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
+    """The two schedules of a market."""
+    settings = desk.settings
+
+    def request(context: dg.ScheduleEvaluationContext, market: Market, keys: list[Key], name: str) -> dg.RunRequest:
+        add_symbols(context.instance, desk.symbols, market.universe.symbols)
+        order = context.instance.get_dynamic_partitions(desk.symbols.name or "")
+        batch = f"{name}-{context.scheduled_execution_time:%Y%m%d-%H%M%S}"
+        tags = {BATCH_TAG: batch, SOURCE_TAG: "schedule"}
+        return desk.request(keys, order, market.window_keys, tags, run_key=batch)
+
+    @dg.schedule(
+        name="nightly",
+        job=TRAINING,
+        cron_schedule=settings.nightly_cron,
+        execution_timezone=settings.schedule_timezone,
+        description="Retrains the open windows: those that the labels do not fill yet. What has not changed is reused.",
+    )
+    def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        market = Market.open(settings)
+        keys = [
+            (symbol, pair.window.key)
+            for symbol in market.universe.symbols
+            for pair in market.plan(symbol).pairs
+            if pair.open and pair.eligible
+        ]
+        if not keys:
+            return dg.SkipReason("No window is open: the labels fill all of them. Set a later end for new windows.")
+        return request(context, market, keys, "nightly")
+
+    @dg.schedule(
+        name="weekly",
+        job=TRAINING,
+        cron_schedule=settings.weekly_cron,
+        execution_timezone=settings.schedule_timezone,
+        description="Trains the whole lattice, so that what changed besides data (parameters, code) and what failed "
+        "is trained too. What has not changed is reused.",
+    )
+    def weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        market = Market.open(settings)
+        return request(context, market, market.keys(), "weekly")
+
+    return [nightly, weekly]

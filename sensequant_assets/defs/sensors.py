@@ -1,0 +1,318 @@
+"""Sensors: new bars, verdicts of whole batches, retries and stalls. All are off until they are switched on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from sensequant_assets.batch import Key, code, utc_now, verdict_record
+from sensequant_assets.core.outcome import Verdict
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.windows import build_windows
+from sensequant_assets.defs.batches import attempt_of, batch_state, fail_dead_runs, has_ended, runs_of
+from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation
+from sensequant_assets.defs.jobs import TRAINING
+from sensequant_assets.defs.models import ASSETS, ATTEMPT_TAG, BATCH_TAG, SOURCE_TAG
+from sensequant_assets.defs.partitions import choose
+from sensequant_assets.defs.resources import MarketResource
+from sensequant_assets.errors import SenseQuantError, UsageError
+from sensequant_assets.home import absolute_market
+from sensequant_assets.market import Market
+from sensequant_assets.notify import notify
+from sensequant_assets.operations import (
+    Found,
+    Intake,
+    IntakeCursor,
+    batch_basis,
+    ended_batches,
+    evaluate_batch,
+    evaluate_intake,
+    evaluate_retries,
+    evaluate_stalls,
+    failed_windows,
+    is_noted,
+    note,
+    running_batches,
+    transient_failures,
+)
+from sensequant_assets.settings import Settings
+from sensequant_assets.sources.digests import Digests, content_digest
+from sensequant_assets.sources.files import bars_files
+from sensequant_assets.sources.sample import SAMPLE
+from sensequant_assets.staleness import Cause, permanent_failures, stale_pairs
+from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.store import TelemetryStore
+
+INTERVAL_S = 30
+
+
+class BarsNotTakenError(SenseQuantError):
+    """Some bars were not taken; a tick of the sensor fails with it."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every sensor works with.
+
+    Attributes
+    ----------
+    settings
+        Of the market.
+    teacher, student
+        Parameters of the runs that sensors ask for.
+    symbols
+        Partitions of the universe's symbols.
+    """
+
+    settings: Settings
+    teacher: TeacherParameters
+    student: StudentParameters
+    symbols: dg.DynamicPartitionsDefinition
+
+    @property
+    def telemetry(self) -> TelemetryStore:
+        """Where telemetry lies."""
+        return TelemetryStore(self.settings.data_dir / "telemetry")
+
+    @property
+    def universe(self) -> str:
+        """Name of the universe."""
+        return self.settings.universe.stem
+
+    def tell(self, context: dg.SensorEvaluationContext, batch_id: str, message: str, **details: Any) -> None:
+        """Log a message, and post it to the webhook once for a sensor and batch."""
+        context.log.error(message)
+        identity = f"{context.sensor_name}:{batch_id}"
+        telemetry = self.telemetry
+        if self.settings.webhook_url is None or is_noted(telemetry, "notified", identity):
+            return
+        text = {"sensor": context.sensor_name, "batch": batch_id, "message": message, "universe": self.universe}
+        if notify(self.settings.webhook_url, text | details, context.log):
+            note(telemetry, "notified", identity, message)
+
+    def request(
+        self, keys: list[Key], order: Iterable[str], windows: Iterable[str], tags: Mapping[str, str], **run: Any
+    ) -> dg.RunRequest:
+        """One run of the training job over some pairs."""
+        choice = choose(keys, list(order), list(windows))
+        config: dict[str, Any] = {"pairs": choice.pairs, **run.pop("config", {})}
+        return dg.RunRequest(
+            job_name=TRAINING.name,
+            tags={**choice.tags, **tags},
+            run_config={"ops": {"models": {"config": config}}, **run.pop("run_config", {})},
+            **run,
+        )
+
+
+def sensors(desk: Desk) -> list[dg.SensorDefinition]:
+    """The four sensors of a market."""
+    return [_new_bars(desk), _batch_failure_rate(desk), _retry_transient(desk), _stalled_batch(desk)]
+
+
+def _new_bars(desk: Desk) -> dg.SensorDefinition:
+    settings, digests = desk.settings, Digests()
+
+    @dg.sensor(
+        name="new_bars",
+        job=TRAINING,
+        minimum_interval_seconds=INTERVAL_S,
+        description="Retrains exactly the windows whose data changed when files of the bars directory are added or "
+        "change, by content, or when the universe gains rows. A file that cannot be read fails one tick, which names "
+        "it; the others are taken.",
+    )
+    def new_bars(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        if settings.bars == SAMPLE:
+            return dg.SensorResult(skip_reason="The embedded sample never changes; watch files with SENSEQUANT_BARS.")
+        telemetry, cursor = desk.telemetry, IntakeCursor.parse(context.cursor)
+        found = digests.of([*bars_files(Path(settings.bars)), settings.universe])
+        market: Market | None = None
+
+        def look() -> Found:
+            nonlocal market
+            try:
+                source = Market.open(settings)
+            except UsageError as error:
+                return Found((), (str(error),))
+            market = source
+            stale = stale_pairs(
+                market,
+                MarketResource.of(settings).models,
+                desk.teacher,
+                desk.student,
+                code(),
+                failed=permanent_failures(telemetry, desk.universe),
+            )
+            problems = dict.fromkeys([*market.left_out, *map(str, stale.unreadable.values())])
+            return Found(stale.by(Cause.UNTRAINED, Cause.DATA), tuple(problems))
+
+        intake = evaluate_intake(
+            cursor,
+            content_digest(found),
+            batch_state(context.instance, telemetry, cursor.batch),
+            look,
+            lambda identity: is_noted(telemetry, "problem", f"{context.sensor_name}:{identity}"),
+            settings.retry_limit or 1,
+        )
+        known = list(context.instance.get_dynamic_partitions(desk.symbols.name or ""))
+        new = [symbol for symbol in market.universe.symbols if symbol not in known] if market else []
+        if intake.problems:
+            return _failed_tick(context, intake)
+        requests = []
+        if intake.keys:
+            assert market is not None  # noqa: S101  # pairs come from a look at it
+            tags = {BATCH_TAG: str(intake.cursor.batch), SOURCE_TAG: "sensor"}
+            key = intake.cursor.batch
+            requests.append(desk.request(list(intake.keys), [*known, *new], market.window_keys, tags, run_key=key))
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else intake.reason,
+            cursor=intake.cursor.text(),
+            dynamic_partitions_requests=[desk.symbols.build_add_request(new)] if new else None,
+        )
+
+    def _failed_tick(context: dg.SensorEvaluationContext, intake: Intake) -> dg.SensorResult:
+        # Dagster keeps no cursor of a tick that fails: what was told lies in telemetry.
+        message = "Some bars were not taken, the others were: " + " ".join(intake.problems)
+        note(desk.telemetry, "problem", f"{context.sensor_name}:{intake.cursor.identity}", message)
+        desk.tell(context, f"bars {intake.cursor.content}", message, problems=list(intake.problems))
+        raise BarsNotTakenError(message)
+
+    return new_bars
+
+
+def _batch_failure_rate(desk: Desk) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="batch_failure_rate",
+        minimum_interval_seconds=INTERVAL_S,
+        description="When a batch of several runs has ended, judges all its windows together and records that as "
+        "the check's last verdict. A batch of one run has its verdict already.",
+    )
+    def batch_failure_rate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        telemetry, judged = desk.telemetry, []
+        fail_dead_runs(context.instance, telemetry)
+        for batch in ended_batches(telemetry, desk.universe, utc_now()):
+            runs = runs_of(context.instance, batch.batch_id)
+            if len(runs) < 2 or not has_ended(context.instance, batch.batch_id, runs):
+                continue
+            verdicts: dict[str, Verdict] = {}
+            for counts in telemetry.batch_summary(batch.batch_id):
+                model = counts["model"]
+                verdict = evaluate_batch(
+                    model, counts, batch.max_failure_rate, teachers=verdicts.get("teacher") if verdicts else None
+                )
+                verdicts[model] = verdict
+                failed = failed_windows(telemetry, batch.batch_id, model, FAILURES_SHOWN)
+                if not batch.superseded:
+                    evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id)
+                    context.instance.report_runless_asset_event(evaluation)
+                if verdict.exceeded:
+                    desk.tell(
+                        context,
+                        batch.batch_id,
+                        str(batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id).description),
+                        failed=verdict.failed,
+                        attempted=verdict.attempted,
+                    )
+            # Last, so that a kill before it repeats the verdict and never loses it.
+            with Journal(telemetry.shards, batch_id=batch.batch_id, run_id="", clock=utc_now) as journal:
+                for verdict in verdicts.values():
+                    journal.append(RecordKind.VERDICT, verdict_record(verdict))
+            judged.append(batch.batch_id)
+        if judged:
+            return dg.SkipReason(f"Judged {', '.join(judged)}.")
+        return dg.SkipReason("No batch of several runs has ended since.")
+
+    return batch_failure_rate
+
+
+def _retry_transient(desk: Desk) -> dg.SensorDefinition:
+    settings = desk.settings
+    windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
+
+    @dg.sensor(
+        name="retry_transient",
+        job=TRAINING,
+        minimum_interval_seconds=INTERVAL_S,
+        description="Tries windows again that failed in a way that can pass next time: a time limit, memory or disk, a "
+        "source that did not answer. At most PARALLEL_RETRY_LIMIT attempts in all, ever further apart; never bad data "
+        "or errors of the code.",
+    )
+    def retry_transient(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        telemetry, now = desk.telemetry, utc_now()
+        fail_dead_runs(context.instance, telemetry)
+        failures = transient_failures(telemetry, desk.universe, now)
+        runs = {batch: runs_of(context.instance, batch) for batch in {failure.batch_id for failure in failures}}
+        ended = {batch for batch, found in runs.items() if has_ended(context.instance, batch, found)}
+        tried = {batch: max([1, *(attempt_of(run) for run in found)]) for batch, found in runs.items()}
+        retries = evaluate_retries(
+            [failure for failure in failures if failure.batch_id in ended],
+            tried,
+            limit=settings.retry_limit,
+            backoff_s=settings.retry_backoff_s,
+        )
+        order = list(context.instance.get_dynamic_partitions(desk.symbols.name or ""))
+        requests, waiting = [], []
+        for retry in retries:
+            basis = batch_basis(telemetry, retry.batch_id)
+            if absolute_market(basis.market) != absolute_market(settings.market):
+                # Its windows are not those of this location.
+                continue
+            if retry.due > now:
+                waiting.append(f"batch {retry.batch_id} at {retry.due:%H:%M:%S} UTC")
+                continue
+            requests.append(
+                desk.request(
+                    list(retry.keys),
+                    order,
+                    windows,
+                    {BATCH_TAG: retry.batch_id, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(retry.attempt)},
+                    run_key=f"{retry.batch_id}/{retry.attempt}",
+                    config={"max_failure_rate": basis.max_failure_rate},
+                    run_config={"resources": {name: {"config": found} for name, found in basis.parameters.items()}},
+                )
+            )
+            desk.tell(
+                context,
+                f"{retry.batch_id} attempt {retry.attempt}",
+                f"Batch {retry.batch_id}: attempt {retry.attempt} at {len(retry.keys)} windows, which can pass now.",
+            )
+        if requests:
+            return dg.SensorResult(run_requests=requests)
+        reason = (
+            f"Waits to try again: {', '.join(waiting)}." if waiting else "No failure of a batch can pass next time."
+        )
+        return dg.SensorResult(skip_reason=reason)
+
+    return retry_transient
+
+
+def _stalled_batch(desk: Desk) -> dg.SensorDefinition:
+    after = timedelta(minutes=desk.settings.stalled_after_min)
+
+    @dg.sensor(
+        name="stalled_batch",
+        minimum_interval_seconds=INTERVAL_S,
+        description=f"Tells once of a batch that runs and has given no sign of life for {after}, and fails runs whose "
+        "process is gone.",
+    )
+    def stalled_batch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        telemetry = desk.telemetry
+        dead = fail_dead_runs(context.instance, telemetry)
+        stalls = evaluate_stalls(running_batches(telemetry), utc_now(), after)
+        for stall in stalls:
+            identity = f"{stall.batch_id}:{stall.last_sign.isoformat()}"
+            if not is_noted(telemetry, "stalled", identity):
+                message = (
+                    f"Batch {stall.batch_id} runs and has given no sign of life since {stall.last_sign:%Y-%m-%d %H:%M} "
+                    "UTC. Look at its run; end it there if it hangs."
+                )
+                note(telemetry, "stalled", identity, message, batch_id=stall.batch_id)
+                desk.tell(context, stall.batch_id, message)
+        names = [stall.batch_id for stall in stalls]
+        found = f"Stalled: {', '.join(names)}." if names else "No batch is stalled."
+        return dg.SkipReason(found + (f" Failed {len(dead)} runs whose process is gone." if dead else ""))
+
+    return stalled_batch

@@ -1,0 +1,63 @@
+"""Claims about a verdict as Dagster shows it."""
+
+from dataclasses import replace
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from sensequant_assets.core.lattice import Pair
+from sensequant_assets.core.outcome import Outcome, Status, Verdict
+from sensequant_assets.core.windows import Window
+from sensequant_assets.defs.checks import FAILURES_SHOWN, check_result, describe
+from sensequant_assets.errors import FailureKind
+
+WINDOW = Window(date(2022, 1, 1), date(2022, 6, 30))
+# 3 of 19 attempted are 15.8 %, 3 of 20 are 15 %.
+EXCEEDED = Verdict("teacher", trained=11, reused=5, skipped=4, failed=3, not_attempted=2, max_failure_rate=0.15)
+EXACT = replace(EXCEEDED, trained=12)
+
+
+def failed(symbol: str) -> Outcome:
+    return Outcome(
+        "teacher", Pair(symbol, WINDOW, WINDOW.start), Status.FAILED, failure=FailureKind.TIMEOUT, error_message="slow"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "passed", "severity", "description"),
+    [
+        (EXCEEDED, False, dg.AssetCheckSeverity.ERROR,
+         "3 of 19 attempted teachers failed: 15.8% exceeds the limit of 15.0%. 4 skipped windows do not count."),
+        (EXACT, True, dg.AssetCheckSeverity.WARN,
+         "3 of 20 attempted teachers failed: 15.0% is within the limit of 15.0%. 4 skipped windows do not count."),
+        # Nothing attempted is no pass, and stops nothing.
+        (replace(EXACT, trained=0, reused=0, failed=0), False, dg.AssetCheckSeverity.WARN,
+         "No teacher was attempted; 4 windows were skipped."),
+        (replace(EXACT, blocked="Too many teachers failed."), False, dg.AssetCheckSeverity.ERROR,
+         "Too many teachers failed."),
+    ],
+)  # fmt: skip
+def test_a_verdict_passes_warns_or_stops(
+    verdict: Verdict, passed: bool, severity: dg.AssetCheckSeverity, description: str
+) -> None:
+    result = check_result("teacher_models", verdict, [])
+    assert result.passed is passed
+    assert result.severity is severity
+    assert result.description == describe(verdict) == description
+
+
+def test_counts_rate_and_limit_are_metadata() -> None:
+    result = check_result("teacher_models", EXACT, [])
+    assert {name: value.value for name, value in result.metadata.items()} == {
+        "trained": 12, "reused": 5, "skipped": 4, "failed": 3, "not_attempted": 2,
+        "failure_rate": 0.15, "max_failure_rate": 0.15,
+    }  # fmt: skip
+
+
+def test_the_first_failed_windows_are_a_table_with_their_errors() -> None:
+    outcomes = [failed(f"S{number}") for number in range(FAILURES_SHOWN + 3)]
+    table = check_result("teacher_models", EXCEEDED, outcomes).metadata["failed_windows"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert len(table.records) == FAILURES_SHOWN
+    assert table.records[0].data == {"symbol": "S0", "window": "2022-01-01", "cause": "timeout", "error": "slow"}

@@ -1,0 +1,139 @@
+"""A bars directory that grows, and the sensors that watch it, as the daemon runs them but one tick at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.location import build_definitions
+from sensequant_assets.defs.partitions import symbol_partitions
+from sensequant_assets.settings import Settings
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.running import write_universe
+
+SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
+TEACHER, STUDENT = TeacherParameters(n_estimators=10), StudentParameters(n_estimators=5)
+UNTIL = date(2009, 11, 16)
+"""Last day of the bars at first: a Monday in the second of the windows `WINDOWS`, of which the third has no bars."""
+WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")
+END = date(2010, 6, 25)
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def history(symbol: str) -> pd.DataFrame:
+    """Bars of the sample from 2008."""
+    from bokeh_sampledata import stocks
+
+    table: pd.DataFrame = stocks.data[(stocks.data["ticker"] == symbol) & (stocks.data["date"] >= "2008-01-01")]
+    return table.drop(columns="ticker").assign(date=table["date"].astype(str))
+
+
+def write_history(directory: Path, symbols: Sequence[str] = SYMBOLS, until: date = UNTIL) -> Path:
+    """One CSV file a symbol with its bars up to a day."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for symbol in symbols:
+        table = history(symbol)
+        table[table["date"] <= str(until)].to_csv(directory / f"{symbol}.csv", index=False)
+    return directory
+
+
+def new_days(symbols: Sequence[str], count: int = 5, after: date = UNTIL) -> pd.DataFrame:
+    """The next bars of several symbols, with a column of symbols."""
+    tables = [history(symbol).assign(symbol=symbol) for symbol in symbols]
+    return pd.concat([table[table["date"] > str(after)].head(count) for table in tables])
+
+
+@dataclass
+class Office:
+    """A market on a bars directory, its definitions, and an instance: the daemon's work by hand.
+
+    Parameters
+    ----------
+    settings
+        Of the market.
+    instance
+        A real Dagster instance.
+    """
+
+    settings: Settings
+    instance: dg.DagsterInstance
+    cursors: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def bars(self) -> Path:
+        """The bars directory."""
+        return Path(self.settings.bars)
+
+    @property
+    def telemetry(self) -> TelemetryStore:
+        """Its telemetry."""
+        return TelemetryStore(self.settings.data_dir / "telemetry")
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        """As the code location loads them."""
+        return build_definitions(self.settings, TEACHER, STUDENT)
+
+    def look(self, sensor: str) -> Any:
+        """Evaluate a sensor without doing what it asks for, as a daemon that is killed right after."""
+        definitions = self.definitions
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursors.get(sensor), definitions=definitions, sensor_name=sensor
+        ) as context:
+            return definitions.resolve_sensor_def(sensor).evaluate_tick(context)
+
+    def tick(self, sensor: str) -> Any:
+        """Evaluate a sensor, add its partitions, keep its cursor and run what it asks for, each run key once."""
+        found = self.look(sensor)
+        self.cursors[sensor] = found.cursor
+        for request in found.dynamic_partitions_requests or ():
+            self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+        for request in found.run_requests or ():
+            if not self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": request.run_key})):
+                self.run(request)
+        return found
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run a request in this process."""
+        return self.train(request.run_config["ops"]["models"]["config"], request.run_config, {
+            **request.tags, "dagster/run_key": str(request.run_key)
+        })  # fmt: skip
+
+    def train(
+        self, config: dict[str, Any], run_config: dict[str, Any] | None = None, tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Run the training job."""
+        names = symbol_partitions(self.settings.universe.stem).name
+        self.instance.add_dynamic_partitions(names, list(SYMBOLS))
+        return self.definitions.resolve_job_def("training").execute_in_process(
+            instance=self.instance,
+            tags=tags,
+            run_config=_QUIET | {**(run_config or {}), "ops": {"models": {"config": config}}},
+            raise_on_error=False,
+        )
+
+    def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """Rows of telemetry."""
+        rows: list[dict[str, Any]] = self.telemetry.query(sql, list(parameters)).to_pylist()
+        return rows
+
+    def outcomes(self, batch: str, model: str = "teacher") -> dict[str, str]:
+        """Outcome by pair of a batch's latest attempts."""
+        return {"|".join(key): outcome for key, outcome in self.telemetry.outcomes(batch, model).items()}
+
+
+def office_settings(directory: Path, **changed: Any) -> dict[str, Any]:
+    """Settings of a market of the four symbols on a bars directory below `directory`."""
+    return {
+        "data_dir": directory / "data",
+        "universe": write_universe(directory / "four.csv", SYMBOLS),
+        "bars": str(write_history(directory / "bars")),
+        "end": END,
+        **changed,
+    }
