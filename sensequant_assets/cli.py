@@ -91,12 +91,13 @@ def plan(as_json: bool, **options: Any) -> None:
     from sensequant_assets.show import plan_records, plan_table
 
     market = Market.open(_settings(options))
-    pairs = [market.pair(*key) for key in _selected(market, options)]
+    # One at a time: a large market keeps only the symbols asked for last.
+    pairs = (market.pair(*key) for key in _selected(market, options))
     if as_json:
         for record in plan_records(market, pairs):
             click.echo(json.dumps(record))
     else:
-        plan_table(market, pairs)
+        plan_table(market, list(pairs))
 
 
 @main.command()
@@ -203,11 +204,14 @@ def dev(host: str, port: int, **options: Any) -> None:
 
     It shows the market of the options, else of the environment, else of the last batch.
     """
-    from sensequant_assets.home import environment, prepare_home
+    from sensequant_assets.home import environment, open_instance, prepare_home
     from sensequant_assets.settings import MARKET_FIELDS, PROJECT, read_settings
 
     settings = read_settings({name: options.get(name) for name in MARKET_FIELDS}, remembered=True)
     home = prepare_home(settings)
+    # The webserver and the daemon open it at once.
+    with open_instance(home):
+        pass
     click.echo(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
     click.echo(f"Dagster home {home}; UI on http://{host}:{port}")
     workspace = PROJECT / "workspace.yaml"

@@ -1,13 +1,18 @@
 """Dagster's home below the data directory: where the command line records and the UI reads."""
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensequant_assets.settings import Settings
 from sensequant_assets.sources.sample import SAMPLE
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 DAGSTER_YAML = """\
 # Written once by sensequant; change it as you like.
@@ -44,6 +49,23 @@ def prepare_home(settings: Settings) -> Path:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
     return home
+
+
+@contextmanager
+def open_instance(home: Path) -> Iterator["DagsterInstance"]:
+    """Open the Dagster instance of a home, one process after another.
+
+    Dagster makes the tables of its databases at the first opening, and two processes that do so at once break each
+    other. The lock is held for the opening alone.
+    """
+    from dagster import DagsterInstance
+
+    with ExitStack() as stack:
+        with (home / "opening.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            instance = stack.enter_context(DagsterInstance.get())
+            _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+        yield instance
 
 
 def remember_market(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.models import ASSETS, BATCH_TAG, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
+from sensequant_assets.home import open_instance
 from sensequant_assets.model_store import ModelKind
 from sensequant_assets.settings import Settings
 
@@ -69,7 +70,7 @@ def launch(batch: Launch) -> str | None:
     """
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=True)
     symbols = symbol_partitions(batch.settings.universe.stem)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(batch.settings.dagster_home) as instance:
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
         order = list(instance.get_dynamic_partitions(symbols.name or ""))
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: "cli"}

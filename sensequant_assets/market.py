@@ -17,9 +17,9 @@ from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars, read_universe
 from sensequant_assets.sources.sample import SAMPLE, SampleBars
 
-KEPT_BYTES = 64 * 2**20
+KEPT_BYTES = 32 * 2**20
 """Features kept in memory, and those of one symbol at least: a window needs its symbol's only, and pairs come symbol by
-symbol. It holds 300 symbols with five years of daily bars, or ten with a year of five-minute bars."""
+symbol. It holds 140 symbols with five years of daily bars, or seven with a year of five-minute bars."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Tables for the terminal."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +17,7 @@ FAILURES_SHOWN = 5
 _QUESTION = 'sensequant query "SELECT * FROM window_runs"'
 
 
-def plan_records(market: Market, pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
+def plan_records(market: Market, pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
     """The lattice as JSON objects, one a pair."""
     for pair in pairs:
         samples = market.plan(pair.symbol).samples

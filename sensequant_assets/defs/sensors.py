@@ -46,11 +46,12 @@ from sensequant_assets.staleness import Cause, permanent_failures, stale_pairs
 from sensequant_assets.telemetry.journal import Journal, RecordKind
 from sensequant_assets.telemetry.store import TelemetryStore
 
-INTERVAL_S = 30
 
+class BarsNotTakenError(SenseQuantError, dg.DagsterError):
+    """Some bars were not taken; a tick of the sensor fails with it.
 
-class BarsNotTakenError(SenseQuantError):
-    """Some bars were not taken; a tick of the sensor fails with it."""
+    Dagster shows its own errors as they are, and hides those of others behind one that says only which sensor it was.
+    """
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _new_bars(desk: Desk) -> dg.SensorDefinition:
     @dg.sensor(
         name="new_bars",
         job=TRAINING,
-        minimum_interval_seconds=INTERVAL_S,
+        minimum_interval_seconds=desk.settings.sensor_interval_s,
         description="Retrains exactly the windows whose data changed when files of the bars directory are added or "
         "change, by content, or when the universe gains rows. A file that cannot be read fails one tick, which names "
         "it; the others are taken.",
@@ -186,7 +187,7 @@ def _new_bars(desk: Desk) -> dg.SensorDefinition:
 def _batch_failure_rate(desk: Desk) -> dg.SensorDefinition:
     @dg.sensor(
         name="batch_failure_rate",
-        minimum_interval_seconds=INTERVAL_S,
+        minimum_interval_seconds=desk.settings.sensor_interval_s,
         description="When a batch of several runs has ended, judges all its windows together and records that as "
         "the check's last verdict. A batch of one run has its verdict already.",
     )
@@ -235,7 +236,7 @@ def _retry_transient(desk: Desk) -> dg.SensorDefinition:
     @dg.sensor(
         name="retry_transient",
         job=TRAINING,
-        minimum_interval_seconds=INTERVAL_S,
+        minimum_interval_seconds=desk.settings.sensor_interval_s,
         description="Tries windows again that failed in a way that can pass next time: a time limit, memory or disk, a "
         "source that did not answer. At most PARALLEL_RETRY_LIMIT attempts in all, ever further apart; never bad data "
         "or errors of the code.",
@@ -294,7 +295,7 @@ def _stalled_batch(desk: Desk) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="stalled_batch",
-        minimum_interval_seconds=INTERVAL_S,
+        minimum_interval_seconds=desk.settings.sensor_interval_s,
         description=f"Tells once of a batch that runs and has given no sign of life for {after}, and fails runs whose "
         "process is gone.",
     )

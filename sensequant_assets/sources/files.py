@@ -214,7 +214,10 @@ def _refuse_cut(path: Path) -> None:
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         # A pandas index would hide its columns, and number rows other than by position.
-        return pq.read_table(path).to_pandas(ignore_metadata=True)
+        frame = pq.read_table(path).to_pandas(ignore_metadata=True, date_as_object=False)
+        # Arrow holds on to what it read through, which is as much as what it read.
+        pa.default_memory_pool().release_unused()
+        return frame
     _refuse_cut(path)
     # A symbol such as NA, TRUE or 005930 is a name, whatever else it looks like; an empty cell is none.
     columns = list(pd.read_csv(path, nrows=0).columns)

@@ -25,6 +25,7 @@ from sensequant_assets.telemetry.schema import KINDS, MIGRATIONS, SCHEMA_VERSION
 
 _WAIT_S = 30.0
 _FRESH_WAIT_S = 0.2
+# Parsing takes many times the bytes of the lines in memory, and a run ingests beside its models.
 _CHUNK_BYTES = 4 * 2**20
 
 Parameters = Sequence[object] | Mapping[str, object]
@@ -312,6 +313,9 @@ class TelemetryStore:
         }
         if read_only:
             config |= {"enable_external_access": "false", "python_enable_replacements": "false"}
+        else:
+            # A second thread makes no ingest faster, takes memory of its own, and a core that trains.
+            config |= {"threads": 1}
         while True:
             try:
                 connection = duckdb.connect(self.database, read_only=read_only, config=config)
