@@ -62,10 +62,9 @@ def main() -> None:
 
     os.environ.update(variables)
     market = Market.open(read_settings())
-    eligible = [pair for key in market.keys() if (pair := market.pair(*key)).eligible]
-    print(
-        f"universe {market.universe.name}: {len(market.keys())} pairs, {len(eligible)} eligible, {os.cpu_count()} cores"
-    )
+    pairs = [market.pair(*key) for key in market.keys()]  # noqa: SIM118  # a method of the market, not a mapping
+    eligible = [pair for pair in pairs if pair.eligible]
+    print(f"universe {market.universe.name}: {len(pairs)} pairs, {len(eligible)} eligible, {os.cpu_count()} cores")
 
     found: dict[str, list[Spent]] = {}
     for _ in range(given.repeat):

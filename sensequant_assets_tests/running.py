@@ -25,7 +25,10 @@ FEW = ("--param", "TEACHER_N_ESTIMATORS=10", "--param", "STUDENT_N_ESTIMATORS=5"
 DEADLINE_S = 300.0
 """How long a process may take before a test gives up on it; far more than it needs."""
 
-_OURS = ("SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "DAGSTER_")
+_OURS = (
+    "SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "PARALLEL_RETRY_LIMIT", "STALLED_AFTER_MIN",
+    "DAGSTER_",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

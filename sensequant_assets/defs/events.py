@@ -4,9 +4,10 @@ from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 import dagster as dg
-from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, generate_event_batch_id
+from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata
 
 Event = dg.AssetMaterialization | dg.AssetObservation
 
@@ -44,7 +45,7 @@ class EventLog:
     def flush(self) -> None:
         """Log what waits."""
         waiting, self._waiting = self._waiting, []
-        batch = generate_event_batch_id()
+        batch = str(uuid4())
         for number, event in enumerate(waiting, start=1):
             metadata = DagsterEventBatchMetadata(batch, number == len(waiting))
             if isinstance(event, dg.AssetMaterialization):

@@ -10,9 +10,9 @@ import dagster as dg
 from pydantic import Field
 
 from sensequant_assets.batch import Identity, Key, Options, Run, Teachers, utc_now
-from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.defs.checks import CHECK, check_result
+from sensequant_assets.defs.checks import CHECK, FAILURES_SHOWN, batch_evaluation, check_result
 from sensequant_assets.defs.events import EventLog
 from sensequant_assets.defs.market import symbol_events, universe_event
 from sensequant_assets.defs.partitions import SYMBOL
@@ -20,6 +20,7 @@ from sensequant_assets.defs.resources import MarketResource, StudentResource, Te
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market import Market
 from sensequant_assets.model_store import ModelKind
+from sensequant_assets.operations import evaluate_batch, failed_windows
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -129,6 +130,12 @@ def model_assets(
         """Train teachers, judge them, and train students if few enough teachers failed."""
         selected = {key.to_user_string() for key in context.selected_asset_keys}
         kinds = [kind for kind, asset in ASSETS.items() if asset in selected]
+        if not kinds:
+            # A check executed alone has no windows of its own: it judges the latest batch again.
+            asked = {key.asset_key.to_user_string() for key in context.selected_asset_check_keys}
+            for kind in (kind for kind, asset in ASSETS.items() if asset in asked):
+                yield latest_verdict(market, kind, config.max_failure_rate)
+            return
         identity = identity_of(context.run)
         telemetry, opened = market.telemetry, market.open()
         run = Run(
@@ -225,6 +232,30 @@ def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) ->
             raise UsageError(said)
         warn(said)
     return known
+
+
+def latest_verdict(market: MarketResource, model: ModelKind, max_failure_rate: float) -> dg.AssetCheckResult:
+    """The verdict on the latest batch of the market's universe that planned a model."""
+    telemetry, universe = market.telemetry, market.settings.universe.stem
+    latest = telemetry.query(
+        "SELECT batch_id FROM batches JOIN batch_summary USING (batch_id) WHERE universe = ? AND model = ? "
+        "ORDER BY batches.started_at DESC LIMIT 1",
+        [universe, model],
+    ).to_pylist()
+    if not latest:
+        return check_result(ASSETS[model], Verdict(model, 0, 0, 0, 0, 0, max_failure_rate), ())
+    batch = latest[0]["batch_id"]
+    counts = next(row for row in telemetry.batch_summary(batch) if row["model"] == model)
+    failed = failed_windows(telemetry, batch, model, FAILURES_SHOWN)
+    found = batch_evaluation(ASSETS[model], evaluate_batch(model, counts, max_failure_rate), failed, batch)
+    return dg.AssetCheckResult(
+        asset_key=found.asset_key,
+        check_name=found.check_name,
+        passed=found.passed,
+        severity=found.severity,
+        description=found.description,
+        metadata=found.metadata,
+    )
 
 
 def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key], universe: str) -> Teachers:
