@@ -204,14 +204,16 @@ def dev(host: str, port: int, **options: Any) -> None:
 
     It shows the market of the options, else of the environment, else of the last batch.
     """
+    from sensequant_assets.defs.batches import fail_dead_runs
     from sensequant_assets.home import environment, open_instance, prepare_home
     from sensequant_assets.settings import MARKET_FIELDS, PROJECT, read_settings
+    from sensequant_assets.telemetry.store import TelemetryStore
 
     settings = read_settings({name: options.get(name) for name in MARKET_FIELDS}, remembered=True)
     home = prepare_home(settings)
-    # The webserver and the daemon open it at once.
-    with open_instance(home):
-        pass
+    # The webserver and the daemon open it at once; and what was killed with the last ones still reads as started.
+    with open_instance(home) as instance:
+        fail_dead_runs(instance, TelemetryStore(settings.data_dir / "telemetry"))
     click.echo(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
     click.echo(f"Dagster home {home}; UI on http://{host}:{port}")
     workspace = PROJECT / "workspace.yaml"

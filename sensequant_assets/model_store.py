@@ -1,5 +1,9 @@
-"""Models on disk: LightGBM text, with a JSON record beside it that says what it is and what it was made from."""
+"""Models on disk: compressed LightGBM text, with a JSON record beside it: what it is, and what it was made from.
 
+Plain LightGBM reads a model: `lgb.Booster(model_str=gzip.open(path, "rt").read())`.
+"""
+
+import gzip
 import hashlib
 import json
 import math
@@ -36,7 +40,7 @@ class StoredModel:
     Attributes
     ----------
     path
-        Its text file.
+        Its text file, compressed by gzip.
     record
         Contents of the JSON file.
     """
@@ -65,7 +69,7 @@ class StoredModel:
             raise WindowError(
                 FailureKind.CORRUPT_MODEL, f"{self.path} is not what its record says. Train it again with --force."
             )
-        return written.decode()
+        return gzip.decompress(written).decode()
 
     def booster(self) -> lgb.Booster:
         """The model, checked against its record."""
@@ -73,7 +77,7 @@ class StoredModel:
 
 
 class ModelStore:
-    """Models of one universe below a directory, as `<model>/<symbol>/<window>.txt` and `.json`.
+    """Models of one universe below a directory, as `<model>/<symbol>/<window>.txt.gz` and `.json`.
 
     Parameters
     ----------
@@ -94,13 +98,13 @@ class ModelStore:
             date.fromisoformat(window)
         except ValueError:
             raise UsageError(f"{window!r} is not a window; a window's key is its start date.") from None
-        return self._directory / model / symbol / f"{window}.txt"
+        return self._directory / model / symbol / f"{window}.txt.gz"
 
     def find(self, model: ModelKind, symbol: str, window: str) -> StoredModel | None:
         """The model on disk; None if there is none, its record cannot be read, or the two files do not fit."""
         path = self.path(model, symbol, window)
         try:
-            record = json.loads(path.with_suffix(".json").read_bytes())
+            record = json.loads(_record_of(path).read_bytes())
             stored = StoredModel(path, record)
             # A record of another version may lack what this one reads.
             fits = path.stat().st_size == record["model_bytes"] and stored.fingerprints and record.keys() >= _READ
@@ -112,7 +116,9 @@ class ModelStore:
         """Write a model and its record, each under a temporary name first, the record last."""
         path = self.path(kind, pair.symbol, pair.window.key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        written = trained.text.encode()
+        # Without a time stamp, so that equal models are equal files. The fastest level leaves 30 % of a model's bytes
+        # for 2 ms; the slowest leaves 25 % for 5.
+        written = gzip.compress(trained.text.encode(), compresslevel=1, mtime=0)
         record = {
             "model": kind,
             "symbol": pair.symbol,
@@ -153,8 +159,12 @@ class ModelStore:
 
     @staticmethod
     def _write_record(path: Path, record: dict[str, Any]) -> StoredModel:
-        _replace(path.with_suffix(".json"), json.dumps(record, allow_nan=False).encode())
+        _replace(_record_of(path), json.dumps(record, allow_nan=False).encode())
         return StoredModel(path, record)
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".txt.gz") + ".json")
 
 
 def _nulled(metrics: Mapping[str, float]) -> dict[str, float | None]:

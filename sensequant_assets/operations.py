@@ -175,16 +175,18 @@ class EndedBatch:
 
     Attributes
     ----------
-    batch_id, backfill_id
-        Its names.
+    batch_id
+        Its name.
     max_failure_rate
         Its limit.
     superseded
         Whether a batch that ended later has been judged already.
+    runs
+        Its runs that left a record.
     """
 
     batch_id: str
-    backfill_id: str | None
+    runs: int
     max_failure_rate: float
     superseded: bool
 
@@ -201,7 +203,7 @@ def ended_batches(telemetry: TelemetryStore, universe: str, now: datetime) -> li
             SELECT batch_id, max(evaluated_at) FILTER (run_id = '') AS whole_at, max(evaluated_at) AS judged_at
             FROM verdicts GROUP BY batch_id
         )
-        SELECT batch_id, backfill_id, max_failure_rate, EXISTS (
+        SELECT batch_id, runs, max_failure_rate, EXISTS (
             SELECT * FROM judged AS other JOIN batches AS theirs USING (batch_id)
             WHERE theirs.universe = batches.universe AND other.batch_id <> batches.batch_id
                 AND other.judged_at > ended.ended_at

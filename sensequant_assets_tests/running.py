@@ -26,7 +26,7 @@ DEADLINE_S = 300.0
 """How long a process may take before a test gives up on it; far more than it needs."""
 
 _OURS = (
-    "SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "PARALLEL_RETRY_LIMIT", "STALLED_AFTER_MIN",
+    "SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "PARALLEL_RETRY_", "STALLED_AFTER_",
     "DAGSTER_",
 )  # fmt: skip
 
@@ -123,7 +123,7 @@ class Home:
 
     def models(self) -> list[Path]:
         """Every model text."""
-        return sorted((self.data / "models").rglob("*.txt"))
+        return sorted((self.data / "models").rglob("*.txt.gz"))
 
 
 def finish(process: "subprocess.Popen[str]") -> Finished:

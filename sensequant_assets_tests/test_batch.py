@@ -229,5 +229,5 @@ def test_every_planned_window_has_one_row_with_its_figures(workshop: Workshop) -
         assert train_rows > 20
         assert trees
         assert Path(path).is_file()
-        assert (model, str(window)) == (Path(path).parts[-3], Path(path).stem)
+        assert (model, str(window)) == (Path(path).parts[-3], Path(path).name.removesuffix(".txt.gz"))
         assert device == "cpu"

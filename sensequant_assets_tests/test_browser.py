@@ -15,7 +15,7 @@ import pytest
 from sensequant_assets_tests.running import DEADLINE_S, Home, Ui, corrupt, sample_bars, ui, write_universe
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed; the extra `dev` has it")
-from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, expect, sync_playwright
 
 CHROMIUM = os.environ.get("SENSEQUANT_TEST_CHROMIUM") or shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
@@ -158,9 +158,9 @@ def covered(browser: BrowserContext, running: Ui) -> str:
     person.text("View").last.click()
     expect(page).to_have_url(re.compile("/runs/b/"))
     for asset in ("teacher_models", "student_models"):
-        row = page.locator("div").filter(has=page.get_by_role("link", name=asset)).filter(has_text="completed").last
         # Targeted, in progress, succeeded, failed.
-        expect(row).to_have_text(re.compile(r"completed\s+8\s+0\s+6\s+2$"), use_inner_text=True, timeout=LATE_MS)
+        counts = re.compile(rf"{asset}\s+100% completed\s+8\s+0\s+6\s+2\s")
+        expect(page.locator("body")).to_contain_text(counts, use_inner_text=True, timeout=LATE_MS)
     person.shoot("backfill")
     backfill = page.url.rpartition("/")[2]
     page.close()
@@ -196,7 +196,11 @@ def test_the_graph_shows_five_assets_in_two_groups_and_what_feeds_what(covered: 
         for member in members:
             expect(in_graph(page, member)).to_be_visible()
     names = sorted({name for arrow in ARROWS for name in arrow})
-    boxes = {name: box for name in names if (box := in_graph(page, name).locator("xpath=ancestor::*[local-name()='foreignObject']").bounding_box())}
+    boxes = {
+        name: box
+        for name in names
+        if (box := in_graph(page, name).locator("xpath=ancestor::*[local-name()='foreignObject']").bounding_box())
+    }
     assert sorted(boxes) == names
     drawn = set()
     for arrow in page.locator("path[marker-end]").all():

@@ -1,5 +1,6 @@
 """Claims about the command line, made of real processes."""
 
+import gzip
 import json
 import shutil
 import signal
@@ -100,8 +101,9 @@ def test_the_plan_says_beforehand_what_becomes_of_each_pair(sample: Home, first:
 def test_plain_lightgbm_predicts_from_every_model(sample: Home, first: Finished) -> None:
     assert len(sample.models()) == 66
     for model in sample.models():
-        assert json.loads(model.with_suffix(".json").read_text())["model_file"] == model.name
-        booster = lgb.Booster(model_file=str(model))
+        record = model.with_name(model.name.replace(".txt.gz", ".json"))
+        assert json.loads(record.read_text())["model_file"] == model.name
+        booster = lgb.Booster(model_str=gzip.decompress(model.read_bytes()).decode())
         probability = booster.predict(np.zeros((1, booster.num_feature())))
         assert 0 < probability[0] < 1
 
@@ -114,7 +116,7 @@ def test_no_secret_of_the_environment_is_in_any_file(sample: Home, first: Finish
 
 def test_nothing_but_text_json_and_tables_is_written(sample: Home, first: Finished) -> None:
     written = {path.suffix for path in sample.data.rglob("*") if path.is_file()}
-    assert written <= {".txt", ".json", ".parquet", ".duckdb", ".lock", ".db", ".yaml", ".out", ".err", ".complete"}
+    assert written <= {".gz", ".json", ".parquet", ".duckdb", ".lock", ".db", ".yaml", ".out", ".err", ".complete"}
 
 
 def test_a_second_backfill_reuses_every_model_and_trains_none(sample: Home, first: Finished) -> None:
@@ -150,7 +152,7 @@ def test_parameters_come_from_an_option_else_the_environment_else_dotenv(tmp_pat
     expected = {"num_leaves": "31", "learning_rate": "0.4", "max_depth": "4", "num_iterations": "11"}
     (row,) = home.rows("SELECT parameters FROM window_runs WHERE model = 'teacher'")
     assert json.loads(row["parameters"]).items() >= expected.items()
-    (text,) = (path.read_text() for path in home.models() if "teacher" in path.parts)
+    (text,) = (gzip.decompress(path.read_bytes()).decode() for path in home.models() if "teacher" in path.parts)
     for name, value in expected.items():
         assert f"[{name}: {value}]" in text
 
@@ -322,7 +324,7 @@ def test_students_alone_need_teachers_and_take_them_when_they_are_there(tmp_path
     assert students.json["student"]["trained"] == 4
     assert students.json["teacher"]["eligible"] == 0
     # The windows between the chosen ones are not theirs.
-    assert {path.stem for path in home.models()} == {"2009-01-01", "2009-12-27"}
+    assert {path.name for path in home.models()} == {"2009-01-01.txt.gz", "2009-12-27.txt.gz"}
 
 
 def test_markets_in_one_data_directory_do_not_disturb_each_other(four: Home, tmp_path: Path) -> None:
@@ -373,7 +375,7 @@ def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(tmp_
     assert left == [{"outcome": "not_attempted", "windows": 16 - kept}, {"outcome": "trained", "windows": kept}]
     assert batch["status"] == "interrupted"
     # As after a kill in the middle of writing a model.
-    stray = home.data / "models" / "sample" / "teacher" / "IBM" / ".2012-06-14.txt.1.abc"
+    stray = home.data / "models" / "sample" / "teacher" / "IBM" / ".2012-06-14.txt.gz.1.abc"
     stray.parent.mkdir(parents=True, exist_ok=True)
     stray.write_text("tree")
     again = finish(home.start(*slow, "--select", "all", "--teachers-only"))

@@ -44,7 +44,7 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
 
 
 def batch_evaluation(
-    asset: str, verdict: Verdict, failed: Sequence[Mapping[str, str]], batch_id: str
+    asset: str, verdict: Verdict, failed: Sequence[Mapping[str, str]], batch_id: str, silent_runs: int = 0
 ) -> dg.AssetCheckEvaluation:
     """Adapt the verdict on a whole batch, which belongs to no run.
 
@@ -58,14 +58,19 @@ def batch_evaluation(
         `symbol`, `window`, `cause` and `error` of its failed windows.
     batch_id
         The batch.
+    silent_runs
+        Runs that died before they said what they were to do.
     """
+    silent = (
+        f" {silent_runs} runs died before their first record; their windows are not counted." if silent_runs else ""
+    )
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(asset),
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
-        description=f"Batch {batch_id}, all runs: {describe(verdict)}",
-        metadata=verdict_metadata(verdict, failed) | {"batch": batch_id},
+        description=f"Batch {batch_id}, all runs: {describe(verdict)}{silent}",
+        metadata=verdict_metadata(verdict, failed) | {"batch": batch_id, "silent_runs": silent_runs},
         blocking=True,
     )
 

@@ -175,6 +175,8 @@ def model_assets(
             status = "failed" if exceeded else "succeeded"
         finally:
             run.end(status)
+            # Bars and features leave memory before the ingest, which takes as much.
+            del run, opened
             telemetry.ingest(wait_s=5)
 
     return models

@@ -19,7 +19,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         order = context.instance.get_dynamic_partitions(desk.symbols.name or "")
         batch = f"{name}-{context.scheduled_execution_time:%Y%m%d-%H%M%S}"
         tags = {BATCH_TAG: batch, SOURCE_TAG: "schedule"}
-        return desk.request(keys, order, market.window_keys, tags, run_key=batch)
+        return desk.request(keys, (order, market.window_keys), tags, batch)
 
     @dg.schedule(
         name="nightly",

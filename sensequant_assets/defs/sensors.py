@@ -1,6 +1,6 @@
 """Sensors: new bars, verdicts of whole batches, retries and stalls. All are off until they are switched on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -95,16 +95,39 @@ class Desk:
             note(telemetry, "notified", identity, message)
 
     def request(
-        self, keys: list[Key], order: Iterable[str], windows: Iterable[str], tags: Mapping[str, str], **run: Any
+        self,
+        keys: Sequence[Key],
+        market: tuple[Sequence[str], Sequence[str]],
+        tags: Mapping[str, str],
+        run_key: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dg.RunRequest:
-        """One run of the training job over some pairs."""
-        choice = choose(keys, list(order), list(windows))
-        config: dict[str, Any] = {"pairs": choice.pairs, **run.pop("config", {})}
+        """Ask for one run of the training job.
+
+        Parameters
+        ----------
+        keys
+            Pairs to train.
+        market
+            All symbols and all window keys, in the order of their partitions.
+        tags, run_key
+            Of the run.
+        config
+            Values of `ModelsConfig` that differ from their defaults.
+        resources
+            Values of resources by name that differ from theirs.
+        """
+        choice = choose(keys, *market)
         return dg.RunRequest(
+            run_key=run_key,
             job_name=TRAINING.name,
             tags={**choice.tags, **tags},
-            run_config={"ops": {"models": {"config": config}}, **run.pop("run_config", {})},
-            **run,
+            run_config={
+                "ops": {"models": {"config": {"pairs": choice.pairs, **(config or {})}}},
+                "resources": {name: {"config": dict(values)} for name, values in (resources or {}).items()},
+            },
         )
 
 
@@ -164,9 +187,9 @@ def _new_bars(desk: Desk) -> dg.SensorDefinition:
         requests = []
         if intake.keys:
             assert market is not None  # noqa: S101  # pairs come from a look at it
-            tags = {BATCH_TAG: str(intake.cursor.batch), SOURCE_TAG: "sensor"}
-            key = intake.cursor.batch
-            requests.append(desk.request(list(intake.keys), [*known, *new], market.window_keys, tags, run_key=key))
+            batch = str(intake.cursor.batch)
+            tags = {BATCH_TAG: batch, SOURCE_TAG: "sensor"}
+            requests.append(desk.request(intake.keys, ([*known, *new], market.window_keys), tags, batch))
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else intake.reason,
@@ -178,7 +201,7 @@ def _new_bars(desk: Desk) -> dg.SensorDefinition:
         # Dagster keeps no cursor of a tick that fails: what was told lies in telemetry.
         message = "Some bars were not taken, the others were: " + " ".join(intake.problems)
         note(desk.telemetry, "problem", f"{context.sensor_name}:{intake.cursor.identity}", message)
-        desk.tell(context, f"bars {intake.cursor.content}", message, problems=list(intake.problems))
+        desk.tell(context, f"bars {intake.cursor.identity}", message, problems=list(intake.problems))
         raise BarsNotTakenError(message)
 
     return new_bars
@@ -206,17 +229,13 @@ def _batch_failure_rate(desk: Desk) -> dg.SensorDefinition:
                 )
                 verdicts[model] = verdict
                 failed = failed_windows(telemetry, batch.batch_id, model, FAILURES_SHOWN)
+                silent = len(runs) - batch.runs
+                evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id, silent)
                 if not batch.superseded:
-                    evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id)
                     context.instance.report_runless_asset_event(evaluation)
                 if verdict.exceeded:
-                    desk.tell(
-                        context,
-                        batch.batch_id,
-                        str(batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id).description),
-                        failed=verdict.failed,
-                        attempted=verdict.attempted,
-                    )
+                    said = str(evaluation.description)
+                    desk.tell(context, batch.batch_id, said, failed=verdict.failed, attempted=verdict.attempted)
             # Last, so that a kill before it repeats the verdict and never loses it.
             with Journal(telemetry.shards, batch_id=batch.batch_id, run_id="", clock=utc_now) as journal:
                 for verdict in verdicts.values():
@@ -266,13 +285,12 @@ def _retry_transient(desk: Desk) -> dg.SensorDefinition:
                 continue
             requests.append(
                 desk.request(
-                    list(retry.keys),
-                    order,
-                    windows,
+                    retry.keys,
+                    (order, windows),
                     {BATCH_TAG: retry.batch_id, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(retry.attempt)},
-                    run_key=f"{retry.batch_id}/{retry.attempt}",
+                    f"{retry.batch_id}/{retry.attempt}",
                     config={"max_failure_rate": basis.max_failure_rate},
-                    run_config={"resources": {name: {"config": found} for name, found in basis.parameters.items()}},
+                    resources=basis.parameters,
                 )
             )
             desk.tell(

@@ -1,5 +1,6 @@
 """Claims about what Dagster holds after a run, in a real instance."""
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -120,7 +121,7 @@ def test_a_trained_window_shows_its_metrics_and_where_its_model_is(platform: Pla
             assert 0 <= metadata["test_auc"] <= 1
             assert metadata["train_rows"] > 20
             path = Path(metadata["model"])
-            assert path == platform.settings.data_dir / "models" / "five" / model / symbol / f"{window}.txt"
+            assert path == platform.settings.data_dir / "models" / "five" / model / symbol / f"{window}.txt.gz"
             assert path.is_file()
         assert -1 <= students[key]["fidelity_correlation"] <= 1
 
@@ -212,7 +213,8 @@ def test_the_launchpad_changes_parameters_for_one_run(platform: Platform) -> Non
         },
     )
     assert result.success
-    text = (platform.settings.data_dir / "models" / "five" / "teacher" / "GOOG" / "2009-06-30.txt").read_text()
+    path = platform.settings.data_dir / "models" / "five" / "teacher" / "GOOG" / "2009-06-30.txt.gz"
+    text = gzip.decompress(path.read_bytes()).decode()
     assert "[num_leaves: 15]" in text
     # The other defaults stay those of the settings.
     assert "[num_iterations: 10]" in text

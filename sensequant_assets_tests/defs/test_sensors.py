@@ -1,6 +1,8 @@
 """Claims about the sensors, on a real instance, real bars and real runs."""
 
 import json
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from sensequant_assets.batch import utc_now
@@ -40,12 +43,25 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
         yield office
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str | None]:
+    """A directory in which the sensor has trained the whole lattice, and its cursor then."""
+    directory = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as monkeypatch, opened(directory, monkeypatch) as office:
+        (request,) = office.tick("new_bars").run_requests
+        assert len(office.outcomes(request.tags[BATCH_TAG])) == 8
+        cursor = office.cursors["new_bars"]
+    return directory, cursor
+
+
 @pytest.fixture
-def trained(office: Office) -> Office:
-    """An office whose whole lattice the sensor has trained."""
-    (request,) = office.tick("new_bars").run_requests
-    assert len(office.outcomes(request.tags[BATCH_TAG])) == 8
-    return office
+def trained(template: tuple[Path, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    """A copy of that office."""
+    directory, cursor = template
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    with opened(tmp_path, monkeypatch) as office:
+        office.cursors["new_bars"] = cursor
+        yield office
 
 
 @contextmanager
@@ -109,8 +125,6 @@ def test_the_same_days_in_another_file_ask_for_nothing(trained: Office) -> None:
 
 
 def test_a_file_with_an_old_time_stamp_and_the_same_size_is_seen_by_its_content(trained: Office) -> None:
-    import os
-
     file = trained.bars / "IBM.csv"
     stat, text = file.stat(), file.read_text()
     day = next(line for line in text.splitlines() if line.startswith("2009-08-03"))
@@ -255,8 +269,6 @@ def test_the_embedded_sample_is_not_watched(tmp_path: Path, monkeypatch: pytest.
 def test_one_file_of_all_symbols_is_watched_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "all.parquet"
     everything = [history(symbol).query("date <= '2009-11-16'").assign(symbol=symbol) for symbol in SYMBOLS]
-    import pandas as pd
-
     pd.concat(everything).to_parquet(file)
     with opened(tmp_path, monkeypatch, bars=str(file)) as office:
         office.tick("new_bars")
@@ -338,6 +350,10 @@ def test_a_batch_with_a_run_still_to_come_is_not_judged(office: Office) -> None:
     assert "No batch" in str(office.tick("batch_failure_rate").skip_message)
     office.instance.report_run_failed(late)
     assert "abcdefgh" in str(office.tick("batch_failure_rate").skip_message)
+    # It never said which windows it was to train, and the verdict says so.
+    (evaluation,) = evaluations(office)
+    assert evaluation.metadata["silent_runs"].value == 1
+    assert "1 runs died before their first record" in evaluation.description
 
 
 def test_an_older_batch_does_not_speak_after_a_newer_one(office: Office) -> None:
@@ -364,7 +380,8 @@ def timed_out(office: Office, batch: str = "first") -> None:
     pairs = [f"{symbol}|{WINDOWS[0]}" for symbol in ("AAPL", "IBM")]
     office.instance.add_dynamic_partitions("symbols_four", list(SYMBOLS))
     office.train(
-        {"pairs": pairs, "window_timeout_s": 1e-9},
+        {"pairs": pairs, "window_timeout_s": 1e-9, "max_failure_rate": 0.4},
+        {"resources": {"teacher": {"config": {"n_estimators": 13}}}},
         tags={
             BATCH_TAG: batch,
             "dagster/asset_partition_range_start": pairs[0],
@@ -372,6 +389,12 @@ def timed_out(office: Office, batch: str = "first") -> None:
         },
     )
     assert set(office.rows("SELECT failure_kind FROM window_runs WHERE model = 'teacher'")[0].values()) == {"timeout"}
+
+
+def records(office: Office, model: str) -> list[dict[str, Any]]:
+    """Records of the models on disk."""
+    found = (office.settings.data_dir / "models" / "four" / model).rglob("*.json")
+    return [json.loads(path.read_text()) for path in found]
 
 
 def test_time_outs_are_tried_again_in_the_same_batch_with_its_parameters(
@@ -386,6 +409,8 @@ def test_time_outs_are_tried_again_in_the_same_batch_with_its_parameters(
         assert office.rows("SELECT DISTINCT attempt FROM window_runs ORDER BY attempt") == [
             {"attempt": 1}, {"attempt": 2}
         ]  # fmt: skip
+        assert {record["parameters"]["num_iterations"] for record in records(office, "teacher")} == {"13"}
+        assert office.rows("SELECT max_failure_rate FROM batches") == [{"max_failure_rate": 0.4}]
         assert not office.tick("retry_transient").run_requests
         # Several runs now: the batch is judged by the latest attempts.
         office.tick("batch_failure_rate")

@@ -510,3 +510,12 @@ def test_a_table_of_any_width_is_not_cut(store: TelemetryStore) -> None:
     text = render(store.query("SELECT repeat('x', 5000) AS long, 1 AS last"), "table")
     assert "x" * 5000 in text
     assert render(store.query("SELECT 1 AS one WHERE false"), "json") == "[]"
+
+
+def test_an_event_of_no_batch_makes_no_batch(store: TelemetryStore) -> None:
+    with journal(store, batch_id="", run_id="") as found:
+        found.append(RecordKind.EVENT, {"kind": "problem", "message": "bars", "data": {"id": "1"}})
+    assert store.latest_batch() is None
+    assert store.query("SELECT batch_id, kind, message FROM events").to_pylist() == [
+        {"batch_id": "", "kind": "problem", "message": "bars"}
+    ]
