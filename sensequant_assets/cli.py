@@ -205,15 +205,19 @@ def dev(host: str, port: int, **options: Any) -> None:
     It shows the market of the options, else of the environment, else of the last batch.
     """
     from sensequant_assets.defs.batches import fail_dead_runs
+    from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
     from sensequant_assets.home import environment, open_instance, prepare_home
     from sensequant_assets.settings import MARKET_FIELDS, PROJECT, read_settings
+    from sensequant_assets.sources.files import read_universe
     from sensequant_assets.telemetry.store import TelemetryStore
 
     settings = read_settings({name: options.get(name) for name in MARKET_FIELDS}, remembered=True)
+    universe = read_universe(settings.universe)
     home = prepare_home(settings)
     # The webserver and the daemon open it at once; and what was killed with the last ones still reads as started.
     with open_instance(home) as instance:
         fail_dead_runs(instance, TelemetryStore(settings.data_dir / "telemetry"))
+        add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
     click.echo(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
     click.echo(f"Dagster home {home}; UI on http://{host}:{port}")
     workspace = PROJECT / "workspace.yaml"

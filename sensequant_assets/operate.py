@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sensequant_assets.batch import Key, Options
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.resources import handed_over
 from sensequant_assets.devices import require_device
 from sensequant_assets.errors import UsageError
 from sensequant_assets.home import prepare_home, remember_market
@@ -104,8 +105,6 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     store = ModelStore(settings.data_dir / "models", market.universe.name)
     telemetry = TelemetryStore(settings.data_dir / "telemetry")
     keys = _chosen(request, market, store, telemetry)
-    # The run opens it anew, and its bars would lie in memory twice.
-    del market
     out = Console(file=report, highlight=False)
     if not keys:
         out.print(f"Nothing to do: no pair is {request.select}.")
@@ -114,11 +113,13 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     remember_market(settings)
     batch_id = new_batch_id()
     options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
-    with _progress_bar(telemetry.shards, batch_id, len(keys) * len(request.models), progress):
+    bar = _progress_bar(telemetry.shards, batch_id, len(keys) * len(request.models), progress)
+    with bar, handed_over(settings, market):
         failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
-    summary = summarize(telemetry, batch_id)
-    if summary.counts:
-        summary_table(out, telemetry, batch_id, settings)
+    with telemetry.session():
+        summary = summarize(telemetry, batch_id)
+        if summary.counts:
+            summary_table(out, telemetry, batch_id, settings)
     if failure:
         raise UsageError(f"The run broke off: {failure}")
     return summary

@@ -1,6 +1,8 @@
 """Settings and parameters as Dagster resources: defaults from the environment, changed for one run in the Launchpad."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +11,7 @@ import dagster as dg
 from pydantic import create_model
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.home import absolute_market
 from sensequant_assets.market import Market
 from sensequant_assets.model_store import ModelStore
 from sensequant_assets.settings import MARKET_FIELDS, Settings, read_settings
@@ -38,6 +41,19 @@ def resource_of(kind: type[_Resource], values: Mapping[str, Any]) -> _Resource:
     made: type[Any] = create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **fields)
     resource: _Resource = made()
     return resource
+
+
+_HANDED: ContextVar[tuple[Mapping[str, Any], Market] | None] = ContextVar("handed", default=None)
+
+
+@contextmanager
+def handed_over(settings: Settings, market: Market) -> Iterator[None]:
+    """Let runs of this process take an open market, instead of reading its bars a second time."""
+    token = _HANDED.set((absolute_market(settings.market), market))
+    try:
+        yield
+    finally:
+        _HANDED.reset(token)
 
 
 class MarketResource(dg.ConfigurableResource[Market]):
@@ -72,8 +88,11 @@ class MarketResource(dg.ConfigurableResource[Market]):
         return read_settings(given | {"data_dir": self.data_dir})
 
     def open(self) -> Market:
-        """Read the universe and open the bars."""
-        return Market.open(self.settings)
+        """Read the universe and open the bars, unless who launched the run has this market open and hands it over."""
+        settings, handed = self.settings, _HANDED.get()
+        if handed is not None and handed[0] == absolute_market(settings.market):
+            return handed[1]
+        return Market.open(settings)
 
     @property
     def models(self) -> ModelStore:

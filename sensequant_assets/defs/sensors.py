@@ -46,6 +46,8 @@ from sensequant_assets.staleness import Cause, permanent_failures, stale_pairs
 from sensequant_assets.telemetry.journal import Journal, RecordKind
 from sensequant_assets.telemetry.store import TelemetryStore
 
+PROBLEMS_SHOWN = 10
+
 
 class BarsNotTakenError(SenseQuantError, dg.DagsterError):
     """Some bars were not taken; a tick of the sensor fails with it.
@@ -169,8 +171,10 @@ def _new_bars(desk: Desk) -> dg.SensorDefinition:
                 code(),
                 failed=permanent_failures(telemetry, desk.universe),
             )
-            problems = dict.fromkeys([*market.left_out, *map(str, stale.unreadable.values())])
-            return Found(stale.by(Cause.UNTRAINED, Cause.DATA), tuple(problems))
+            problems = list(dict.fromkeys([*market.left_out, *map(str, stale.unreadable.values())]))
+            more = len(problems) - PROBLEMS_SHOWN
+            shown = [*problems[:PROBLEMS_SHOWN], *([f"And {more} more."] if more > 0 else [])]
+            return Found(stale.by(Cause.UNTRAINED, Cause.DATA), tuple(shown))
 
         intake = evaluate_intake(
             cursor,
@@ -283,9 +287,11 @@ def _retry_transient(desk: Desk) -> dg.SensorDefinition:
             if retry.due > now:
                 waiting.append(f"batch {retry.batch_id} at {retry.due:%H:%M:%S} UTC")
                 continue
+            # Too many failures of teachers kept these students from being tried.
+            blocked = {(symbol, window) for _, symbol, window in telemetry.missing_pairs(retry.batch_id, "student")}
             requests.append(
                 desk.request(
-                    retry.keys,
+                    sorted({*retry.keys, *blocked}),
                     (order, windows),
                     {BATCH_TAG: retry.batch_id, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(retry.attempt)},
                     f"{retry.batch_id}/{retry.attempt}",

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -66,6 +66,7 @@ class TelemetryStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._seen: dict[str, tuple[bool, int]] | None = None
+        self._session: duckdb.DuckDBPyConnection | None = None
 
     @property
     def database(self) -> Path:
@@ -156,6 +157,16 @@ class TelemetryStore:
                     "or end its long query, and try again; runs go on meanwhile and nothing is lost."
                 )
 
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Answer the questions of a block through one opening of the database, as it is at the beginning."""
+        with self.connect() as connection:
+            self._session = connection
+            try:
+                yield
+            finally:
+                self._session = None
+
     def query(self, sql: str, parameters: Parameters | None = None, *, fresh: bool = True) -> pa.Table:
         """Answer one question.
 
@@ -178,7 +189,7 @@ class TelemetryStore:
         UsageError
             As of `connect`.
         """
-        with self.connect(fresh=fresh) as connection:
+        with nullcontext(self._session) if self._session else self.connect(fresh=fresh) as connection:
             statements = connection.extract_statements(sql)
             kinds = [statement.type.name for statement in statements]
             if kinds not in (["SELECT"], ["EXPLAIN"]):

@@ -375,20 +375,26 @@ def test_a_batch_above_the_limit_is_posted_once(tmp_path: Path, monkeypatch: pyt
         assert not evaluations(office)[0].passed
 
 
-def timed_out(office: Office, batch: str = "first") -> None:
-    """A batch whose windows of two symbols all ran into their time limit."""
-    pairs = [f"{symbol}|{WINDOWS[0]}" for symbol in ("AAPL", "IBM")]
+PARAMETERS = {"resources": {"teacher": {"config": {"n_estimators": 13}}}}
+
+
+def timed_out(office: Office, batch: str = "first", symbols: tuple[str, ...] = ("AAPL", "IBM")) -> None:
+    """A batch in which everything that was to be trained ran into its time limit."""
+    pairs = [f"{symbol}|{WINDOWS[0]}" for symbol in symbols]
     office.instance.add_dynamic_partitions("symbols_four", list(SYMBOLS))
     office.train(
         {"pairs": pairs, "window_timeout_s": 1e-9, "max_failure_rate": 0.4},
-        {"resources": {"teacher": {"config": {"n_estimators": 13}}}},
+        PARAMETERS,
         tags={
             BATCH_TAG: batch,
             "dagster/asset_partition_range_start": pairs[0],
             "dagster/asset_partition_range_end": pairs[0],
         },
     )
-    assert set(office.rows("SELECT failure_kind FROM window_runs WHERE model = 'teacher'")[0].values()) == {"timeout"}
+    failed = office.rows(
+        "SELECT DISTINCT failure_kind FROM window_runs WHERE batch_id = ? AND outcome = 'failed'", batch
+    )
+    assert failed == [{"failure_kind": "timeout"}]
 
 
 def records(office: Office, model: str) -> list[dict[str, Any]]:
@@ -415,6 +421,21 @@ def test_time_outs_are_tried_again_in_the_same_batch_with_its_parameters(
         # Several runs now: the batch is judged by the latest attempts.
         office.tick("batch_failure_rate")
         assert evaluations(office)[0].passed
+
+
+def test_a_retry_takes_the_students_along_that_the_failures_blocked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, monkeypatch, retry_backoff_s=0.001) as office:
+        pair = f"GOOG|{WINDOWS[0]}"
+        # One teacher of three is there already: its student is blocked by the two that run into their limit.
+        office.train({"pairs": [pair]}, PARAMETERS, tags={
+            "dagster/asset_partition_range_start": pair, "dagster/asset_partition_range_end": pair
+        })  # fmt: skip
+        timed_out(office, symbols=("AAPL", "GOOG", "IBM"))
+        assert office.outcomes("first", "student")[pair] == "not_attempted"
+        office.tick("retry_transient")
+        assert set(office.outcomes("first", "student").values()) == {"trained", "reused"}
 
 
 def test_a_retry_waits_and_waits_longer_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
