@@ -16,7 +16,7 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
-from sensequant_assets.defs.models import ASSETS, BATCH_TAG, SOURCE_TAG
+from sensequant_assets.defs.models import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
 from sensequant_assets.home import open_instance
 from sensequant_assets.model_store import ModelKind
@@ -73,7 +73,7 @@ def launch(batch: Launch) -> str | None:
     with open_instance(batch.settings.dagster_home) as instance:
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
         order = list(instance.get_dynamic_partitions(symbols.name or ""))
-        tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: "cli"}
+        tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}
         config: dict[str, Any] = {
             "max_failure_rate": batch.options.max_failure_rate,
             "workers": batch.options.workers,

@@ -116,6 +116,8 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     bar = _progress_bar(telemetry.shards, batch_id, len(keys) * len(request.models), progress)
     with bar, handed_over(settings, market):
         failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
+    # Bars leave memory before the ingest, which takes as much.
+    del market
     with telemetry.session():
         summary = summarize(telemetry, batch_id)
         if summary.counts:

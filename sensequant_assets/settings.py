@@ -146,7 +146,7 @@ def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: boo
         Names variable, value and bounds.
     """
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    settings = _validated(Settings, given, _variable_of_setting)
+    settings = _validated(Settings, given, variable_of_setting)
     if not remembered or not settings.market_file.is_file():
         return settings
     try:
@@ -156,7 +156,7 @@ def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: boo
             f"{settings.market_file} cannot be read: {error}. Delete it; the next batch writes it."
         ) from error
     kept = {name: kept[name] for name in MARKET_FIELDS if name in kept and name not in settings.model_fields_set}
-    return _validated(Settings, kept | given, _variable_of_setting)
+    return _validated(Settings, kept | given, variable_of_setting)
 
 
 def read_teacher(overrides: Mapping[str, Any] | None = None) -> TeacherParameters:
@@ -216,7 +216,8 @@ def _refuse_unknown(shown: str, field: str, known: Iterable[str]) -> None:
         raise UsageError(f"{shown} is no parameter. {hint}There are: {', '.join(name.upper() for name in known)}.")
 
 
-def _variable_of_setting(field: str) -> str:
+def variable_of_setting(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
     alias = Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])

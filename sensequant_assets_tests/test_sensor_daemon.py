@@ -188,3 +188,5 @@ def test_a_daemon_killed_in_the_middle_of_a_run_ends_in_the_same_state(home: Hom
         # Nothing but these windows, and none of them twice.
         assert {(row["model"], row["symbol"], row["first_day"], "trained") for row in rows} == expected(*SYMBOLS[:3])
         assert {row["times"] for row in rows} == {1}
+        runs = home.rows("SELECT status FROM runs WHERE batch_id LIKE 'bars-%' ORDER BY status")
+        assert [row["status"] for row in runs] == ["interrupted", "succeeded"]

@@ -27,6 +27,7 @@ from sensequant_assets.telemetry.store import TelemetryStore
 
 GROUP = "models"
 ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
+COMMAND_LINE = "cli"
 BATCH_TAG, SOURCE_TAG, ATTEMPT_TAG = "sensequant/batch", "sensequant/source", "sensequant/attempt"
 CPU_POOL = "sensequant_cpu"
 
@@ -175,9 +176,10 @@ def model_assets(
             status = "failed" if exceeded else "succeeded"
         finally:
             run.end(status)
-            # Bars and features leave memory before the ingest, which takes as much.
+            # Bars and features leave memory before the ingest, which takes as much. The command line does it itself.
             del run, opened
-            telemetry.ingest(wait_s=5)
+            if identity.source != COMMAND_LINE:
+                telemetry.ingest(wait_s=5)
 
     return models
 

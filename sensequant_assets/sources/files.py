@@ -172,6 +172,8 @@ class _Table:
         codes, symbols = pd.factorize(frame["symbol"])
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(symbols) + 1))
+        # Which symbol a row is of stands in `rows` from here on.
+        frame = frame.drop(columns="symbol")
         return cls(path, frame, {str(one): order[starts[i] : starts[i + 1]] for i, one in enumerate(symbols)})
 
 

@@ -227,7 +227,7 @@ class TelemetryStore:
         rows = self._rows(
             """
             SELECT batch_id FROM window_runs
-            WHERE model = 'teacher' AND outcome <> 'skipped' AND universe = coalesce($universe, universe)
+            WHERE model = 'teacher' AND outcome <> 'skipped' AND ($universe IS NULL OR universe = $universe)
             AND (symbol, window_start) IN (
                 SELECT (unnest($symbols::VARCHAR[]), unnest($windows::DATE[]))
             )
@@ -325,8 +325,9 @@ class TelemetryStore:
         if read_only:
             config |= {"enable_external_access": "false", "python_enable_replacements": "false"}
         else:
-            # A second thread makes no ingest faster, takes memory of its own, and a core that trains.
-            config |= {"threads": 1}
+            # A second thread makes no ingest faster, takes memory of its own, and a core that trains. What DuckDB keeps
+            # of the file in memory would grow with it, up to most of the machine's.
+            config |= {"threads": 1, "memory_limit": "256MB"}
         while True:
             try:
                 connection = duckdb.connect(self.database, read_only=read_only, config=config)

@@ -1,0 +1,41 @@
+"""What the README says of settings is what the code says."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.settings import PROJECT, Settings, describe_bounds, variable_of_setting
+
+README = PROJECT / "README.md"
+
+
+def rows(model: type[BaseModel], variable: Callable[[str], str]) -> Iterator[str]:
+    """The rows of the README's configuration table, as the code has them."""
+    for name, field in model.model_fields.items():
+        default = field.default
+        if isinstance(default, Path) and default.is_absolute():
+            default = default.relative_to(PROJECT)
+        shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        bounds = describe_bounds(model, name).replace("valid", "")
+        yield f"| `{variable(name)}` | {shown} | {bounds} | {field.description} |"
+
+
+TABLE = [
+    *rows(Settings, variable_of_setting),
+    *rows(TeacherParameters, lambda name: f"TEACHER_{name.upper()}"),
+    *rows(StudentParameters, lambda name: f"STUDENT_{name.upper()}"),
+]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row.split("`")[1] for row in TABLE])
+def test_every_setting_stands_in_the_readme_with_its_default_and_bounds(row: str) -> None:
+    assert row in README.read_text().splitlines()
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    from sensequant_assets.cli import main
+
+    assert [name for name in main.commands if f"sensequant {name}" not in README.read_text()] == []
