@@ -410,9 +410,18 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names}
 
 
-@cache
+_PARSING = threading.Lock()
+
+
 def code() -> str:
     """Fingerprint of the core's source and of the libraries that can change a tree."""
+    # Two threads that parse source at once break each other in Python 3.11: `ast.parse` then raises SystemError.
+    with _PARSING:
+        return _code()
+
+
+@cache
+def _code() -> str:
     core = Path(__file__).parent / "core"
     sources = {path.stem: path.read_text() for path in sorted(core.glob("*.py"))}
     return code_fingerprint(sources, {name: versions()[name] for name in ("lightgbm", "numpy")})

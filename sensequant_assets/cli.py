@@ -38,6 +38,9 @@ def main() -> None:
     \b
     sensequant plan        what would be trained, and what is skipped and why
     sensequant backfill    train it
+    sensequant progress    how far a batch is, whoever started it
+    sensequant report      one HTML page about a batch
+    sensequant failures    what fails again and again, and what to do
     sensequant query SQL   ask the telemetry
     sensequant dev         the Dagster UI on the same data
 

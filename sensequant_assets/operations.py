@@ -291,11 +291,14 @@ class Basis:
     max_failure_rate: float
 
 
-def batch_basis(telemetry: TelemetryStore, batch_id: str) -> Basis:
-    """What a batch was run with."""
-    (row,) = telemetry.query(
+def batch_basis(telemetry: TelemetryStore, batch_id: str) -> Basis | None:
+    """What a batch was run with; None before its first record."""
+    rows = telemetry.query(
         "SELECT settings, parameters, max_failure_rate FROM batches WHERE batch_id = ?", [batch_id]
     ).to_pylist()
+    if not rows:
+        return None
+    (row,) = rows
     return Basis(json.loads(row["settings"] or "{}"), json.loads(row["parameters"] or "{}"), row["max_failure_rate"])
 
 

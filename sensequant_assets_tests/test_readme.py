@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.errors import FailureKind
 from sensequant_assets.settings import PROJECT, Settings, describe_bounds, variable_of_setting
 
 README = PROJECT / "README.md"
@@ -39,3 +40,9 @@ def test_every_command_stands_in_the_readme() -> None:
     from sensequant_assets.cli import main
 
     assert [name for name in main.commands if f"sensequant {name}" not in README.read_text()] == []
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_every_cause_of_failure_stands_in_the_readme_with_what_to_do(kind: FailureKind) -> None:
+    row = f"| `{kind}` | {'yes' if kind.transient else 'no'} | {kind.advice} |"
+    assert row in README.read_text().splitlines()

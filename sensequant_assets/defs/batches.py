@@ -1,7 +1,8 @@
 """A batch as Dagster knows it: its runs, whether they are over, and which of them are dead."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
@@ -9,11 +10,14 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from sensequant_assets.batch import utc_now
 from sensequant_assets.defs.jobs import TRAINING
-from sensequant_assets.defs.models import ATTEMPT_TAG, BATCH_TAG
+from sensequant_assets.defs.models import ASSETS, ATTEMPT_TAG, BATCH_TAG, COMMAND_LINE, SOURCE_TAG, keys_of
+from sensequant_assets.defs.partitions import RANGE_END, RANGE_START, Key
 from sensequant_assets.operations import BatchState
 from sensequant_assets.telemetry.store import TelemetryStore
 
 BACKFILL_TAG = "dagster/backfill"
+DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
+"""On a run whose process is gone; on the run that repeats it, with its id."""
 
 START_LIMIT = timedelta(minutes=3)
 """How long a run may take from its last change of status to its first telemetry record."""
@@ -58,13 +62,14 @@ def batch_state(instance: dg.DagsterInstance, telemetry: TelemetryStore, batch_i
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore) -> list[str]:
-    """Fail runs of the training job whose process is gone, and return their ids.
+    """Fail runs of models whose process is gone, and return their ids.
 
     Dagster's default launcher does not notice a killed process: its run would read as started for ever, keep its place
     in the pool, and its batch would never end. Telemetry knows, because a shard's lock dies with its writer.
     """
     unfinished = [status for status in NOT_FINISHED_STATUSES if status is not dg.DagsterRunStatus.QUEUED]
-    records = instance.get_run_records(filters=dg.RunsFilter(job_name=TRAINING.name, statuses=unfinished))
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=unfinished))
+    records = [record for record in records if _trains(record.dagster_run)]
     if not records:
         return []
     rows = telemetry.query(
@@ -77,6 +82,59 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore) -> l
         run, status = record.dagster_run, known.get(record.dagster_run.run_id)
         silent = status is None and utc_now() - record.update_timestamp > START_LIMIT
         if status == "interrupted" or silent:
+            instance.add_run_tags(run.run_id, {DIED_TAG: "true"})
             instance.report_run_failed(run, "The process of this run is gone; it was killed or its machine went down.")
             dead.append(run.run_id)
     return dead
+
+
+def died_runs(instance: dg.DagsterInstance, since: datetime) -> list[tuple[dg.DagsterRun, datetime]]:
+    """Runs that died since then and when that was noticed, oldest first.
+
+    Without those that were repeated, those of the command line, whose person sees them die, and those of the sensor on
+    new bars, which asks for a broken off batch itself.
+    """
+    died = dg.RunsFilter(tags={DIED_TAG: "true"}, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    found = []
+    for record in instance.get_run_records(filters=died, ascending=True):
+        run = record.dagster_run
+        theirs = run.tags.get(SOURCE_TAG) == COMMAND_LINE or run.tags.get("dagster/sensor_name") == "new_bars"
+        if not theirs and not instance.get_runs(filters=dg.RunsFilter(tags={REPEATS_TAG: run.run_id}), limit=1):
+            found.append((run, record.update_timestamp))
+    return found
+
+
+def pairs_of(run: dg.DagsterRun, symbols: Sequence[str], windows: Sequence[str]) -> list[Key]:
+    """The pairs of a run, symbol by symbol; none if it is of a lattice without these symbols and windows."""
+    chosen = config_of(run).get("pairs")
+    if chosen:
+        return keys_of(chosen)
+    one = run.tags.get("dagster/partition")
+    corners = keys_of(corner for tag in (RANGE_START, RANGE_END) if (corner := run.tags.get(tag, one)))
+    if len(corners) < 2 or not all(symbol in symbols and window in windows for symbol, window in corners):
+        return []
+    (first_symbol, first_window), (last_symbol, last_window) = corners
+    return [
+        (symbol, window)
+        for symbol in symbols[symbols.index(first_symbol) : symbols.index(last_symbol) + 1]
+        for window in windows[windows.index(first_window) : windows.index(last_window) + 1]
+    ]
+
+
+def config_of(run: dg.DagsterRun) -> dict[str, Any]:
+    """The values of `ModelsConfig` that a run was given."""
+    given: Mapping[str, Any] = run.run_config
+    config: dict[str, Any] = given.get("ops", {}).get("models", {}).get("config", {})
+    return config
+
+
+def resources_of(run: dg.DagsterRun) -> dict[str, Mapping[str, Any]]:
+    """The values of resources by name that a run was given."""
+    given: Mapping[str, Any] = run.run_config
+    return {name: resource.get("config", {}) for name, resource in given.get("resources", {}).items()}
+
+
+def _trains(run: dg.DagsterRun) -> bool:
+    # A backfill or a click on an asset runs in Dagster's own job of all assets.
+    selected = {key.to_user_string() for key in run.asset_selection or ()}
+    return run.job_name == TRAINING.name or not selected.isdisjoint(ASSETS.values())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,21 @@ from sensequant_assets.batch import Key, code, utc_now, verdict_record
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.windows import build_windows
-from sensequant_assets.defs.batches import attempt_of, batch_state, fail_dead_runs, has_ended, runs_of
+from sensequant_assets.defs.batches import (
+    REPEATS_TAG,
+    attempt_of,
+    batch_state,
+    config_of,
+    died_runs,
+    fail_dead_runs,
+    has_ended,
+    pairs_of,
+    resources_of,
+    runs_of,
+)
 from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation
 from sensequant_assets.defs.jobs import TRAINING
-from sensequant_assets.defs.models import ASSETS, ATTEMPT_TAG, BATCH_TAG, SOURCE_TAG
+from sensequant_assets.defs.models import ASSETS, ATTEMPT_TAG, BATCH_TAG, SOURCE_TAG, identity_of
 from sensequant_assets.defs.partitions import choose
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.errors import SenseQuantError, UsageError
@@ -23,6 +34,7 @@ from sensequant_assets.home import absolute_market
 from sensequant_assets.market import Market
 from sensequant_assets.notify import notify
 from sensequant_assets.operations import (
+    LOOK_BACK,
     Found,
     Intake,
     IntakeCursor,
@@ -105,6 +117,7 @@ class Desk:
         *,
         config: Mapping[str, Any] | None = None,
         resources: Mapping[str, Mapping[str, Any]] | None = None,
+        assets: Sequence[dg.AssetKey] | None = None,
     ) -> dg.RunRequest:
         """Ask for one run of the training job.
 
@@ -120,12 +133,15 @@ class Desk:
             Values of `ModelsConfig` that differ from their defaults.
         resources
             Values of resources by name that differ from theirs.
+        assets
+            Which models; None for both.
         """
         choice = choose(keys, *market)
         return dg.RunRequest(
             run_key=run_key,
             job_name=TRAINING.name,
             tags={**choice.tags, **tags},
+            asset_selection=assets,
             run_config={
                 "ops": {"models": {"config": {"pairs": choice.pairs, **(config or {})}}},
                 "resources": {name: {"config": dict(values)} for name, values in (resources or {}).items()},
@@ -261,13 +277,19 @@ def _retry_transient(desk: Desk) -> dg.SensorDefinition:
         job=TRAINING,
         minimum_interval_seconds=desk.settings.sensor_interval_s,
         description="Tries windows again that failed in a way that can pass next time: a time limit, memory or disk, a "
-        "source that did not answer. At most PARALLEL_RETRY_LIMIT attempts in all, ever further apart; never bad data "
-        "or errors of the code.",
+        "source that did not answer; and repeats runs that were killed. At most PARALLEL_RETRY_LIMIT attempts in all, "
+        "ever further apart; never bad data or errors of the code.",
     )
     def retry_transient(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         telemetry, now = desk.telemetry, utc_now()
         fail_dead_runs(context.instance, telemetry)
-        failures = transient_failures(telemetry, desk.universe, now)
+        order = list(context.instance.get_dynamic_partitions(desk.symbols.name or ""))
+        requests, waiting = _repeats(context, order)
+        # Transient failures of a run that is repeated are tried again with it.
+        repeated = {request.tags[BATCH_TAG] for request in requests} | set(waiting)
+        failures = [
+            failure for failure in transient_failures(telemetry, desk.universe, now) if failure.batch_id not in repeated
+        ]
         runs = {batch: runs_of(context.instance, batch) for batch in {failure.batch_id for failure in failures}}
         ended = {batch for batch, found in runs.items() if has_ended(context.instance, batch, found)}
         tried = {batch: max([1, *(attempt_of(run) for run in found)]) for batch, found in runs.items()}
@@ -277,15 +299,14 @@ def _retry_transient(desk: Desk) -> dg.SensorDefinition:
             limit=settings.retry_limit,
             backoff_s=settings.retry_backoff_s,
         )
-        order = list(context.instance.get_dynamic_partitions(desk.symbols.name or ""))
-        requests, waiting = [], []
         for retry in retries:
             basis = batch_basis(telemetry, retry.batch_id)
+            assert basis is not None  # noqa: S101  # it has rows
             if absolute_market(basis.market) != absolute_market(settings.market):
                 # Its windows are not those of this location.
                 continue
             if retry.due > now:
-                waiting.append(f"batch {retry.batch_id} at {retry.due:%H:%M:%S} UTC")
+                waiting[retry.batch_id] = retry.due
                 continue
             # Too many failures of teachers kept these students from being tried.
             blocked = {(symbol, window) for _, symbol, window in telemetry.missing_pairs(retry.batch_id, "student")}
@@ -306,10 +327,45 @@ def _retry_transient(desk: Desk) -> dg.SensorDefinition:
             )
         if requests:
             return dg.SensorResult(run_requests=requests)
-        reason = (
-            f"Waits to try again: {', '.join(waiting)}." if waiting else "No failure of a batch can pass next time."
-        )
+        times = [f"batch {batch} at {due:%H:%M:%S} UTC" for batch, due in waiting.items()]
+        reason = f"Waits to try again: {', '.join(times)}." if times else "No failure of a batch can pass next time."
         return dg.SensorResult(skip_reason=reason)
+
+    def _repeats(
+        context: dg.SensorEvaluationContext, order: Sequence[str]
+    ) -> tuple[list[dg.RunRequest], dict[str, datetime]]:
+        """Repeat runs that died, each as it was: what it had done is reused, and its check judges the same windows.
+
+        Also gives the batches that wait for it, and until when.
+        """
+        requests: list[dg.RunRequest] = []
+        waiting: dict[str, datetime] = {}
+        for run, died_at in died_runs(context.instance, utc_now() - LOOK_BACK):
+            batch, made, keys = identity_of(run).batch_id, attempt_of(run), pairs_of(run, order, windows)
+            found = batch_basis(desk.telemetry, batch)
+            if made >= settings.retry_limit or not keys:
+                continue
+            if found and absolute_market(found.market) != absolute_market(settings.market):
+                continue
+            due = died_at + timedelta(seconds=settings.retry_backoff_s * 2 ** (made - 1))
+            if due > utc_now():
+                waiting[batch] = max(due, waiting.get(batch, due))
+                continue
+            config = {name: value for name, value in config_of(run).items() if name != "pairs"}
+            requests.append(
+                desk.request(
+                    keys,
+                    (order, windows),
+                    {BATCH_TAG: batch, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(made + 1), REPEATS_TAG: run.run_id},
+                    f"{run.run_id}/{made + 1}",
+                    config=config | ({"max_failure_rate": found.max_failure_rate} if found else {}),
+                    resources=resources_of(run) | (dict(found.parameters) if found else {}),
+                    assets=sorted(run.asset_selection) if run.asset_selection else None,
+                )
+            )
+            message = f"Batch {batch}: attempt {made + 1} at {len(keys)} windows, because run {run.run_id} was killed."
+            desk.tell(context, f"{run.run_id} attempt {made + 1}", message)
+        return requests, waiting
 
     return retry_transient
 
