@@ -130,11 +130,11 @@ def person(page: Page, running: Ui) -> Person:
 
 @pytest.fixture(scope="module")
 def covered(browser: BrowserContext, running: Ui) -> str:
-    """Click a backfill of the whole lattice together, and return its id when it has ended."""
+    """Launch the universe and a backfill of the whole lattice by clicking, and return its id when it has ended."""
     page = browser.new_page()
     page.set_viewport_size({"width": 1400, "height": 900})
     person = Person(page, f"http://127.0.0.1:{running.port}")
-    # Without it there is no partition yet.
+    # What is launched most simply: one asset without partitions, by one click.
     person.open_asset("universe")
     person.button("Materialize").click()
     expect(person.page.get_by_text("Launched run")).to_be_visible()
