@@ -37,7 +37,8 @@ _TRANSIENT = frozenset({FailureKind.TIMEOUT, FailureKind.RESOURCE, FailureKind.S
 
 _ADVICE = {
     FailureKind.MISSING_BARS: "Add bars of the symbol to the bars file or directory.",
-    FailureKind.CORRUPT_BARS: "Correct the named row of the named file, then run `sensequant backfill --select failed` or materialize again.",
+    FailureKind.CORRUPT_BARS: "Correct the named row of the named file, then run "
+    "`sensequant backfill --select failed` or materialize again.",
     FailureKind.SINGLE_CLASS: "Widen the window, or change the threshold or the horizon, so that both labels occur.",
     FailureKind.INSUFFICIENT_ROWS: "Widen the window, shorten the horizon, or lower the minimum of rows.",
     FailureKind.PARAMETER_MISMATCH: "LightGBM did not take a parameter as asked: correct its value.",
