@@ -115,6 +115,7 @@ def main() -> None:
                 "ratio_reused_wall": _ratio(found, "second backfill, all reused", "bare loop", "wall_s"),
                 "ratio_reused_cpu": _ratio(found, "second backfill, all reused", "bare loop", "cpu_s"),
                 "ratio_subprocess_cpu": _ratio(found, "sensequant process a window", "sensequant backfill", "cpu_s"),
+                "ratio_subprocess_wall": _ratio(found, "sensequant process a window", "sensequant backfill", "wall_s"),
                 "ratio_bare_subprocess_cpu": _ratio(found, "bare subprocess a window", "sensequant backfill", "cpu_s"),
             }
         )

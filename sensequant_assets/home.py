@@ -25,6 +25,10 @@ event_log_storage:
 backfills: {use_threads: true, num_workers: 2, num_submit_workers: 4}
 # Two runs of a pool (the CPU, or a GPU) at once: while one starts, the other trains. Further ones wait in the queue.
 concurrency: {pools: {granularity: run, default_limit: 2}}
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config: {dequeue_interval_seconds: 1}
 """
 
 EVENT_BATCH_SIZE = 1000

@@ -112,12 +112,13 @@ def symbol_events(
         An observation with the error where the bars break a rule; nothing is written then.
     """
     samples = market.plan(symbol).samples
-    for asset in sorted(assets):
-        if isinstance(samples, WindowError):
+    if isinstance(samples, WindowError):
+        for asset in sorted(assets):
             yield dg.AssetObservation(asset, partition=symbol, metadata={"status": "failed", "error": str(samples)})
-            continue
+        return
+    fingerprint = samples.fingerprint
+    for asset in sorted(assets):
         path = directory / asset / market.universe.name / f"{symbol}.parquet"
-        fingerprint = samples.fingerprint
         if stale_only and is_current(path, fingerprint):
             continue
         write_parquet(
