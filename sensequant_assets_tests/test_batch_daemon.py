@@ -256,7 +256,7 @@ def test_the_verdict_on_the_whole_batch_passes_with_14_percent_and_is_given_once
 
 
 def test_a_daemon_killed_in_the_middle_of_the_backfill_ends_in_the_same_state(calm: Ended, tmp_path: Path) -> None:
-    # A run takes seconds, so that the kill meets two in the middle and none that starts: that is noticed in minutes.
+    # A run takes seconds, so that the kill meets two in the middle. One that only starts is given up after minutes.
     home = home_of(tmp_path, TEACHER_N_ESTIMATORS="1000", TEACHER_MIN_CHILD_SAMPLES="3")
 
     def shards_with_rows() -> int:
