@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("STALLED_AFTER_MIN", "SENSEQUANT_STALLED_AFTER_MIN"),
         description="Minutes without a sign of life after which a running batch is stalled.",
     )
+    run_start_limit_s: float = Field(
+        180, gt=0, description="Seconds after which a started run without a telemetry record is taken for dead."
+    )
     sensor_interval_s: int = Field(30, ge=5, le=86_400, description="Seconds between two looks of a sensor, at least.")
     nightly_cron: str = Field("30 18 * * 1-5", description="When the schedule `nightly` retrains the open windows.")
     weekly_cron: str = Field("0 3 * * 0", description="When the schedule `weekly` retrains the whole lattice.")

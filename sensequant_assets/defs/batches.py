@@ -13,14 +13,12 @@ from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.models import ASSETS, ATTEMPT_TAG, BATCH_TAG, COMMAND_LINE, SOURCE_TAG, keys_of
 from sensequant_assets.defs.partitions import RANGE_END, RANGE_START, Key
 from sensequant_assets.operations import BatchState
+from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
 BACKFILL_TAG = "dagster/backfill"
 DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
 """On a run whose process is gone; on the run that repeats it, with its id."""
-
-START_LIMIT = timedelta(minutes=3)
-"""How long a run may take from its last change of status to its first telemetry record."""
 
 
 def runs_of(instance: dg.DagsterInstance, batch_id: str) -> list[dg.DagsterRun]:
@@ -77,10 +75,11 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore) -> l
         [[record.dagster_run.run_id for record in records]],
     ).to_pylist()
     known = {row["run_id"]: row["status"] for row in rows}
+    start_limit = timedelta(seconds=read_settings().run_start_limit_s)
     dead = []
     for record in records:
         run, status = record.dagster_run, known.get(record.dagster_run.run_id)
-        silent = status is None and utc_now() - record.update_timestamp > START_LIMIT
+        silent = status is None and utc_now() - record.update_timestamp > start_limit
         if status == "interrupted" or silent:
             instance.add_run_tags(run.run_id, {DIED_TAG: "true"})
             instance.report_run_failed(run, "The process of this run is gone; it was killed or its machine went down.")
