@@ -44,7 +44,12 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
 
 
 def batch_evaluation(
-    asset: str, verdict: Verdict, failed: Sequence[Mapping[str, str]], batch_id: str, silent_runs: int = 0
+    asset: str,
+    verdict: Verdict,
+    failed: Sequence[Mapping[str, str]],
+    batch_id: str,
+    silent_runs: int = 0,
+    report: str = "",
 ) -> dg.AssetCheckEvaluation:
     """Adapt the verdict on a whole batch, which belongs to no run.
 
@@ -60,6 +65,8 @@ def batch_evaluation(
         The batch.
     silent_runs
         Runs that died before they said what they were to do.
+    report
+        The batch's report in short, as Markdown; none if empty.
     """
     silent = (
         f" {silent_runs} runs died before their first record; their windows are not counted." if silent_runs else ""
@@ -70,7 +77,9 @@ def batch_evaluation(
         passed=verdict.passed,
         severity=severity(verdict),
         description=f"Batch {batch_id}, all runs: {describe(verdict)}{silent}",
-        metadata=verdict_metadata(verdict, failed) | {"batch": batch_id, "silent_runs": silent_runs},
+        metadata=verdict_metadata(verdict, failed)
+        | {"batch": batch_id, "silent_runs": silent_runs}
+        | ({"report": dg.MetadataValue.md(report)} if report else {}),
         blocking=True,
     )
 

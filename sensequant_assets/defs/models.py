@@ -21,6 +21,7 @@ from sensequant_assets.errors import UsageError
 from sensequant_assets.market import Market
 from sensequant_assets.model_store import ModelKind
 from sensequant_assets.operations import evaluate_batch, failed_windows
+from sensequant_assets.report import markdown, read_report
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -251,7 +252,8 @@ def latest_verdict(market: MarketResource, model: ModelKind, max_failure_rate: f
     batch = latest[0]["batch_id"]
     counts = next(row for row in telemetry.batch_summary(batch) if row["model"] == model)
     failed = failed_windows(telemetry, batch, model, FAILURES_SHOWN)
-    found = batch_evaluation(ASSETS[model], evaluate_batch(model, counts, max_failure_rate), failed, batch)
+    verdict, report = evaluate_batch(model, counts, max_failure_rate), markdown(read_report(telemetry, batch))
+    found = batch_evaluation(ASSETS[model], verdict, failed, batch, report=report)
     return dg.AssetCheckResult(
         asset_key=found.asset_key,
         check_name=found.check_name,

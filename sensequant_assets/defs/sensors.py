@@ -50,6 +50,7 @@ from sensequant_assets.operations import (
     running_batches,
     transient_failures,
 )
+from sensequant_assets.report import markdown, read_report
 from sensequant_assets.settings import Settings
 from sensequant_assets.sources.digests import Digests, content_digest
 from sensequant_assets.sources.files import bars_files
@@ -250,7 +251,8 @@ def _batch_failure_rate(desk: Desk) -> dg.SensorDefinition:
                 verdicts[model] = verdict
                 failed = failed_windows(telemetry, batch.batch_id, model, FAILURES_SHOWN)
                 silent = len(runs) - batch.runs
-                evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id, silent)
+                report = markdown(read_report(telemetry, batch.batch_id))
+                evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id, silent, report)
                 if not batch.superseded:
                     context.instance.report_runless_asset_event(evaluation)
                 if verdict.exceeded:
