@@ -52,6 +52,7 @@ CHECK = """query($asset: AssetKeyInput!) {
         runId status evaluation { success severity description metadataEntries {
             label
             ... on TextMetadataEntry { text }
+            ... on MarkdownMetadataEntry { mdStr }
             ... on IntMetadataEntry { intValue }
             ... on FloatMetadataEntry { floatValue }
             ... on TableMetadataEntry { table { records } }
