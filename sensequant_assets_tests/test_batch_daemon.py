@@ -92,7 +92,6 @@ def home_of(directory: Path, **variables: str) -> Home:
             "SENSEQUANT_WINDOW_DAYS": str(DAYS),
             "SENSEQUANT_HORIZON": "3",
             "SENSEQUANT_SENSOR_INTERVAL_S": "5",
-            "SENSEQUANT_RUN_START_LIMIT_S": "60",
             "SENSEQUANT_RETRY_BACKOFF_S": "1",
             "TEACHER_N_ESTIMATORS": "10",
             "TEACHER_FOLDS": "2",
