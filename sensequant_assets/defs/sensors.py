@@ -243,6 +243,7 @@ def _batch_failure_rate(desk: Desk) -> dg.SensorDefinition:
             if len(runs) < 2 or not has_ended(context.instance, batch.batch_id, runs):
                 continue
             verdicts: dict[str, Verdict] = {}
+            report = markdown(read_report(telemetry, batch.batch_id))
             for counts in telemetry.batch_summary(batch.batch_id):
                 model = counts["model"]
                 verdict = evaluate_batch(
@@ -251,7 +252,6 @@ def _batch_failure_rate(desk: Desk) -> dg.SensorDefinition:
                 verdicts[model] = verdict
                 failed = failed_windows(telemetry, batch.batch_id, model, FAILURES_SHOWN)
                 silent = len(runs) - batch.runs
-                report = markdown(read_report(telemetry, batch.batch_id))
                 evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id, silent, report)
                 if not batch.superseded:
                     context.instance.report_runless_asset_event(evaluation)
