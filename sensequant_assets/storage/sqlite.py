@@ -3,6 +3,7 @@
 It reads and writes the files of the stock class, which can take over at any time.
 """
 
+import fcntl
 import inspect
 import os
 import warnings
@@ -24,7 +25,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.storage.indexing import index_events
@@ -191,6 +192,13 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         path = self.path_for_shard(shard)
         with self._pool.connection(path, lambda: self._open(shard), keep=keep or shard == _INDEX) as connection:
             yield connection
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        # Of two processes that make the tables at once, one takes those of the other for an old version's and notes so;
+        # with two versions noted, no process opens the file again.
+        with Path(self._base_dir, "making.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            super()._initdb(engine, for_index_shard)
 
     def _open(self, shard: str) -> Connection:
         engine = sqlite_engine(self.conn_string_for_shard(shard))

@@ -197,7 +197,8 @@ def test_an_event_that_was_stored_survives_kill_9(tmp_path: Path) -> None:
     assert reported <= in_index
 
 
-def write_one_run(directory: str, run_id: str) -> None:
+def write_one_run(directory: str, run_id: str, together: Any) -> None:
+    together.wait(60)
     storage = PooledSqliteEventLogStorage(directory)
     storage.store_event_batch([planned(run_id, TEACHER, f"S{i}") for i in range(50)])
     for i in range(50):
@@ -209,7 +210,9 @@ def write_one_run(directory: str, run_id: str) -> None:
 def test_eight_processes_write_at_once_and_every_event_is_there_once(tmp_path: Path) -> None:
     assert fork
     runs = [f"run-{i}" for i in range(8)]
-    writers = [fork.Process(target=write_one_run, args=(str(tmp_path), run_id)) for run_id in runs]
+    # All of them find no database and make it.
+    together = fork.Barrier(len(runs))
+    writers = [fork.Process(target=write_one_run, args=(str(tmp_path), run_id, together)) for run_id in runs]
     for writer in writers:
         writer.start()
     for writer in writers:
