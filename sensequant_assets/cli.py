@@ -1,5 +1,7 @@
 """`sensequant ...`: parse, call, print."""
 
+import atexit
+import gc
 import json
 import os
 import sys
@@ -15,6 +17,9 @@ from sensequant_assets.cli_telemetry import failures, progress, report
 from sensequant_assets.errors import SenseQuantError
 
 EXIT_EXCEEDED, EXIT_USAGE = 1, 2
+
+_COLLECT_EVERY = 100_000
+"""New objects after which Python looks for garbage; 700 is its default."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -240,5 +245,27 @@ main.add_command(progress)
 main.add_command(failures)
 main.add_command(report)
 
+
+def run() -> NoReturn:
+    """Be the process `sensequant`: `main`, started and ended at less cost.
+
+    What is imported are hundred thousands of objects that stay. Python's collector would look through them again and
+    again, and its end would take them down one by one: a second and a half between them, a fifth of a batch that
+    reuses every model. Mypy, for one, does both.
+    """
+    gc.set_threshold(_COLLECT_EVERY)
+    code: Any = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code if isinstance(code, int) else code is not None)
+
+
 if __name__ == "__main__":
-    main()
+    run()

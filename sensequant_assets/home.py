@@ -31,6 +31,8 @@ run_coordinator:
   config: {dequeue_interval_seconds: 1}
 """
 
+_NO_CAPTURE = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+
 EVENT_BATCH_SIZE = 1000
 """Events that Dagster hands to the storage together where it can, such as the planned ones of a run."""
 
@@ -56,18 +58,29 @@ def prepare_home(settings: Settings) -> Path:
 
 
 @contextmanager
-def open_instance(home: Path) -> Iterator["DagsterInstance"]:
+def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["DagsterInstance"]:
     """Open the Dagster instance of a home, one process after another.
 
     Dagster makes the tables of its databases at the first opening, and two processes that do so at once break each
     other. The lock is held for the opening alone.
+
+    Parameters
+    ----------
+    home
+        With its `dagster.yaml`.
+    capture_output
+        Whether what a run prints is kept for its page in the UI. That costs four processes a run, which pass on to the
+        terminal what they keep.
     """
     from dagster import DagsterInstance
+    from dagster._core.instance import InstanceRef
 
+    overrides = None if capture_output else {"compute_logs": _NO_CAPTURE}
     with ExitStack() as stack:
         with (home / "opening.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            instance = stack.enter_context(DagsterInstance.get())
+            ref = InstanceRef.from_dir(str(home), overrides=overrides)
+            instance = stack.enter_context(DagsterInstance.from_ref(ref))
             _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
         yield instance
 

@@ -70,7 +70,8 @@ def launch(batch: Launch) -> str | None:
     """
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=True)
     symbols = symbol_partitions(batch.settings.universe.stem)
-    with open_instance(batch.settings.dagster_home) as instance:
+    # What it prints stands in the terminal already.
+    with open_instance(batch.settings.dagster_home, capture_output=False) as instance:
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
         order = list(instance.get_dynamic_partitions(symbols.name or ""))
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}

@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
-
-import lightgbm as lgb
+from typing import TYPE_CHECKING, Any, Literal
 
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.training import Fingerprints, TrainedModel
 from sensequant_assets.core.universe import is_symbol
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 ModelKind = Literal["teacher", "student"]
 MODELS: tuple[ModelKind, ...] = ("teacher", "student")
@@ -71,8 +72,10 @@ class StoredModel:
             )
         return gzip.decompress(written).decode()
 
-    def booster(self) -> lgb.Booster:
+    def booster(self) -> "lgb.Booster":
         """The model, checked against its record."""
+        import lightgbm as lgb
+
         return lgb.Booster(model_str=self.text())
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-
-import lightgbm as lgb
+from typing import TYPE_CHECKING
 
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.parameters import LightGBMValue
 from sensequant_assets.errors import FailureKind, WindowError
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 Expired = Callable[[], bool]
 """Whether the window's time is up; asked once a boosting round."""
@@ -30,7 +32,7 @@ def fit(
     expired: Expired = never,
     validation: tuple[Floats, Floats] | None = None,
     early_stopping_rounds: int = 0,
-) -> lgb.Booster:
+) -> "lgb.Booster":
     """Train a booster, by the rounds that `lightgbm.train` would run.
 
     A round that finds no split adds no tree, and the next one, on another draw of rows and features, may find one.
@@ -55,6 +57,9 @@ def fit(
     WindowError
         Of kind `timeout`.
     """
+    # A batch that reuses every model trains none, and LightGBM brings SciPy.
+    import lightgbm as lgb
+
     passed = dict(parameters)
     rounds = int(passed["num_iterations"])
     table = lgb.Dataset(features, target, feature_name=list(feature_names), params=passed, free_raw_data=False)

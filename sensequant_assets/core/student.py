@@ -1,12 +1,15 @@
 """The student: a small booster distilled from a teacher's out-of-fold probabilities."""
 
-import lightgbm as lgb
+from typing import TYPE_CHECKING
 
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired, fit, never
 from sensequant_assets.core.parameters import StudentParameters
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.splits import Positions
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 
 def train_student(
@@ -16,7 +19,7 @@ def train_student(
     parameters: StudentParameters,
     *,
     expired: Expired = never,
-) -> lgb.Booster:
+) -> "lgb.Booster":
     """Train a student on the rows its teacher was trained on.
 
     Parameters

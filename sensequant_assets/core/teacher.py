@@ -1,8 +1,8 @@
 """The teacher: a LightGBM classifier of one window, and the soft targets it leaves for its student."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
 
 from sensequant_assets.core.bars import Floats
@@ -11,6 +11,9 @@ from sensequant_assets.core.parameters import TeacherParameters
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.splits import Positions, purged_folds
 from sensequant_assets.errors import FailureKind, WindowError
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Teacher:
         base rate to the window's.
     """
 
-    booster: lgb.Booster
+    booster: "lgb.Booster"
     soft_targets: Floats
 
 
@@ -68,7 +71,7 @@ def train_teacher(
             "Widen the window, or change the threshold or the horizon.",
         )
 
-    def booster_of(rows: Positions) -> lgb.Booster:
+    def booster_of(rows: Positions) -> "lgb.Booster":
         return fit(
             samples.features[rows],
             samples.label[rows],
@@ -118,7 +121,7 @@ def with_base_rate(probability: Floats, learned: float, wanted: float) -> Floats
     return moved
 
 
-def predict(booster: lgb.Booster, features: Floats) -> Floats:
+def predict(booster: "lgb.Booster", features: Floats) -> Floats:
     """Probability of label 1, shape (rows,); empty for no rows, which LightGBM refuses."""
     if not len(features):
         return np.empty(0)

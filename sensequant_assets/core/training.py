@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
 
 from sensequant_assets.core import metrics
@@ -23,6 +23,9 @@ from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.student import train_student
 from sensequant_assets.core.teacher import predict, train_teacher
 from sensequant_assets.errors import FailureKind, WindowError
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 Metrics = Mapping[str, float]
 
@@ -148,7 +151,7 @@ class Lesson:
         arrays = [samples.time[rows], samples.features[rows], samples.label[rows], samples.forward_return[rows]]
         return arrays_fingerprint(arrays if extra is None else [*arrays, extra], samples.feature_names)
 
-    def unseen(self, booster: lgb.Booster) -> Floats:
+    def unseen(self, booster: "lgb.Booster") -> Floats:
         """Probabilities of the validation rows, then of the test rows."""
         rows = np.concatenate([self.rows.valid, self.rows.test])
         return predict(booster, self.samples.features[rows])
@@ -228,7 +231,7 @@ def distil(
 
 def _finished(
     model: str,
-    booster: lgb.Booster,
+    booster: "lgb.Booster",
     lesson: Lesson,
     parameters: BoosterParameters,
     fingerprints: Fingerprints,

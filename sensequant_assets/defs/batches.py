@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from sensequant_assets.batch import utc_now
@@ -34,6 +33,9 @@ def runs_of(instance: dg.DagsterInstance, batch_id: str) -> list[dg.DagsterRun]:
 
 def has_ended(instance: dg.DagsterInstance, batch_id: str, runs: Sequence[dg.DagsterRun]) -> bool:
     """Whether all runs of a batch are over, and its backfill starts no others."""
+    # Costs as long to import as some windows take, and a batch from the command line has no backfill.
+    from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
+
     backfill = instance.get_backfill(batch_id)
     return all(run.is_finished for run in runs) and (
         backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES

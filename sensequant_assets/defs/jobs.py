@@ -2,9 +2,11 @@
 
 import dagster as dg
 
-MARKET = dg.define_asset_job("market", selection=["bars", "features"], description="Bars and features by symbol.")
+MARKET = dg.define_asset_job(
+    "market", selection=dg.AssetSelection.assets("bars", "features"), description="Bars and features by symbol."
+)
 TRAINING = dg.define_asset_job(
     "training",
-    selection=["teacher_models", "student_models"],
+    selection=dg.AssetSelection.assets("teacher_models", "student_models"),
     description="Teachers, the check of their failure rate, then students.",
 )
