@@ -119,7 +119,7 @@ def _line(lattice: str, name: str, windows: int, spent: Spent) -> str:
 
 def telemetry(symbols: int) -> None:
     """Write the journal of a batch of teachers and students with no training, and time what is asked of it."""
-    from sensequant_assets.telemetry.journal import Journal, RecordKind, read_new
+    from sensequant_assets.telemetry.journal import Journal, RecordKind
     from sensequant_assets.telemetry.store import TelemetryStore
 
     windows = [(START + timedelta(days=WINDOW_DAYS * number)) for number in range(WINDOWS)]
@@ -134,7 +134,6 @@ def telemetry(symbols: int) -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         store = TelemetryStore(Path(scratch))
-        offsets: dict[str, int] = {}
 
         def write(batch: str) -> None:
             journal = Journal(store.shards, batch_id=batch, run_id="run", clock=lambda: datetime.now(UTC))
@@ -150,8 +149,6 @@ def telemetry(symbols: int) -> None:
         timed("journal: write", lambda: write("first"))
         size = sum(path.stat().st_size for path in store.shards.iterdir())
         print(f"{'journal: bytes a row':44} {size / len(keys) / 2:8.0f}")
-        timed("progress bar: count all lines once", lambda: len(read_new(store.shards, "first", offsets)))
-        timed("progress bar: count when nothing is new", lambda: len(read_new(store.shards, "first", offsets)))
         timed("ingest", lambda: store.ingest())
         print(f"{'database: bytes a row':44} {store.database.stat().st_size / len(keys) / 2:8.0f}")
         write("second")

@@ -26,7 +26,7 @@ from sensequant_assets.errors import FailureKind, WindowError, failure_kind
 from sensequant_assets.market import Market
 from sensequant_assets.model_store import ModelKind, ModelStore, StoredModel
 from sensequant_assets.telemetry.journal import Journal, RecordKind
-from sensequant_assets.workers import GivenUp, run_all
+from sensequant_assets.workers import GivenUp, Settled, run_all
 
 Key = tuple[str, str]
 """(symbol, window key)."""
@@ -116,6 +116,8 @@ class Run:
         Parameters.
     options
         How the run runs.
+    earlier_teachers
+        Asked for the teachers of a run that trains students alone.
     """
 
     market: Market
@@ -126,8 +128,10 @@ class Run:
     teacher: TeacherParameters
     student: StudentParameters
     options: Options
+    earlier_teachers: Callable[[], Teachers] = field(default=lambda: Teachers({}, False, "any batch"))
     _outcomes: dict[str, dict[Key, Outcome]] = field(default_factory=dict)
-    _made_from: dict[tuple[str, Key], Fingerprints] = field(default_factory=dict)
+    _verdicts: dict[str, Verdict] = field(default_factory=dict)
+    _blocked: str = ""
     _started: float = field(default_factory=perf_counter)
     _cpu_started: float = field(default_factory=process_time)
 
@@ -139,7 +143,7 @@ class Run:
         UsageError
             The device that the teacher asks for is not there.
         """
-        teacher = self.teacher
+        teacher, self._models = self.teacher, models
         self._device = require_device(
             teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp
         )
@@ -160,18 +164,24 @@ class Run:
         for model in models:
             self.journal.append(RecordKind.PLAN, {"model": model, "windows": list(self.keys)})
 
-    def teachers(self) -> Iterator[Outcome]:
-        """Train the teachers; outcomes as they come."""
-        return self._stream("teacher", self._teach)
+    def train(self, model: ModelKind) -> Iterator[Outcome]:
+        """Train a model's windows; outcomes as they come.
 
-    def students(self, teachers: Teachers | None = None) -> Iterator[Outcome]:
-        """Train the students on this run's teachers, or on those of an earlier run of the batch."""
-        known = teachers or self._own_teachers()
-        return self._stream("student", lambda pair, expired: self._distil(pair, known, expired))
+        Students are trained on this run's teachers, or on those of an earlier run of the batch; none is where too many
+        of those failed.
+        """
+        if model == "teacher":
+            return self._stream("teacher", self._teach)
+        teachers = self._own_teachers() if "teacher" in self._verdicts else self.earlier_teachers()
+        if teachers.verdict_exceeded:
+            self._blocked = f"No student was trained: too many teachers failed in {teachers.described}."
+            return iter(())
+        return self._stream("student", lambda pair: self._distil(pair, teachers))
 
-    def verdict(self, model: ModelKind, *, blocked: str = "") -> Verdict:
+    def verdict(self, model: ModelKind) -> Verdict:
         """Judge a model's windows against the limit, and note the verdict, and why they were blocked if they were."""
-        verdict = judge(
+        blocked = self._blocked if model == "student" else ""
+        verdict = self._verdicts[model] = judge(
             model,
             self._outcomes.get(model, {}).values(),
             planned=len(self.keys),
@@ -183,13 +193,14 @@ class Run:
         self.journal.append(RecordKind.VERDICT, verdict_record(verdict))
         return verdict
 
-    def end(self, status: str) -> None:
-        """Note that the run is over, and close its journal."""
+    def end(self) -> None:
+        """Note that the run is over, and close its journal. A run that has not judged all its models broke off."""
+        exceeded = any(verdict.exceeded for verdict in self._verdicts.values())
         self.journal.append(
             RecordKind.END,
             {
                 "ended_at": utc_now(),
-                "status": status,
+                "status": "failed" if exceeded or self._verdicts.keys() != set(self._models) else "succeeded",
                 "wall_s": perf_counter() - self._started,
                 "cpu_s": process_time() - self._cpu_started,
             },
@@ -202,56 +213,72 @@ class Run:
         return [found[key] for key in self.keys if key in found]
 
     def _own_teachers(self) -> Teachers:
-        return Teachers(
-            {key: outcome.status for key, outcome in self._outcomes.get("teacher", {}).items()}, False, "this run"
-        )
+        statuses = {key: outcome.status for key, outcome in self._outcomes["teacher"].items()}
+        return Teachers(statuses, self._verdicts["teacher"].exceeded, "this run")
 
-    def _stream(self, model: ModelKind, train: Callable[[Pair, Expired], Outcome]) -> Iterator[Outcome]:
+    def _stream(self, model: ModelKind, prepare: Callable[[Pair], "Outcome | _Training"]) -> Iterator[Outcome]:
         outcomes = self._outcomes.setdefault(model, {})
         given_up: set[Key] = set()
         rows = threading.Lock()
 
-        def work(key: Key, expired: Expired) -> tuple[Outcome, dict[str, Any] | None]:
-            started, wall, cpu = utc_now(), perf_counter(), thread_time()
-            pair = self._pair(key)
-            try:
-                if pair.eligible:
-                    outcome = train(pair, expired)
+        def tasks() -> Iterator["_Training | Settled[_Finished]"]:
+            for key in self.keys:
+                started, wall, cpu = utc_now(), perf_counter(), thread_time()
+                pair = self.market.pair(*key)
+                try:
+                    prepared = prepare(pair) if pair.eligible else _skipped(model, pair)
+                except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
+                    prepared = self._broken(model, pair, error)
+                if isinstance(prepared, Outcome):
+                    row = self._row(prepared, started, perf_counter() - wall, thread_time() - cpu)
+                    self.journal.append(RecordKind.WINDOW_RUN, row)
+                    yield Settled((prepared, None))
                 else:
-                    outcome = Outcome(model, pair, Status.SKIPPED, reason=pair.reason, error_message=pair.detail)
+                    yield prepared
+
+        def work(training: _Training, expired: Expired) -> _Finished:
+            started, wall, cpu = utc_now(), perf_counter(), thread_time()
+            pair = training.pair
+            try:
+                outcome = training.train(expired)
             except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
-                outcome = replace(_failed(model, pair, error), fingerprints=self._made_from.get((model, key)))
-                if outcome.failure is FailureKind.CODE_ERROR:
-                    self.journal.append(RecordKind.EVENT, self._event(pair, "".join(traceback.format_exception(error))))
+                outcome = self._broken(model, pair, error, training.made_from)
             row = self._row(outcome, started, perf_counter() - wall, thread_time() - cpu)
             if outcome.failure is FailureKind.TIMEOUT:
                 # Its time is up, or the run was broken off: then nobody takes the row, and nothing is blamed on it.
                 return outcome, row
             with rows:
                 # A window that comes back after it was given up has its row, and was judged by it.
-                if key not in given_up:
+                if _key(pair) not in given_up:
                     self.journal.append(RecordKind.WINDOW_RUN, row)
             return outcome, None
 
-        finished = run_all(self.keys, work, workers=self.options.workers, timeout_s=self.options.window_timeout_s)
-        for key, result in finished:
-            if isinstance(result, GivenUp):
+        workers, timeout_s = self.options.workers, self.options.window_timeout_s
+        for finished in run_all(tasks(), work, workers=workers, timeout_s=timeout_s):
+            if isinstance(finished, Settled):
+                outcome, _ = finished.result
+            elif isinstance(finished[1], GivenUp):
+                training, result = finished[0], finished[1]
                 error = WindowError(FailureKind.TIMEOUT, f"It did not come back within {result.after_s:g} s.")
-                outcome = _failed(model, self._pair(key), error)
+                outcome = _failed(model, training.pair, error)
                 row = self._row(outcome, utc_now() - timedelta(seconds=result.after_s), result.after_s, 0.0)
                 with rows:
-                    given_up.add(key)
+                    given_up.add(_key(training.pair))
                     self.journal.append(RecordKind.WINDOW_RUN, row)
             else:
-                outcome, timed_out = result
+                outcome, timed_out = finished[1]
                 if timed_out:
                     self.journal.append(RecordKind.WINDOW_RUN, timed_out)
             # Metrics and parameters are in the journal; kept here, they would be most of the memory of a large run.
-            outcomes[key] = replace(outcome, metrics={}, parameters={})
+            outcomes[_key(outcome.pair)] = replace(outcome, metrics={}, parameters={})
             yield outcome
 
-    def _pair(self, key: Key) -> Pair:
-        return self.market.pair(*key)
+    def _broken(self, model: ModelKind, pair: Pair, error: Exception, made_from: Fingerprints | None = None) -> Outcome:
+        """The outcome of an error; one of the code leaves its traceback."""
+        outcome = replace(_failed(model, pair, error), fingerprints=made_from)
+        if outcome.failure is FailureKind.CODE_ERROR:
+            self.journal.append(RecordKind.EVENT, self._event(pair, "".join(traceback.format_exception(error))))
+        return outcome
 
     def _lesson(self, pair: Pair) -> Lesson:
         samples = self.market.plan(pair.symbol).samples
@@ -259,53 +286,54 @@ class Run:
             raise samples
         return Lesson.of(pair, samples, self.market.recipe)
 
-    def _teach(self, pair: Pair, expired: Expired) -> Outcome:
+    def _teach(self, pair: Pair) -> "Outcome | _Training":
         lesson = self._lesson(pair)
-        made_from = self._noted("teacher", lesson.fingerprints(self.teacher, code()), pair)
-        return self._reused("teacher", lesson, made_from) or self._saved(
-            teach(lesson, self.teacher, code(), expired), pair, "teacher"
+        made_from = lesson.fingerprints(self.teacher, code())
+        return self._unchanged("teacher", lesson, made_from) or _Training(
+            pair, made_from, lambda expired: self._saved(teach(lesson, self.teacher, code(), expired), pair, "teacher")
         )
 
-    def _distil(self, pair: Pair, teachers: Teachers, expired: Expired) -> Outcome:
-        status = teachers.outcomes.get((pair.symbol, pair.window.key))
-        stored = self.store.find("teacher", pair.symbol, pair.window.key)
+    def _distil(self, pair: Pair, teachers: Teachers) -> "Outcome | _Training":
+        status = teachers.outcomes.get(_key(pair))
+        stored = self.store.find("teacher", *_key(pair))
         if status not in (Status.TRAINED, Status.REUSED) or stored is None:
             what = "failed" if status == Status.FAILED else "was not trained" if status is None else "is not on disk"
             raise WindowError(FailureKind.MISSING_TEACHER, f"The teacher of {pair.key} {what} in {teachers.described}.")
         lesson = self._lesson(pair)
-        soft_targets = np.array(stored.record["soft_targets"])
-        unseen = np.array(stored.record["unseen"])
-        made_from = self._noted("student", lesson.fingerprints(self.student, code(), soft_targets), pair)
-        return self._reused("student", lesson, made_from, unseen) or self._saved(
-            distil(lesson, soft_targets, unseen, self.student, code(), expired), pair, "student"
-        )
+        soft_targets, unseen = np.array(stored.record["soft_targets"]), np.array(stored.record["unseen"])
+        made_from = lesson.fingerprints(self.student, code(), soft_targets)
 
-    def _noted(self, model: ModelKind, made_from: Fingerprints, pair: Pair) -> Fingerprints:
-        """Note what a window is made from, so that its failure's row tells data that need no second try."""
-        self._made_from[model, (pair.symbol, pair.window.key)] = made_from
-        return made_from
+        def train(expired: Expired) -> Outcome:
+            return self._saved(distil(lesson, soft_targets, unseen, self.student, code(), expired), pair, "student")
+
+        return self._unchanged("student", lesson, made_from, unseen) or _Training(pair, made_from, train)
 
     def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
         return _outcome(Status.TRAINED, pair, kind, self.store.save(trained, pair, kind))
 
-    def _reused(
+    def _unchanged(
         self, kind: ModelKind, lesson: Lesson, made_from: Fingerprints, teacher_unseen: Floats | None = None
-    ) -> Outcome | None:
+    ) -> "Outcome | _Training | None":
+        """What becomes of a window whose model is on disk and made from the same; None if it is to be trained."""
         pair = lesson.pair
         if self.options.force:
             return None
-        stored = self.store.find(kind, pair.symbol, pair.window.key)
+        stored = self.store.find(kind, *_key(pair))
         if stored is None or stored.fingerprints != made_from:
             return None
-        tested_on = lesson.tested_on
-        if stored.record["tested_on"] != tested_on:
+        if stored.record["tested_on"] == lesson.tested_on:
+            return _outcome(Status.REUSED, pair, kind, stored)
+
+        def judge_again(_: Expired) -> Outcome:
             # The model is unchanged and the next window has grown: judge it on what is there now.
             unseen = lesson.unseen(stored.booster())
             found = lesson.scores(unseen)
             if teacher_unseen is not None:
                 found |= fidelity(unseen, teacher_unseen)
-            stored = self.store.rescored(stored, found, unseen, lesson.row_counts, tested_on)
-        return _outcome(Status.REUSED, pair, kind, stored)
+            rescored = self.store.rescored(stored, found, unseen, lesson.row_counts, lesson.tested_on)
+            return _outcome(Status.REUSED, pair, kind, rescored)
+
+        return _Training(pair, made_from, judge_again)
 
     def _row(self, outcome: Outcome, started: datetime, duration_s: float, cpu_s: float) -> dict[str, Any]:
         pair, made_from = outcome.pair, outcome.fingerprints
@@ -352,6 +380,27 @@ class Run:
             "window_start": pair.window.start,
             "message": message,
         }
+
+
+_Finished = tuple[Outcome, dict[str, Any] | None]
+"""What became of a window, and its row if that was not written yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """What is left to do for a pair, and what its model is made from."""
+
+    pair: Pair
+    made_from: Fingerprints
+    train: Callable[[Expired], Outcome]
+
+
+def _key(pair: Pair) -> Key:
+    return pair.symbol, pair.window.key
+
+
+def _skipped(model: str, pair: Pair) -> Outcome:
+    return Outcome(model, pair, Status.SKIPPED, reason=pair.reason, error_message=pair.detail)
 
 
 def _failed(model: str, pair: Pair, error: Exception) -> Outcome:

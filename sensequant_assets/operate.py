@@ -1,16 +1,15 @@
 """A batch as a person asks for it: choose the pairs, run them under a progress bar, and sum up what became of them."""
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sensequant_assets.batch import Key, Options
+from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.resources import handed_over
 from sensequant_assets.devices import require_device
@@ -21,7 +20,6 @@ from sensequant_assets.market import Market
 from sensequant_assets.model_store import MODELS, ModelKind, ModelStore
 from sensequant_assets.settings import Settings
 from sensequant_assets.show import summary_table
-from sensequant_assets.telemetry.journal import read_new
 from sensequant_assets.telemetry.store import TelemetryStore
 
 Selection = Literal["all", "missing", "failed"]
@@ -113,8 +111,8 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     remember_market(settings)
     batch_id = new_batch_id()
     options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
-    bar = _progress_bar(telemetry.shards, batch_id, len(keys) * len(request.models), progress)
-    with bar, handed_over(settings, market):
+    total = len(keys) * len(request.models)
+    with _progress_bar(total, progress) as tell, handed_over(settings, market, tell):
         failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
     # Bars leave memory before the ingest, which takes as much.
     del market
@@ -158,42 +156,23 @@ def _chosen(request: Request, market: Market, store: ModelStore, telemetry: Tele
 
 
 @contextmanager
-def _progress_bar(shards: Path, batch_id: str, total: int, stream: TextIO) -> Iterator[None]:
-    """Follow a batch's shards from a thread, as any other process could."""
+def _progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[Outcome], None]]:
+    """Show how far a batch is; what comes out of it is called with each outcome."""
     console = Console(file=stream)
-    done = threading.Event()
-    offsets: dict[str, int] = {}
-    counts = {"trained": 0, "reused": 0, "skipped": 0, "failed": 0}
-
-    def described() -> str:
-        return " ".join(f"{name} {count}" for name, count in counts.items() if count)
-
+    counts = dict.fromkeys(("trained", "reused", "skipped", "failed"), 0)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=console,
         transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("windows x models", total=total, counts="")
-        shown = 0
 
-        def follow() -> None:
-            nonlocal shown
-            last = False
-            while not last:
-                last = done.wait(0.5)
-                for record in read_new(shards, batch_id, offsets):
-                    if record.get("record") == "window_run":
-                        counts[str(record["outcome"])] += 1
-                finished = sum(counts.values())
-                bar.update(task, completed=finished, counts=described())
-                if not console.is_terminal and finished * 10 // total > shown:
-                    shown = finished * 10 // total
-                    console.print(f"{finished} of {total}: {described()}", highlight=False)
+        def tell(outcome: Outcome) -> None:
+            counts[outcome.status] += 1
+            finished = sum(counts.values())
+            described = " ".join(f"{name} {count}" for name, count in counts.items() if count)
+            bar.update(task, completed=finished, counts=described)
+            if not console.is_terminal and finished * 10 // total > (finished - 1) * 10 // total:
+                console.print(f"{finished} of {total}: {described}", highlight=False)
 
-        thread = threading.Thread(target=follow, name="progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join(timeout=5)
+        yield tell

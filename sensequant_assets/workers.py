@@ -27,6 +27,13 @@ class GivenUp:
     after_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Settled(Generic[Result]):
+    """A result that takes no work, among the tasks."""
+
+    result: Result
+
+
 @dataclass(slots=True)
 class _Running(Generic[Task]):
     task: Task
@@ -34,18 +41,19 @@ class _Running(Generic[Task]):
 
 
 def run_all(
-    tasks: Iterable[Task],
+    tasks: Iterable[Task | Settled[Result]],
     work: Callable[[Task, Callable[[], bool]], Result],
     *,
     workers: int,
     timeout_s: float,
-) -> Iterator[tuple[Task, Result | GivenUp]]:
+) -> Iterator[tuple[Task, Result | GivenUp] | Settled[Result]]:
     """Work off tasks on threads.
 
     Parameters
     ----------
     tasks
-        In the order in which they are begun.
+        In the order in which they are begun; taken on the caller's thread, one for each worker ahead. What is settled
+        is handed out at once: threads that do a little Python each would spend as long on taking turns.
     work
         Called with a task and a function that says whether its time is up. What it raises ends everything: errors that
         belong to a task are its result.
@@ -56,14 +64,10 @@ def run_all(
 
     Yields
     ------
-    tuple of Task and Result or GivenUp
+    tuple of Task and Result or GivenUp, or Settled
         As they finish, every task once.
     """
-    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    total = 0
-    for task in tasks:
-        waiting.put(task)
-        total += 1
+    waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[_Running[Task], Result | BaseException]] = queue.SimpleQueue()
     running: dict[int, _Running[Task]] = {}
     lock = threading.Lock()
@@ -81,11 +85,7 @@ def run_all(
         return lost
 
     def loop() -> None:
-        while not stopped.is_set():
-            try:
-                task = waiting.get_nowait()
-            except queue.Empty:
-                return
+        while (task := waiting.get()) is not None and not stopped.is_set():
             mine = _Running(task, time.monotonic())
             with lock:
                 running[id(mine)] = mine
@@ -102,23 +102,36 @@ def run_all(
     def start() -> None:
         threading.Thread(target=loop, daemon=True, name="window").start()
 
-    for _ in range(min(workers, total)):
-        start()
+    source, more, begun, unfinished = iter(tasks), True, 0, 0
     try:
-        finished = 0
-        while finished < total:
+        while more or unfinished:
+            room = more and waiting.qsize() < workers
+            if room:
+                task = next(source, None)
+                if task is None:
+                    more = room = False
+                elif isinstance(task, Settled):
+                    yield task
+                else:
+                    if begun < workers:
+                        start()
+                    begun += 1
+                    unfinished += 1
+                    waiting.put(task)
             try:
-                mine, result = done.get(timeout=0.5)
+                mine, result = done.get_nowait() if room or not unfinished else done.get(timeout=0.5)
             except queue.Empty:
                 pass
             else:
                 if isinstance(result, BaseException):
                     raise result
-                finished += 1
+                unfinished -= 1
                 yield mine.task, result
             for one in overdue():
                 start()
-                finished += 1
+                unfinished -= 1
                 yield one.task, GivenUp(timeout_s + GRACE_S)
     finally:
         stopped.set()
+        for _ in range(workers):
+            waiting.put(None)

@@ -11,7 +11,7 @@ from sensequant_assets.batch import Identity, Options, Run, code, utc_now
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.errors import FailureKind
 from sensequant_assets.market import Market
-from sensequant_assets.model_store import ModelStore
+from sensequant_assets.model_store import MODELS, ModelStore
 from sensequant_assets.settings import read_settings
 from sensequant_assets.staleness import Cause, Staleness, permanent_failures, stale_pairs
 from sensequant_assets.telemetry.journal import Journal
@@ -50,13 +50,13 @@ class Shop:
 
     def train(self, market: Market, batch: str) -> None:
         journal = Journal(self.telemetry.shards, batch_id=batch, run_id=batch, clock=utc_now)
-        run = Run(
-            market, market.keys(), self.store, journal, Identity(batch, batch), self.teacher, self.student, Options()
-        )
-        run.begin(("teacher", "student"), {})
-        list(run.teachers())
-        list(run.students())
-        run.end("succeeded")
+        identity, options = Identity(batch, batch), Options(max_failure_rate=0.5)
+        run = Run(market, market.keys(), self.store, journal, identity, self.teacher, self.student, options)
+        run.begin(MODELS, {})
+        for model in MODELS:
+            list(run.train(model))
+            run.verdict(model)
+        run.end()
 
     def stale(self, market: Market, **changed: object) -> Staleness:
         asked = {"code": code(), **changed}

@@ -140,43 +140,28 @@ def model_assets(
             return
         identity = identity_of(context.run)
         telemetry, opened = market.telemetry, market.open()
+        universe = opened.universe.name
+        keys = keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning)
         run = Run(
             market=opened,
-            keys=keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning),
+            keys=keys,
             store=market.models,
             journal=Journal(telemetry.shards, batch_id=identity.batch_id, run_id=identity.run_id, clock=utc_now),
             identity=identity,
             teacher=TeacherParameters.model_validate(teacher.model_dump()),
             student=StudentParameters.model_validate(student.model_dump()),
             options=Options(config.workers, config.window_timeout_s, config.max_failure_rate, config.force),
+            earlier_teachers=lambda: earlier_teachers(telemetry, keys, universe),
         )
-        status = "failed"
         try:
             run.begin(kinds, market.settings.market)
-            exceeded = False
-            if "teacher" in kinds:
-                context.log_event(universe_event(opened.universe, market.universe))
-                log_outcomes(context, run.teachers(), opened, Path(market.data_dir))
-                verdict = run.verdict("teacher")
-                yield check_result(ASSETS["teacher"], verdict, run.outcomes("teacher"))
-                exceeded = verdict.exceeded
-            if "student" in kinds:
-                teachers = None if "teacher" in kinds else earlier_teachers(telemetry, run.keys, opened.universe.name)
-                exceeded = exceeded or (teachers is not None and teachers.verdict_exceeded)
-                blocked = ""
-                if exceeded:
-                    blocked = (
-                        "No student was trained: too many teachers failed in "
-                        f"{teachers.described if teachers else 'this run'}."
-                    )
-                else:
-                    log_outcomes(context, run.students(teachers), opened, Path(market.data_dir))
-                verdict = run.verdict("student", blocked=blocked)
-                yield check_result(ASSETS["student"], verdict, run.outcomes("student"))
-                exceeded = verdict.exceeded
-            status = "failed" if exceeded else "succeeded"
+            for kind in kinds:
+                if kind == "teacher":
+                    context.log_event(universe_event(opened.universe, market.universe))
+                log_outcomes(context, run.train(kind), opened, market)
+                yield check_result(ASSETS[kind], run.verdict(kind), run.outcomes(kind))
         finally:
-            run.end(status)
+            run.end()
             # Bars and features leave memory before the ingest, which takes as much. The command line does it itself.
             del run, opened
             if identity.source != COMMAND_LINE:
@@ -277,14 +262,15 @@ def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key], universe: s
 
 
 def log_outcomes(
-    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], market: Market, directory: Path
+    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], market: Market, resource: MarketResource
 ) -> None:
-    """Tell Dagster of each window as it finishes, and of its symbol's tables where its bars are new.
+    """Tell Dagster and who waits of each window as it finishes, and Dagster of its symbol's tables if its bars are new.
 
     The tables are written beside the training, which goes on in other threads, so that the graph upstream of a model
     shows what it was trained on.
     """
     seen: set[str] = set()
+    directory = Path(resource.data_dir)
     with EventLog(context) as events:
         for outcome in outcomes:
             symbol = outcome.pair.symbol
@@ -293,6 +279,7 @@ def log_outcomes(
                 for event in symbol_events(market, symbol, directory, ("bars", "features"), stale_only=True):
                     events.log(event)
             events.log(event_of(outcome))
+            resource.tell(outcome)
 
 
 def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:

@@ -1,15 +1,17 @@
 """Settings and parameters as Dagster resources: defaults from the environment, changed for one run in the Launchpad."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import create_model
 
+from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.home import absolute_market
 from sensequant_assets.market import Market
@@ -43,13 +45,20 @@ def resource_of(kind: type[_Resource], values: Mapping[str, Any]) -> _Resource:
     return resource
 
 
-_HANDED: ContextVar[tuple[Mapping[str, Any], Market] | None] = ContextVar("handed", default=None)
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    settings: Mapping[str, Any]
+    market: Market
+    tell: Callable[[Outcome], None]
+
+
+_HANDED: ContextVar[_Handed | None] = ContextVar("handed", default=None)
 
 
 @contextmanager
-def handed_over(settings: Settings, market: Market) -> Iterator[None]:
-    """Let runs of this process take an open market, instead of reading its bars a second time."""
-    token = _HANDED.set((absolute_market(settings.market), market))
+def handed_over(settings: Settings, market: Market, tell: Callable[[Outcome], None]) -> Iterator[None]:
+    """Let runs of this process take an open market, instead of reading its bars a second time, and tell of outcomes."""
+    token = _HANDED.set(_Handed(absolute_market(settings.market), market, tell))
     try:
         yield
     finally:
@@ -90,9 +99,15 @@ class MarketResource(dg.ConfigurableResource[Market]):
     def open(self) -> Market:
         """Read the universe and open the bars, unless who launched the run has this market open and hands it over."""
         settings, handed = self.settings, _HANDED.get()
-        if handed is not None and handed[0] == absolute_market(settings.market):
-            return handed[1]
+        if handed is not None and handed.settings == absolute_market(settings.market):
+            return handed.market
         return Market.open(settings)
+
+    @staticmethod
+    def tell(outcome: Outcome) -> None:
+        """Tell who launched the run, if it is there to listen, what became of a window."""
+        if handed := _HANDED.get():
+            handed.tell(outcome)
 
     @property
     def models(self) -> ModelStore:

@@ -160,43 +160,6 @@ def writer_is_gone(shard: Path) -> bool:
     return True
 
 
-def read_new(directory: Path, batch_id: str, offsets: dict[str, int]) -> list[dict[str, object]]:
-    """Read the complete lines that a batch's shards have gained, for progress while it runs.
-
-    Parameters
-    ----------
-    directory
-        Where the shards are.
-    batch_id
-        Whose records to return.
-    offsets
-        Bytes read so far by shard name; advanced in place. Start with an empty dict.
-
-    Returns
-    -------
-    list of dict
-        The records, in order within a shard. Broken lines are passed over: ingest counts them. A shard that an
-        ingest has removed since the last call gives nothing more.
-    """
-    records: list[dict[str, object]] = []
-    for path in sorted(directory.glob(f"{_safe(batch_id)}.*.jsonl")):
-        start = offsets.get(path.name, 0)
-        try:
-            with path.open("rb") as shard:
-                shard.seek(start)
-                data = shard.read()
-        except FileNotFoundError:
-            continue
-        end = data.rfind(b"\n") + 1
-        offsets[path.name] = start + end
-        for line in data[:end].splitlines():
-            with suppress(ValueError):
-                record = json.loads(line)
-                if isinstance(record, dict) and record.get("batch_id") == batch_id:
-                    records.append(record)
-    return records
-
-
 _ENVELOPE = frozenset({"record", "batch_id", "run_id", "at"})
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from sensequant_assets.errors import FailureKind
-from sensequant_assets.telemetry.journal import Journal, RecordKind, read_new, writer_is_gone
+from sensequant_assets.telemetry.journal import Journal, RecordKind, writer_is_gone
 from sensequant_assets.telemetry.store import TelemetryStore
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -181,17 +181,3 @@ def test_a_record_after_the_close_opens_another_shard(tmp_path: Path) -> None:
         open_journal.close()
         open_journal.close()
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_progress_reads_only_what_is_new_complete_and_of_its_batch(tmp_path: Path) -> None:
-    offsets: dict[str, int] = {}
-    mine, other = journal(tmp_path, "a/b"), journal(tmp_path, "a|b")
-    other.append(RecordKind.EVENT, {"message": "other"})
-    mine.append(RecordKind.EVENT, {"message": "one"})
-    assert [record["message"] for record in read_new(tmp_path, "a/b", offsets)] == ["one"]
-    mine.append_many(RecordKind.EVENT, [{"message": "two"}, {"message": "three"}])
-    (shard,) = [path for path in tmp_path.iterdir() if b"one" in path.read_bytes()]
-    with shard.open("ab") as torn:
-        torn.write(b'{"record":"event","batch_id":"a/b"')
-    assert [record["message"] for record in read_new(tmp_path, "a/b", offsets)] == ["two", "three"]
-    assert read_new(tmp_path, "a/b", offsets) == []
