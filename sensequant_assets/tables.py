@@ -4,21 +4,19 @@ import os
 import secrets
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 _FINGERPRINT = b"sensequant.fingerprint"
 
 
-def write_parquet(table: pd.DataFrame, path: Path, fingerprint: str) -> Path:
+def write_parquet(table: pa.Table, path: Path, fingerprint: str) -> Path:
     """Write a table whole or not at all, with the fingerprint of what it shows; its directory is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    arrow = arrow.replace_schema_metadata((arrow.schema.metadata or {}) | {_FINGERPRINT: fingerprint.encode()})
+    table = table.replace_schema_metadata({_FINGERPRINT: fingerprint.encode()})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        pq.write_table(arrow, temporary)
+        pq.write_table(table, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,13 +1,17 @@
 """Bars: the validated price history of one symbol."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sensequant_assets.errors import FailureKind, WindowError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PRICES = ("open", "high", "low", "close")
 TIME_COLUMNS = ("date", "datetime", "timestamp", "time")
@@ -18,6 +22,41 @@ _OFFSET = r"(Z|[+-]\d{2}:?\d{2})$"
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A table as a file has it, column by column.
+
+    Numbers and plain times are arrays, and need no pandas, whose import costs as much as some windows; anything that
+    is yet to be parsed is a pandas series.
+
+    Attributes
+    ----------
+    names
+        Of the columns, as the file spells them.
+    values
+        The columns, each of shape (rows,).
+    rows
+        Position of each row as its file counts it, shape (rows,).
+    """
+
+    names: Sequence[str]
+    values: "Sequence[NDArray[Any] | pd.Series]"
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, frame: "pd.DataFrame", row_offset: int = 0) -> "Columns":
+        """A frame's columns; its index, plus an offset, is the position of its rows."""
+        columns = [frame.iloc[:, number] for number in range(len(frame.columns))]
+        return cls([str(name) for name in frame.columns], columns, frame.index.to_numpy() + row_offset)
+
+    def take(self, positions: NDArray[np.int64]) -> "Columns":
+        """Some of the rows."""
+        values = [
+            column[positions] if isinstance(column, np.ndarray) else column.take(positions) for column in self.values
+        ]
+        return Columns(self.names, values, self.rows[positions])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +108,15 @@ def day_of(time: np.datetime64) -> date:
     return day
 
 
-def parse_bars(
-    frame: pd.DataFrame, *, symbol: str, origin: str, timezone: str | None = None, row_offset: int = 0
-) -> Bars:
+def parse_bars(columns: Columns, *, symbol: str, origin: str, timezone: str | None = None) -> Bars:
     """Validate the bars of one symbol and adjust them.
 
     Parameters
     ----------
-    frame
+    columns
         One row a bar: `date` (or `datetime`, `timestamp`, `time`), `open`, `high`, `low`, `close`, `volume`, optional
-        `adj_close`; column names in any case. The index carries the row's position in its file. With `adj_close`,
-        prices are multiplied and volume is divided by `adj_close / close`.
+        `adj_close`; column names in any case. With `adj_close`, prices are multiplied and volume is divided by
+        `adj_close / close`.
     symbol
         Whose bars they are.
     origin
@@ -88,8 +125,6 @@ def parse_bars(
         Exchange time zone into which zoned times are converted before the zone is dropped; zoned times without it are
         kept as the wall clock they carry. Intraday bars in UTC must have it: a day of UTC cuts sessions of some
         exchanges in two, and says nothing of which.
-    row_offset
-        Added to the index to name a row as its file counts it.
 
     Returns
     -------
@@ -101,51 +136,45 @@ def parse_bars(
     WindowError
         Of kind `corrupt_bars`: names file, row and the rule that is broken.
     """
-    frame = frame.rename(columns=lambda column: str(column).strip().lower().replace(" ", "_"))
-    time_column = next((column for column in TIME_COLUMNS if column in frame.columns), None)
-    missing = [column for column in (*PRICES, "volume") if column not in frame.columns]
+    names = [name.strip().lower().replace(" ", "_") for name in columns.names]
+    column = dict(zip(names, columns.values, strict=True))
+    time_column = next((name for name in TIME_COLUMNS if name in column), None)
+    missing = [name for name in (*PRICES, "volume") if name not in column]
     if time_column is None:
         missing.insert(0, "date")
     if missing or time_column is None:
-        raise corrupt(
-            f"{origin}: column {', '.join(missing)} is missing for {symbol}; it has {', '.join(frame.columns)}."
-        )
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise corrupt(
-            f"{origin}: column {twice[0]} stands there twice for {symbol}; it has {', '.join(frame.columns)}."
-        )
+        raise corrupt(f"{origin}: column {', '.join(missing)} is missing for {symbol}; it has {', '.join(names)}.")
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise corrupt(f"{origin}: column {twice[0]} stands there twice for {symbol}; it has {', '.join(names)}.")
 
-    rows = frame.index.to_numpy() + row_offset
-
-    def refuse(broken: NDArray[np.bool_], rule: str, shown: pd.Series | None = None) -> None:
+    def refuse(broken: NDArray[np.bool_], rule: str, shown: str | None = None) -> None:
         if broken.any():
             at = int(np.argmax(broken))
-            value = "" if shown is None else f" ({shown.name} is {shown.iloc[at]!s})"
+            value = "" if shown is None else f" ({shown} is {_cell(column[shown], at)})"
             more = int(broken.sum()) - 1
             also = f" and {more} more" if more else ""
-            raise corrupt(f"{origin}, row {rows[at]}{also}: {symbol}: {rule}{value}.")
+            raise corrupt(f"{origin}, row {columns.rows[at]}{also}: {symbol}: {rule}{value}.")
 
-    columns = (*PRICES, "volume", *(["adj_close"] if "adj_close" in frame.columns else []))
+    adjusted = ["adj_close"] if "adj_close" in column else []
     values: dict[str, Floats] = {}
-    for column in columns:
-        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
-        refuse(~np.isfinite(numbers), f"{column} is not a number", frame[column])
-        values[column] = numbers
-    time, in_utc = _wall_clock(frame[time_column], timezone)
-    refuse(np.isnat(time), "time is not a date or time", frame[time_column])
-    for column in (*PRICES, *(["adj_close"] if "adj_close" in values else [])):
-        refuse(values[column] <= 0, f"{column} is not positive", frame[column])
-    refuse(values["volume"] < 0, "volume is negative", frame["volume"])
+    for name in (*PRICES, "volume", *adjusted):
+        values[name] = _numbers(column[name])
+        refuse(~np.isfinite(values[name]), f"{name} is not a number", name)
+    time, in_utc = _wall_clock(column[time_column], timezone)
+    refuse(np.isnat(time), "time is not a date or time", time_column)
+    for name in (*PRICES, *adjusted):
+        refuse(values[name] <= 0, f"{name} is not positive", name)
+    refuse(values["volume"] < 0, "volume is negative", "volume")
     body_high = np.maximum(values["open"], values["close"])
     body_low = np.minimum(values["open"], values["close"])
-    refuse(values["high"] < body_high * (1 - _ROUNDING), "high is below open or close", frame["high"])
-    refuse(values["low"] > body_low * (1 + _ROUNDING), "low is above open or close", frame["low"])
+    refuse(values["high"] < body_high * (1 - _ROUNDING), "high is below open or close", "high")
+    refuse(values["low"] > body_low * (1 + _ROUNDING), "low is above open or close", "low")
     step = np.zeros(len(time), dtype=np.int64)
     step[1:] = np.diff(time).astype(np.int64)
     step[:1] = 1
-    refuse(step == 0, "the same time stands there twice", frame[time_column])
-    refuse(step < 0, "rows are not sorted by time", frame[time_column])
+    refuse(step == 0, "the same time stands there twice", time_column)
+    refuse(step < 0, "rows are not sorted by time", time_column)
     if in_utc and _is_intraday(time):
         raise corrupt(
             f"{origin}: the intraday times of {symbol} are in UTC, which is no exchange's. Name the exchange's "
@@ -175,8 +204,29 @@ def _is_intraday(time: Times) -> bool:
     return len(days) >= 2 * (1 + int(np.count_nonzero(days[1:] != days[:-1])))
 
 
-def _wall_clock(times: pd.Series, timezone: str | None) -> tuple[Times, bool]:
+def _cell(column: "NDArray[Any] | pd.Series", at: int) -> str:
+    """A cell as an error shows it."""
+    value = column[at] if isinstance(column, np.ndarray) else column.iloc[at]
+    return str(value.astype("datetime64[s]")).replace("T", " ") if isinstance(value, np.datetime64) else str(value)
+
+
+def _numbers(column: "NDArray[Any] | pd.Series") -> Floats:
+    """Numbers, NaN where a cell is none."""
+    if isinstance(column, np.ndarray) and column.dtype.kind in "fiu":
+        return column.astype(np.float64, copy=False)
+    import pandas as pd
+
+    numbers: Floats = pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(np.float64)
+    return numbers
+
+
+def _wall_clock(times: "NDArray[Any] | pd.Series", timezone: str | None) -> tuple[Times, bool]:
     """Times without a zone, and whether they are still in UTC."""
+    if isinstance(times, np.ndarray) and times.dtype.kind == "M":
+        return times.astype("datetime64[s]"), False
+    import pandas as pd
+
+    times = pd.Series(times)
     if pd.api.types.is_numeric_dtype(times):
         # As a number 20240105 would be nanoseconds after 1970; as text it is a day.
         times = times.astype(str)

@@ -1,11 +1,9 @@
 """The universe: which symbols there are, and since when each is listed."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-
-import pandas as pd
 
 from sensequant_assets.errors import UsageError
 
@@ -92,14 +90,19 @@ def _shortened(symbols: tuple[str, ...], most: int = 12) -> str:
     return ", ".join(symbols[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def parse_universe(frame: pd.DataFrame, *, name: str, origin: str) -> Universe:
+def parse_universe(
+    header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]], *, name: str, origin: str
+) -> Universe:
     """Validate the rows of a universe file.
 
     Parameters
     ----------
-    frame
-        All columns as text, one row a symbol: `symbol`, optional `name`, `listing_date`, `trading_start_date`
-        (ISO dates), `vendor_code`. Other columns and empty rows are ignored; empty cells are missing.
+    header
+        Names of the columns, in any case: `symbol`, optional `name`, `listing_date`, `trading_start_date` (ISO dates),
+        `vendor_code`. Others are ignored.
+    rows
+        One a symbol: where its file has it, and its cells. Empty rows are ignored; empty cells are missing, as are
+        those at the end that a row does not have.
     name
         The universe's name: the stem of its file.
     origin
@@ -113,14 +116,17 @@ def parse_universe(frame: pd.DataFrame, *, name: str, origin: str) -> Universe:
     Raises
     ------
     UsageError
-        A missing column, a bad symbol or date, a symbol named twice, no row at all: names file, row and rule.
+        A missing column, a bad symbol or date, a symbol named twice, no row at all, a row with more cells than columns:
+        names file, row and rule.
     """
-    frame = frame.rename(columns=lambda column: str(column).strip().lower())
-    if "symbol" not in frame.columns:
-        raise UsageError(f"{origin}: column 'symbol' is missing; it has {', '.join(map(str, frame.columns))}.")
+    columns = [column.strip().lower() for column in header]
+    if "symbol" not in columns:
+        raise UsageError(f"{origin}: column 'symbol' is missing; it has {', '.join(columns)}.")
     listings: dict[str, Listing] = {}
-    for row, record in enumerate(frame.fillna("").to_dict("records"), start=2):
-        cells = {str(key): str(value).strip() for key, value in record.items()}
+    for row, given in rows:
+        if len(given) > len(columns):
+            raise UsageError(f"{origin}, row {row}: it has {len(given)} cells, and the header {len(columns)}.")
+        cells = dict.fromkeys(columns, "") | dict(zip(columns, map(str.strip, given), strict=False))
         if not any(cells.values()):
             continue
         symbol = cells["symbol"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pandas as pd
+import pyarrow as pa
 
 from sensequant_assets.core.bars import PRICES, Bars
 from sensequant_assets.core.samples import Samples
@@ -127,16 +127,17 @@ def symbol_events(
         yield _materialized(asset, symbol, path, samples, market.warnings(symbol))
 
 
-def bars_table(bars: Bars) -> pd.DataFrame:
+def bars_table(bars: Bars) -> pa.Table:
     """Bars as a table: `time`, prices and `volume`."""
-    return pd.DataFrame({"time": bars.time, **{name: getattr(bars, name) for name in (*PRICES, "volume")}})
+    return pa.table({name: pa.array(getattr(bars, name)) for name in ("time", *PRICES, "volume")})
 
 
-def features_table(samples: Samples) -> pd.DataFrame:
+def features_table(samples: Samples) -> pa.Table:
     """Features, forward return and label as a table; missing values are null."""
-    table = pd.DataFrame(samples.features, columns=list(samples.feature_names))
-    table.insert(0, "time", samples.time)
-    return table.assign(forward_return=samples.forward_return, label=samples.label)
+    columns = dict(zip(samples.feature_names, samples.features.T, strict=True))
+    columns |= {"forward_return": samples.forward_return, "label": samples.label}
+    filled = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
+    return pa.table({"time": pa.array(samples.time), **filled})
 
 
 def _materialized(

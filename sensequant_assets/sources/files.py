@@ -1,5 +1,6 @@
 """Bars and universes from CSV and parquet files."""
 
+import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sensequant_assets.core.bars import PRICES, Bars, corrupt, parse_bars
+from sensequant_assets.core.bars import PRICES, Bars, Columns, corrupt, parse_bars
 from sensequant_assets.core.universe import Listing, Universe, parse_universe
 from sensequant_assets.errors import UsageError
 
@@ -34,11 +34,12 @@ def read_universe(path: Path) -> Universe:
     if not path.is_file():
         raise UsageError(f"There is no universe file {path}. Give one with --universe or SENSEQUANT_UNIVERSE.")
     try:
-        # Empty lines count, so that errors name a row by its line.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except (ValueError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header, *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]
+    except (ValueError, csv.Error) as error:
         raise UsageError(f"{path} is not a universe file: {error}") from error
-    return parse_universe(frame, name=path.stem, origin=str(path))
+    return parse_universe(header[1], rows, name=path.stem, origin=str(path))
 
 
 def bars_files(path: Path) -> list[Path]:
@@ -104,7 +105,7 @@ class FileBars:
         for table in self._index.tables:
             rows = table.rows.get(code)
             if rows is not None:
-                parts.append(self._parsed(table.frame.take(rows), table.path, symbol))
+                parts.append(self._parsed(table.columns.take(rows), table.path, symbol))
         return _union(parts) if parts else parse_bars(_NO_BARS, symbol=symbol, origin=str(self._path))
 
     @property
@@ -112,11 +113,9 @@ class FileBars:
         """Files of the directory that are left out because they are not whole, and why."""
         return self._index.broken
 
-    def _parsed(self, frame: pd.DataFrame, path: Path, symbol: str) -> "_Part":
-        # A CSV file's first row of data is its second line.
-        offset = 2 if path.suffix == ".csv" else 0
-        bars = parse_bars(frame, symbol=symbol, origin=str(path), timezone=self._timezone, row_offset=offset)
-        return _Part(path, bars, frame.index.to_numpy() + offset)
+    def _parsed(self, columns: Columns, path: Path, symbol: str) -> "_Part":
+        bars = parse_bars(columns, symbol=symbol, origin=str(path), timezone=self._timezone)
+        return _Part(path, bars, columns.rows)
 
     @cached_property
     def _index(self) -> "_Index":
@@ -134,7 +133,7 @@ class FileBars:
         broken: dict[Path, str] = {}
         for path in bars_files(self._path):
             try:
-                if _SYMBOL_COLUMNS.isdisjoint(_columns(path)):
+                if not set(_SYMBOL_COLUMNS) & set(_columns(path)):
                     named.setdefault(path.stem, []).append(path)
                 elif table := _Table.of(path):
                     tables.append(table)
@@ -157,24 +156,26 @@ class _Table:
     """A file of several symbols, and which rows are whose."""
 
     path: Path
-    frame: pd.DataFrame
+    columns: Columns
     rows: dict[str, _Positions]
 
     @classmethod
     def of(cls, path: Path) -> "_Table | None":
         """Read a file; None if it has no column of symbols."""
-        frame = _read(path)
-        frame.columns = [str(column).strip().lower() for column in frame.columns]
-        if "symbol" not in frame.columns and "ticker" in frame.columns:
-            frame = frame.rename(columns={"ticker": "symbol"})
-        if "symbol" not in frame.columns:
+        columns = _read(path)
+        names = [name.strip().lower() for name in columns.names]
+        at = next((names.index(name) for name in _SYMBOL_COLUMNS if name in names), None)
+        if at is None:
             return None
-        codes, symbols = pd.factorize(frame["symbol"])
+        named = _encoded(columns.values[at])
+        indices = named.indices
+        codes: Any = indices.fill_null(-1).to_numpy() if indices.null_count else np.from_dlpack(indices)
         order = np.argsort(codes, kind="stable")
-        starts = np.searchsorted(codes[order], np.arange(len(symbols) + 1))
+        starts = np.searchsorted(codes[order], np.arange(len(named.dictionary) + 1))
+        rows = {str(one): order[starts[i] : starts[i + 1]] for i, one in enumerate(named.dictionary.to_pylist())}
         # Which symbol a row is of stands in `rows` from here on.
-        frame = frame.drop(columns="symbol")
-        return cls(path, frame, {str(one): order[starts[i] : starts[i + 1]] for i, one in enumerate(symbols)})
+        rest = [number for number in range(len(names)) if number != at]
+        return cls(path, Columns([names[i] for i in rest], [columns.values[i] for i in rest], columns.rows), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +187,11 @@ class _Index:
     broken: dict[Path, str]
 
 
-_NO_BARS = pd.DataFrame({name: [] for name in ("date", "open", "high", "low", "close", "volume")})
+_NO_BARS = Columns(
+    ["date", *PRICES, "volume"], [np.empty(0, "datetime64[s]"), *[np.empty(0)] * 5], np.empty(0, np.int64)
+)
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
-_SYMBOL_COLUMNS = frozenset({"symbol", "ticker"})
+_SYMBOL_COLUMNS = ("symbol", "ticker")
 _UNREADABLE = (ValueError, OSError, pa.ArrowException)
 
 
@@ -200,6 +203,8 @@ def _columns(path: Path) -> list[str]:
     if path.suffix == ".parquet":
         names = pq.read_schema(path).names
     else:
+        import pandas as pd
+
         _refuse_cut(path)
         names = list(pd.read_csv(path, nrows=0).columns)
     return [str(name).strip().lower() for name in names]
@@ -213,13 +218,44 @@ def _refuse_cut(path: Path) -> None:
             raise ValueError("it does not end with a line end, so it is cut or still being written")
 
 
-def _read(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
-        # A pandas index would hide its columns, and number rows other than by position.
-        frame = pq.read_table(path).to_pandas(ignore_metadata=True, date_as_object=False)
-        # Arrow holds on to what it read through, which is as much as what it read.
-        pa.default_memory_pool().release_unused()
-        return frame
+def _read(path: Path) -> Columns:
+    return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+
+
+def _read_parquet(path: Path) -> Columns:
+    # Not `read_table`, which reads through a module that imports pandas.
+    table = pq.ParquetFile(path).read()
+    named = [name.strip().lower() in _SYMBOL_COLUMNS for name in table.column_names]
+    # What names symbols is only ever encoded, for which text stays in Arrow.
+    values: list[Any] = [column if one else _column(column) for column, one in zip(table.columns, named, strict=True)]
+    columns = Columns(table.column_names, values, np.arange(table.num_rows))
+    # Arrow holds on to what it read through, which is as much as what it read.
+    pa.default_memory_pool().release_unused()
+    return columns
+
+
+def _column(column: "pa.ChunkedArray[Any]") -> Any:
+    """An Arrow column as `Columns` has it; Arrow's own ways to numpy, and to a missing value, would import pandas."""
+    kind = column.type
+    if not column.null_count:
+        if pa.types.is_date(kind):
+            return _column(column.cast(pa.timestamp("ms")))
+        if pa.types.is_timestamp(kind) and kind.tz is None:
+            return np.from_dlpack(column.cast(pa.int64()).combine_chunks()).view(f"datetime64[{kind.unit}]")
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+            return np.from_dlpack(column.combine_chunks())
+    return column.to_pandas(date_as_object=False)
+
+
+def _encoded(column: Any) -> "pa.DictionaryArray[Any, Any]":
+    text = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([pa.array(column, from_pandas=True)])
+    # A row without a symbol is nobody's.
+    return text.cast(pa.string()).combine_chunks().dictionary_encode()
+
+
+def _read_csv(path: Path) -> Columns:
+    import pandas as pd
+
     _refuse_cut(path)
     # A symbol such as NA, TRUE or 005930 is a name, whatever else it looks like; an empty cell is none.
     columns = list(pd.read_csv(path, nrows=0).columns)
@@ -236,7 +272,8 @@ def _read(path: Path) -> pd.DataFrame:
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("its rows have more cells than its header")
     frame = frame.dropna(how="all")
-    return frame.assign(**{name: frame[name].str.strip() for name in names})
+    # A CSV file's first row of data is its second line.
+    return Columns.of(frame.assign(**{name: frame[name].str.strip() for name in names}), row_offset=2)
 
 
 def _union(parts: Sequence[_Part]) -> Bars:

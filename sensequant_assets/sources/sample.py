@@ -1,11 +1,13 @@
 """The embedded default: real daily bars of five US companies, from the package `bokeh_sampledata` (public domain)."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from sensequant_assets.core.bars import Bars, parse_bars
+from sensequant_assets.core.bars import Bars, Columns, parse_bars
 from sensequant_assets.core.universe import Listing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAMPLE = "sample"
 """The name of this source where a path of bars is expected."""
@@ -18,10 +20,10 @@ class SampleBars:
         """Bars of one symbol; no rows for a symbol that the package does not have."""
         code = listing.vendor_code or listing.symbol
         frame = self._table[self._table["ticker"] == code]
-        return parse_bars(frame, symbol=listing.symbol, origin="bokeh_sampledata.stocks")
+        return parse_bars(Columns.of(frame), symbol=listing.symbol, origin="bokeh_sampledata.stocks")
 
     @cached_property
-    def _table(self) -> pd.DataFrame:
+    def _table(self) -> "pd.DataFrame":
         from bokeh_sampledata import stocks
 
         return stocks.data

@@ -6,10 +6,10 @@ database, and events are stored in one transaction with what they change in the 
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dagster._core.events import DagsterEventType
 from dagster._core.events.log import EventLogEntry
@@ -19,6 +19,7 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 
+from sensequant_assets.errors import UsageError
 from sensequant_assets.storage.indexing import index_events
 
 try:
@@ -28,7 +29,12 @@ try:
         PostgresRunStorage,
         PostgresScheduleStorage,
     )
-    from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+    from dagster_postgres.utils import (
+        DagsterPostgresException,
+        create_pg_engine,
+        get_token_provider_from_config,
+        pg_url_from_config,
+    )
 except ModuleNotFoundError as error:
     raise ImportError(
         "The PostgreSQL storage needs dagster-postgres: pip install 'sensequant-assets[postgres]'."
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 
 # Two connections stay open in each process; a burst of threads may open eighteen more, closed after use.
 _POOL_SIZE, _MAX_OVERFLOW = 2, 18
+_Storage = TypeVar("_Storage")
 _INSERT_FOR_ID = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
 
 
@@ -87,6 +94,18 @@ def _arguments(config_value: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _made(
+    storage: Callable[..., _Storage], inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+) -> _Storage:
+    """Make a storage of its configuration, or say in one sentence why its database cannot be used."""
+    try:
+        return storage(inst_data=inst_data, **_arguments(config_value))
+    except DagsterPostgresException as error:
+        # What the driver said stands below SQLAlchemy's words; neither has the password.
+        said = str(getattr(error.__cause__, "orig", error)).strip().partition("\n")[0]
+        raise UsageError(f"The PostgreSQL database of dagster.yaml cannot be used: {said}") from error
+
+
 class PooledPostgresEventLogStorage(PostgresEventLogStorage):
     """Event log in PostgreSQL over the process's pool.
 
@@ -117,7 +136,7 @@ class PooledPostgresEventLogStorage(PostgresEventLogStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
-        return cls(inst_data=inst_data, **_arguments(config_value))
+        return _made(cls, inst_data, config_value)
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store one event."""
@@ -181,7 +200,7 @@ class PooledPostgresRunStorage(PostgresRunStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
-        return cls(inst_data=inst_data, **_arguments(config_value))
+        return _made(cls, inst_data, config_value)
 
 
 class PooledPostgresScheduleStorage(PostgresScheduleStorage):
@@ -200,7 +219,7 @@ class PooledPostgresScheduleStorage(PostgresScheduleStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
-        return cls(inst_data=inst_data, **_arguments(config_value))
+        return _made(cls, inst_data, config_value)
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -222,4 +241,4 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Make the storage that `dagster.yaml` names."""
-        return cls(inst_data=inst_data, **_arguments(config_value))
+        return _made(cls, inst_data, config_value)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -277,8 +277,9 @@ class TelemetryStore:
         return {(str(row["symbol"]), str(row["window_start"])): str(row["outcome"]) for row in rows}
 
     def _rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.query(sql, parameters).to_pylist()
-        return rows
+        table = self.query(sql, parameters)
+        columns = [_cells(column) for column in table.columns]
+        return [dict(zip(table.column_names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
     def _pairs(self, outcome: str, batch_id: str | None, model: str | None) -> list[tuple[str, str, str]]:
         rows = self._rows(
@@ -416,9 +417,9 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
     starts = [piece.start + np.cumsum([0] + [len(line) + 1 for line in piece.lines[:-1]]) for piece in pieces]
     staged = pa.table(
         {
-            "shard": [piece.name for piece in pieces for _ in piece.lines],
-            "shard_offset": pa.array(np.concatenate(starts)),
-            "line": pa.array([line.decode(errors="replace") for line in lines], pa.string()),
+            "shard": _texts([piece.name.encode() for piece in pieces for _ in piece.lines]),
+            "shard_offset": _integers(np.concatenate(starts)),
+            "line": _texts(lines),
         }
     )
     connection.register("staged", staged)
@@ -435,9 +436,9 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
         "pieces",
         pa.table(
             {
-                "name": [piece.name for piece in pieces],
-                "offset_bytes": [piece.end for piece in pieces],
-                "complete": [piece.closed for piece in pieces],
+                "name": _texts([piece.name.encode() for piece in pieces]),
+                "offset_bytes": _integers([piece.end for piece in pieces]),
+                "complete": _integers([piece.closed for piece in pieces]),
             }
         ),
     )
@@ -446,6 +447,34 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
     return int(read - broken), int(broken)
 
 
+# What Arrow makes from Python objects, and of times, imports pandas, which takes as long as an ingest. So columns are
+# made from their bytes, and times from their microseconds.
+
+
+def _texts(cells: Sequence[bytes]) -> "pa.Array[Any]":
+    try:
+        b"\n".join(cells).decode()
+    except UnicodeDecodeError:
+        cells = [cell.decode(errors="replace").encode() for cell in cells]
+    ends = np.cumsum([0, *map(len, cells)], dtype=np.int64)
+    return pa.Array.from_buffers(
+        pa.large_string(), len(cells), [None, pa.py_buffer(ends.data), pa.py_buffer(b"".join(cells))]
+    )
+
+
+def _integers(cells: "Sequence[int] | np.ndarray[Any, Any]") -> "pa.Array[Any]":
+    numbers = np.asarray(cells, dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers.data)])
+
+
+def _cells(column: "pa.ChunkedArray[Any]") -> list[Any]:
+    if not pa.types.is_timestamp(column.type):
+        return column.to_pylist()
+    microseconds = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_pylist()
+    return [None if after is None else _EPOCH + timedelta(microseconds=after) for after in microseconds]
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KNOWN = ", ".join(f"'{kind}'" for kind in RecordKind)
 
 _STAGE = f"""

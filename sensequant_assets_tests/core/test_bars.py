@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sensequant_assets.core.bars import Bars, parse_bars
+from sensequant_assets.core.bars import Bars, Columns, parse_bars
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets_tests.making import bars_frame, with_cell
 
 
-def parsed(frame: pd.DataFrame, **options: object) -> Bars:
-    return parse_bars(frame, symbol="TCS", origin="tcs.csv", **options)
+def parsed(frame: pd.DataFrame, row_offset: int = 0, **options: object) -> Bars:
+    return parse_bars(Columns.of(frame, row_offset), symbol="TCS", origin="tcs.csv", **options)
 
 
 def refusal(frame: pd.DataFrame, **options: object) -> str:
@@ -148,3 +148,39 @@ def test_seconds_since_1970_are_no_days():
 def test_times_of_a_parquet_file_are_taken_as_they_are():
     frame = bars_frame(2, date=pd.to_datetime(["2024-01-05", "2024-01-08"]))
     assert parsed(frame).time.tolist() == [np.datetime64("2024-01-05", "s"), np.datetime64("2024-01-08", "s")]
+
+
+def arrays(frame: pd.DataFrame) -> Columns:
+    return Columns(list(frame.columns), [frame[name].to_numpy() for name in frame.columns], frame.index.to_numpy())
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ms", "ns"])
+@pytest.mark.parametrize("number", ["float64", "float32", "int64", "object"])
+def test_arrays_are_bars_as_series_are(unit, number):
+    frame = bars_frame()
+    prices = {name: frame[name].round().astype(number) for name in ("open", "high", "low", "close", "volume")}
+    prices["high"], prices["low"] = frame["high"].max().round() + 1, frame["low"].min().round() - 1
+    frame = frame.assign(**prices)
+    one = parsed(frame)
+    timed = arrays(frame.assign(date=pd.to_datetime(frame["date"])))
+    stamps = timed.values[0].astype(f"datetime64[{unit}]")
+    other = parse_bars(Columns(timed.names, [stamps, *timed.values[1:]], timed.rows), symbol="TCS", origin="tcs.csv")
+    for name in ("time", "open", "high", "low", "close", "volume"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(one, name))
+
+
+def test_a_broken_rule_of_arrays_names_row_and_cell_as_that_of_series_does():
+    frame = bars_frame()
+    frame = frame.assign(date=pd.to_datetime(frame["date"]))
+    frame.loc[3, "date"] = frame.loc[2, "date"]
+    frame.index += 7
+    with pytest.raises(WindowError) as caught:
+        parse_bars(arrays(frame), symbol="TCS", origin="tcs.csv")
+    assert str(caught.value) == refusal(frame)
+    assert "row 10: TCS: the same time stands there twice (date is 20" in refusal(frame)
+
+
+def test_rows_that_are_taken_keep_their_positions():
+    taken = Columns.of(bars_frame(), 2).take(np.array([3, 1]))
+    assert taken.rows.tolist() == [5, 3]
+    assert taken.values[0].tolist() == [bars_frame()["date"][3], bars_frame()["date"][1]]

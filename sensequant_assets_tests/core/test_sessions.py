@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sensequant_assets.core.bars import Bars, parse_bars
+from sensequant_assets.core.bars import Bars, Columns, parse_bars
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
 from sensequant_assets.core.lattice import Recipe, SkipReason, plan_symbol, window_rows
 from sensequant_assets.core.samples import Samples, build_samples
@@ -257,18 +257,18 @@ def zoned(zone: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/New_York"])
 def test_the_exchange_zone_gives_the_same_clock_whatever_zone_the_file_is_in(zone):
-    bars = parse_bars(zoned(zone), symbol="AAA", origin="f", timezone="Asia/Kolkata")
+    bars = parse_bars(Columns.of(zoned(zone)), symbol="AAA", origin="f", timezone="Asia/Kolkata")
     assert (bars.time == times(2)).all()
 
 
 def test_intraday_bars_in_utc_need_the_exchange_zone():
     with pytest.raises(WindowError, match="--timezone") as caught:
-        parse_bars(zoned("UTC"), symbol="AAA", origin="f")
+        parse_bars(Columns.of(zoned("UTC")), symbol="AAA", origin="f")
     assert caught.value.kind is FailureKind.CORRUPT_BARS
 
 
 def test_intraday_bars_in_the_exchange_zone_need_no_other():
-    assert (parse_bars(zoned("Asia/Kolkata"), symbol="AAA", origin="f").time == times(2)).all()
+    assert (parse_bars(Columns.of(zoned("Asia/Kolkata")), symbol="AAA", origin="f").time == times(2)).all()
 
 
 def test_a_window_of_sessions_makes_a_teacher_and_a_student():

@@ -2,7 +2,6 @@
 
 from datetime import date
 
-import pandas as pd
 import pytest
 
 from sensequant_assets.core.universe import Listing, Universe, is_symbol, parse_universe
@@ -10,7 +9,8 @@ from sensequant_assets.errors import UsageError
 
 
 def universe_of(**columns: list[str]) -> Universe:
-    return parse_universe(pd.DataFrame(columns), name="u", origin="u.csv")
+    rows = enumerate(zip(*columns.values(), strict=True), start=2)
+    return parse_universe(list(columns), rows, name="u", origin="u.csv")
 
 
 @pytest.mark.parametrize("text", ["TCS", "M&M", "BAJAJ-AUTO", "BRK.B", "3MINDIA", "A_B", "A..B", "X" * 32])

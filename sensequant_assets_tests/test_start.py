@@ -1,0 +1,80 @@
+"""Claims about what a process of the command line loads and leaves, which every batch pays for."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sensequant_assets_tests.running import Home, sample_bars, write_universe
+
+SYMBOLS = ("AAPL", "IBM")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose bars are one parquet file."""
+    directory = tmp_path_factory.mktemp("start")
+    files = sample_bars(directory / "csv", SYMBOLS)
+    frames = [pd.read_csv(files / f"{symbol}.csv", parse_dates=["date"]).assign(symbol=symbol) for symbol in SYMBOLS]
+    pd.concat(frames).to_parquet(directory / "bars.parquet", index=False)
+    universe = write_universe(directory / "two.csv", SYMBOLS)
+    return Home(
+        directory,
+        {
+            "SENSEQUANT_UNIVERSE": str(universe),
+            "SENSEQUANT_BARS": str(directory / "bars.parquet"),
+            "SENSEQUANT_START": "2009-01-01",
+            "SENSEQUANT_END": "2010-06-25",
+        },
+    )
+
+
+def imported(err: str) -> set[str]:
+    """Top-level packages of the import times that Python prints."""
+    return set(re.findall(r"^import time:.*\| +(\w+)", err, re.MULTILINE))
+
+
+def test_a_batch_that_reuses_all_its_models_loads_neither_pandas_nor_lightgbm(home: Home) -> None:
+    first = home.backfill(PYTHONPROFILEIMPORTTIME="1")
+    assert first.code == 0, first.err
+    assert {"pandas", "lightgbm"} <= imported(first.err)
+    again = home.backfill(PYTHONPROFILEIMPORTTIME="1")
+    assert again.json["teacher"]["reused"] == again.json["student"]["reused"] == 6
+    assert "dagster" in imported(again.err)
+    assert not {"pandas", "lightgbm", "scipy"} & imported(again.err)
+
+
+def test_a_run_of_the_command_line_captures_no_output_and_prints_it(home: Home) -> None:
+    finished = home.backfill()
+    assert finished.code == 0, finished.err
+    assert "Batch " in finished.err
+    assert not list((home.data / "dagster").rglob("compute_logs"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("--version",), 0), (("backfill", "--symbols", "NONE"), 2), (("backfill", "--nonsense"), 2), (("plan",), 0)],
+)
+def test_a_command_ends_with_its_exit_code_and_all_it_printed(
+    home: Home, arguments: tuple[str, ...], code: int
+) -> None:
+    finished = home.run(*arguments)
+    assert finished.code == code
+    assert (finished.out if code == 0 else finished.err).endswith("\n")
+
+
+def test_a_pipe_that_closes_early_ends_a_command_without_a_traceback(home: Home) -> None:
+    process = home.start("plan", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait(60) in (0, 1)
+
+
+def test_no_write_ahead_log_is_left_behind(home: Home) -> None:
+    assert home.backfill().code == 0
+    left: list[Path] = [*home.data.rglob("*-wal"), *home.data.rglob("*-shm"), *home.data.rglob(".*.*")]
+    assert [path.name for path in left] == []
