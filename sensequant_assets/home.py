@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sensequant_assets.replacing import replacing
 from sensequant_assets.settings import Settings
 from sensequant_assets.sources.sample import SAMPLE
 
@@ -49,9 +50,8 @@ def prepare_home(settings: Settings) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     yaml = home / "dagster.yaml"
     if not yaml.exists():
-        temporary = yaml.with_suffix(f".{os.getpid()}")
-        temporary.write_text(DAGSTER_YAML)
-        temporary.replace(yaml)
+        with replacing(yaml) as temporary:
+            temporary.write_text(DAGSTER_YAML)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
     return home
@@ -88,9 +88,8 @@ def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["Dagst
 def remember_market(settings: Settings) -> None:
     """Keep which lattice the last batch had, so that the UI shows the same one."""
     file = settings.market_file
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(absolute_market(settings.market), indent=1))
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(absolute_market(settings.market), indent=1))
 
 
 def absolute_market(market: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The report as one HTML page that needs nothing but itself."""
 
-import os
 import re
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from sensequant_assets.comparison import Comparison, compare, flat
 from sensequant_assets.errors import UsageError
 from sensequant_assets.progress import planned_of
+from sensequant_assets.replacing import replacing
 from sensequant_assets.report import (
     METRICS,
     OUTCOMES,
@@ -116,16 +115,11 @@ def write_page(report: Report, path: Path) -> Path:
         The file cannot be written.
     """
     text = page(report)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"The report cannot be written: {error}. Name another file with --out.") from error
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
     return path
 
 

@@ -1,25 +1,20 @@
 """Tables of bars and features on disk, written under a temporary name and then renamed."""
 
-import os
-import secrets
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from sensequant_assets.replacing import replacing
 
 _FINGERPRINT = b"sensequant.fingerprint"
 
 
 def write_parquet(table: pa.Table, path: Path, fingerprint: str) -> Path:
     """Write a table whole or not at all, with the fingerprint of what it shows; its directory is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = table.replace_schema_metadata({_FINGERPRINT: fingerprint.encode()})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    with replacing(path) as temporary:
         pq.write_table(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
