@@ -6,6 +6,7 @@ It reads and writes the files of the stock class, which can take over at any tim
 import fcntl
 import inspect
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as db
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.events import (
     ASSET_CHECK_EVENTS,
@@ -28,10 +30,12 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from sensequant_assets.errors import UsageError
+from sensequant_assets.replacing import replacing
 from sensequant_assets.storage.indexing import index_events
 from sensequant_assets.storage.pool import ConnectionPool, sqlite_engine
 
 _INDEX = "index"
+_VERSION = "alembic_version"
 _MIRRORED = ASSET_EVENTS | ASSET_CHECK_EVENTS | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys()
 _RUN_ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
 _INSERT = SqlEventLogStorageTable.insert()
@@ -194,18 +198,42 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             yield connection
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        with self._making(), engine.connect() as connection:
+            # As the stock method, which loads every migration of Dagster's history to find that out.
+            versioned = connection.dialect.has_table(connection, _VERSION)
+            if versioned and connection.scalar(db.text(f"SELECT count(*) FROM {_VERSION}")):  # noqa: S608  # a constant
+                return
+            connection.close()
+            super()._initdb(engine, for_index_shard)
+
+    @contextmanager
+    def _making(self) -> Iterator[None]:
         # Of two processes that make the tables at once, one takes those of the other for an old version's and notes so;
         # with two versions noted, no process opens the file again.
         with Path(self._base_dir, "making.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            super()._initdb(engine, for_index_shard)
+            yield
 
     def _open(self, shard: str) -> Connection:
         engine = sqlite_engine(self.conn_string_for_shard(shard))
-        if shard not in self._initialized_dbs or not Path(self.path_for_shard(shard)).exists():
+        path = Path(self.path_for_shard(shard))
+        if shard not in self._initialized_dbs or not path.exists():
+            if shard != _INDEX and not path.exists():
+                self._copy_empty(path)
             self._initdb(engine)
             self._initialized_dbs.add(shard)
         return engine.connect()
+
+    def _copy_empty(self, path: Path) -> None:
+        """Make a run's file as a copy of an empty one: making its tables anew takes as long as a dozen windows."""
+        empty = Path(self._base_dir, f"empty-{dg.__version__}.sqlite")
+        if not empty.exists():
+            with replacing(empty) as temporary:
+                self._initdb(sqlite_engine(f"sqlite:///{temporary}"))
+        with self._making():
+            if not path.exists():
+                with replacing(path) as temporary:
+                    shutil.copyfile(empty, temporary)
 
     def has_table(self, table_name: str) -> bool:
         """Tell whether the index has a table; a table once seen is not looked for again."""

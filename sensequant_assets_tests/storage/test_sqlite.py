@@ -206,6 +206,35 @@ def write_one_run(directory: str, run_id: str, together: Any) -> None:
     storage.store_event(entry(run_id, Type.RUN_SUCCESS))
 
 
+def schema(file: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], tuple[Any, ...]]:
+    """Tables and indexes, Dagster's version of them, and how the file is written."""
+    connection = sqlite3.connect(file)
+    try:
+        return (
+            connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall(),
+            connection.execute("SELECT * FROM alembic_version").fetchall(),
+            connection.execute("PRAGMA journal_mode").fetchone(),
+        )
+    finally:
+        connection.close()
+
+
+def test_the_file_of_a_run_is_what_the_stock_class_makes(tmp_path: Path) -> None:
+    stock, pooled = (
+        kind(str(tmp_path / kind.__name__)) for kind in (SqliteEventLogStorage, PooledSqliteEventLogStorage)
+    )
+    for storage in (stock, pooled):
+        for run_id in ("run-1", "run-2"):
+            storage.store_event(entry(run_id, Type.RUN_SUCCESS))
+        storage.dispose()
+    expected = schema(Path(stock.path_for_shard("run-1")))
+    assert expected[1]
+    assert expected[2] == ("wal",)
+    for shard in ("run-1", "run-2", "index"):
+        assert schema(Path(pooled.path_for_shard(shard))) == expected, shard
+    assert sorted(pooled.get_all_run_ids()) == ["run-1", "run-2"]
+
+
 @needs_fork
 def test_eight_processes_write_at_once_and_every_event_is_there_once(tmp_path: Path) -> None:
     assert fork
