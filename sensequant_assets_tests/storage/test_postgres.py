@@ -1,14 +1,8 @@
 """The pooled PostgreSQL storage, against a real server that these tests start on loopback."""
 
-import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +14,8 @@ from dagster._core.errors import DagsterInvariantViolationError
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqlEventLogStorage
 
+from sensequant_assets.errors import UsageError
+from sensequant_assets_tests.postgres_server import connections, empty_database, running_server
 from sensequant_assets_tests.storage.sample_events import (
     STUDENT,
     TEACHER,
@@ -38,79 +34,17 @@ from sensequant_assets.storage.postgres import (  # noqa: E402  # only after its
 )
 
 
-def server_binary(name: str) -> str | None:
-    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(places[-1]) if places else shutil.which(name)
-
-
-def start_server(directory: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start PostgreSQL on a free port of loopback; it refuses to run as root."""
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(directory, user)
-    arguments = ["--auth=trust", "--username=dagster", "--no-sync", "-D", str(directory / "data")]
-    subprocess.run(
-        [str(server_binary("initdb")), *arguments], user=user, check=True, capture_output=True, cwd=directory
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(directory), "-F", "-D", str(directory / "data")]
-    server = subprocess.Popen(
-        [str(server_binary("postgres")), *options], user=user, stderr=subprocess.DEVNULL, cwd=directory
-    )
-    return server, f"127.0.0.1:{port}"
-
-
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """Host and port of a server with no databases of ours."""
-    if not server_binary("initdb") or not server_binary("postgres"):
-        pytest.skip("no PostgreSQL server binaries; on Debian: apt-get install postgresql")
-    # Not under pytest's own directory, which the server's user may not enter.
-    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as directory:
-        process, address = start_server(Path(directory))
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(tuple(address.split(":")), 1).close()
-                administrator(address).connect().close()
-                break
-            except (OSError, db.exc.OperationalError):
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise
-                time.sleep(0.1)
+    with running_server() as address:
         yield address
-        process.send_signal(signal.SIGINT)  # a fast shutdown, which does not wait for clients
-        process.wait(20)
-
-
-def administrator(address: str) -> db.Engine:
-    return db.create_engine(
-        f"postgresql+psycopg2://dagster@{address}/postgres",
-        poolclass=db.NullPool,
-        isolation_level="AUTOCOMMIT",
-    )
 
 
 @pytest.fixture
 def database(server: str) -> str:
     """Plain URL of an empty database."""
-    with administrator(server).connect() as connection:
-        count = connection.scalar(db.text("SELECT count(*) FROM pg_database"))
-        connection.execute(db.text(f"CREATE DATABASE d{count}"))
-    return f"postgresql://dagster@{server}/d{count}"
-
-
-def connections(url: str) -> int:
-    engine = administrator(url.partition("@")[2].partition("/")[0])
-    with engine.connect() as connection:
-        return int(
-            connection.scalar(
-                db.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name"),
-                {"name": url.rpartition("/")[2]},
-            )
-        )
+    return empty_database(server)
 
 
 def table_rows(url: str, table: str) -> list[tuple[Any, ...]]:
@@ -245,3 +179,20 @@ def test_a_missing_dagster_postgres_is_named_with_the_extra_that_brings_it() -> 
 )
 def test_a_url_gets_the_driver_that_dagster_postgres_speaks(url: str) -> None:
     assert psycopg2_url(url) == "postgresql+psycopg2://u:p%40@h:1/d?x=1"
+
+
+def test_a_database_that_cannot_be_used_is_one_sentence_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    monkeypatch.setattr("dagster_postgres.utils.time.sleep", lambda seconds: None)  # between its attempts
+    (tmp_path / "dagster.yaml").write_text(
+        "storage:\n"
+        "  custom:\n"
+        "    module: sensequant_assets.storage.postgres\n"
+        "    class: PooledPostgresStorage\n"
+        f"    config: {{postgres_url: 'postgresql://dagster:hunter2@{server}/nothing'}}\n"
+    )
+    with pytest.raises(UsageError, match=r'database "nothing" does not exist$') as said:
+        dg.DagsterInstance.from_config(str(tmp_path))
+    assert "hunter2" not in str(said.value)
+    assert "\n" not in str(said.value)
