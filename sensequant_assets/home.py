@@ -3,11 +3,13 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.settings import Settings
 from sensequant_assets.sources.sample import SAMPLE
@@ -71,17 +73,27 @@ def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["Dagst
     capture_output
         Whether what a run prints is kept for its page in the UI. That costs four processes a run, which pass on to the
         terminal what they keep.
+
+    Raises
+    ------
+    UsageError
+        Dagster cannot make sense of `dagster.yaml`, or a variable is not set that it names.
     """
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterInvalidConfigError
     from dagster._core.instance import InstanceRef
 
     overrides = None if capture_output else {"compute_logs": _NO_CAPTURE}
     with ExitStack() as stack:
         with (home / "opening.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            ref = InstanceRef.from_dir(str(home), overrides=overrides)
-            instance = stack.enter_context(DagsterInstance.from_ref(ref))
-            _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+            try:
+                ref = InstanceRef.from_dir(str(home), overrides=overrides)
+                instance = stack.enter_context(DagsterInstance.from_ref(ref))
+                _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+            except DagsterInvalidConfigError as error:
+                # Dagster's messages go on with a traceback.
+                why = " ".join(re.split(r"\s+Stack Trace:", one.message)[0] for one in error.errors)
+                raise UsageError(f"{home / 'dagster.yaml'} cannot be used: {why}") from error
         yield instance
 
 
