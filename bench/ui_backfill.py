@@ -38,15 +38,12 @@ class UiBackfill:
         From the request to the end of the last run.
     tick_s
         Of that, until the first run was made.
-    start_s
-        Mean time from a run's making to its start, which is a queue and a process.
     runs, failed_runs
         How many.
     """
 
     wall_s: float
     tick_s: float
-    start_s: float
     runs: int
     failed_runs: int
 
@@ -107,7 +104,6 @@ def ui_backfill(data: Path) -> UiBackfill:
         return UiBackfill(
             wall_s=max(run["endTime"] for run in runs) - asked,
             tick_s=min(run["creationTime"] for run in runs) - asked,
-            start_s=sum(run["startTime"] - run["creationTime"] for run in runs) / len(runs),
             runs=len(runs),
             failed_runs=sum(run["status"] != "SUCCESS" for run in runs),
         )
