@@ -14,7 +14,9 @@ def write_parquet(table: pa.Table, path: Path, fingerprint: str) -> Path:
     """Write a table whole or not at all, with the fingerprint of what it shows; its directory is made."""
     table = table.replace_schema_metadata({_FINGERPRINT: fingerprint.encode()})
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        # Numbers that hardly repeat: three quarters of the bytes of the default encoding, in less time.
+        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False, use_byte_stream_split=floats)
     return path
 
 
