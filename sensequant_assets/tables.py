@@ -1,6 +1,7 @@
 """Tables of bars and features on disk, written under a temporary name and then renamed."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ def write_parquet(table: pa.Table, path: Path, fingerprint: str) -> Path:
     table = table.replace_schema_metadata({_FINGERPRINT: fingerprint.encode()})
     with replacing(path) as temporary:
         # Numbers that hardly repeat: three quarters of the bytes of the default encoding, in less time.
-        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        floats: Any = [field.name for field in table.schema if pa.types.is_floating(field.type)]
         pq.write_table(table, temporary, compression="zstd", use_dictionary=False, use_byte_stream_split=floats)
     return path
 
