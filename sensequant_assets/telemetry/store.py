@@ -210,13 +210,17 @@ class TelemetryStore:
         """One row a model of the view ``batch_summary``, teachers first."""
         return self._rows("SELECT * FROM batch_summary WHERE batch_id = ? ORDER BY model DESC", [batch_id])
 
-    def failed_pairs(self, batch_id: str | None = None, model: str | None = None) -> list[tuple[str, str, str]]:
-        """(model, symbol, window start) whose latest attempt failed, of the latest batch if none is named."""
-        return self._pairs("failed", batch_id or self.latest_batch(), model)
-
     def missing_pairs(self, batch_id: str, model: str | None = None) -> list[tuple[str, str, str]]:
         """(model, symbol, window start) that were planned and have no row."""
-        return self._pairs("not_attempted", batch_id, model)
+        rows = self._rows(
+            """
+            SELECT model, symbol, window_start FROM window_status
+            WHERE outcome = 'not_attempted' AND batch_id = $batch AND ($model IS NULL OR model = $model)
+            ORDER BY model DESC, symbol, window_start
+            """,
+            {"batch": batch_id, "model": model},
+        )
+        return [(str(row["model"]), str(row["symbol"]), str(row["window_start"])) for row in rows]
 
     def latest_teacher_batch(self, pairs: Iterable[tuple[str, date | str]], universe: str | None = None) -> str | None:
         """The batch of the last teacher attempt (trained, reused or failed) at any of these (symbol, window start).
@@ -280,17 +284,6 @@ class TelemetryStore:
         table = self.query(sql, parameters)
         columns = [_cells(column) for column in table.columns]
         return [dict(zip(table.column_names, cells, strict=True)) for cells in zip(*columns, strict=True)]
-
-    def _pairs(self, outcome: str, batch_id: str | None, model: str | None) -> list[tuple[str, str, str]]:
-        rows = self._rows(
-            """
-            SELECT model, symbol, window_start FROM window_status
-            WHERE outcome = $outcome AND batch_id = $batch AND ($model IS NULL OR model = $model)
-            ORDER BY model DESC, symbol, window_start
-            """,
-            {"outcome": outcome, "batch": batch_id, "model": model},
-        )
-        return [(str(row["model"]), str(row["symbol"]), str(row["window_start"])) for row in rows]
 
     @contextmanager
     def _locked(self, how: int, deadline: float) -> Iterator[bool]:

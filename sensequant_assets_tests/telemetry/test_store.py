@@ -70,7 +70,6 @@ def write_lattice(store: TelemetryStore) -> None:
 def test_a_fresh_directory_answers_with_no_rows(store: TelemetryStore) -> None:
     assert store.query("SELECT * FROM window_status").num_rows == 0
     assert store.latest_batch() is None
-    assert store.failed_pairs() == []
     assert store.verdict("b", "teacher") is None
     assert store.latest_teacher_batch([]) is None
 
@@ -89,8 +88,6 @@ def test_the_latest_attempt_speaks_for_its_window(store: TelemetryStore) -> None
         ("E", W1): "not_attempted",
         ("E", W2): "not_attempted",
     }
-    assert store.failed_pairs() == [("teacher", "B", W1), ("teacher", "B", W2)]
-    assert store.failed_pairs("b", "student") == []
     assert store.missing_pairs("b") == [("teacher", "E", W1), ("teacher", "E", W2)]
 
 
@@ -451,7 +448,7 @@ def version_1(database: Path) -> None:
 
 def test_an_older_layout_is_migrated_with_its_rows(store: TelemetryStore) -> None:
     version_1(store.database)
-    assert store.failed_pairs("old") == [("teacher", "A", W1)]
+    assert store.outcomes("old", "teacher")["A", W1] == "failed"
     assert store.query("SELECT version FROM schema_version").to_pylist() == [{"version": SCHEMA_VERSION}]
     with journal(store) as run:
         run.append(RecordKind.WINDOW_RUN, window("A", W1, "trained", model_path="models/A.txt"))
