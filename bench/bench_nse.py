@@ -69,6 +69,8 @@ def main() -> None:
 
     os.environ.update(variables)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+    # Where it is set, each process compiles the package anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     market = Market.open(read_settings())
     pairs = [market.pair(*key) for key in market.keys()]  # noqa: SIM118  # a method of the market, not a mapping
     eligible = [pair for pair in pairs if pair.eligible]

@@ -212,10 +212,11 @@ def dev(host: str, port: int, **options: Any) -> None:
 
     It shows the market of the options, else of the environment, else of the last batch.
     """
-    from sensequant_assets.defs.batches import fail_dead_runs
+    from sensequant_assets.defs.batches import fail_dead_runs, limit_pool
+    from sensequant_assets.defs.models import pool_of
     from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
     from sensequant_assets.home import environment, open_instance, prepare_home
-    from sensequant_assets.settings import MARKET_FIELDS, PROJECT, read_settings
+    from sensequant_assets.settings import MARKET_FIELDS, PROJECT, read_settings, read_teacher
     from sensequant_assets.sources.files import read_universe
     from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -226,6 +227,7 @@ def dev(host: str, port: int, **options: Any) -> None:
     with open_instance(home) as instance:
         fail_dead_runs(instance, TelemetryStore(settings.data_dir / "telemetry"))
         add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
+        limit_pool(instance, pool_of(read_teacher()))
     click.echo(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
     click.echo(f"Dagster home {home}; UI on http://{host}:{port}")
     workspace = PROJECT / "workspace.yaml"

@@ -89,6 +89,18 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore) -> l
     return dead
 
 
+def limit_pool(instance: dg.DagsterInstance, pool: str) -> None:
+    """Give a pool the limit of `dagster.yaml` before its first run.
+
+    Dagster's daemon does so when it meets a run of the pool, but after it has looked which pools are limited: all runs
+    that are queued at that moment start at once.
+    """
+    storage = instance.event_log_storage
+    limited = {limit.name for limit in storage.get_pool_limits()}
+    if pool not in limited and instance.global_op_concurrency_default_limit is not None:
+        storage.initialize_concurrency_limit_to_default(pool)
+
+
 def died_runs(instance: dg.DagsterInstance, since: datetime) -> list[tuple[dg.DagsterRun, datetime]]:
     """Runs that died since then and when that was noticed, oldest first.
 
