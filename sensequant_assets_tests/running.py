@@ -25,6 +25,17 @@ FEW = ("--param", "TEACHER_N_ESTIMATORS=10", "--param", "STUDENT_N_ESTIMATORS=5"
 DEADLINE_S = 300.0
 """How long a process may take before a test gives up on it; far more than it needs."""
 
+HASTE = os.pathsep.join([str(Path(__file__).with_name("haste")), *filter(None, [os.environ.get("PYTHONPATH")])])
+"""Search path of Python under which Dagster's daemon looks often."""
+
+_REPOSITORY = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+_START_SENSOR = """mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
+    ... on Sensor { sensorState { status } } ... on PythonError { message }
+} }"""
+_TICKS = """query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
+    sensorState { status ticks(limit: 100) { tickId status skipReason runIds error { message } } }
+} } }"""
+
 _OURS = (
     "SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "PARALLEL_RETRY_", "STALLED_AFTER_",
     "DAGSTER_",
@@ -210,6 +221,22 @@ class Ui:
         data: dict[str, Any] = answer["data"]
         return data
 
+    def start_sensor(self, name: str) -> None:
+        """Switch a sensor on."""
+        started = self.ask(_START_SENSOR, {"selector": self._selector(name)})["startSensor"]
+        assert started["sensorState"]["status"] == "RUNNING", started
+
+    def ticks(self, sensor: str) -> list[dict[str, Any]]:
+        """Ticks of a running sensor that are over, oldest first."""
+        state = self.ask(_TICKS, {"selector": self._selector(sensor)})["sensorOrError"]["sensorState"]
+        assert state["status"] == "RUNNING"
+        return [tick for tick in reversed(state["ticks"]) if tick["status"] != "STARTED"]
+
+    def _selector(self, sensor: str) -> dict[str, str]:
+        (found,) = self.ask(_REPOSITORY)["repositoriesOrError"]["nodes"]
+        location = found["location"]["name"]
+        return {"repositoryLocationName": location, "repositoryName": found["name"], "sensorName": sensor}
+
     def answers(self) -> bool:
         """Whether it serves its code location already."""
         assert self.process.poll() is None, self.log.read_text()
@@ -229,7 +256,7 @@ def ui(home: Home, *arguments: str, **variables: str) -> Iterator[Ui]:
         process = subprocess.Popen(
             [sys.executable, "-m", "sensequant_assets.cli", "dev", "--port", str(port), *arguments],
             cwd=home.directory,
-            env=clean_environment(SENSEQUANT_DATA_DIR=str(home.data), **(home.variables | variables)),
+            env=clean_environment(SENSEQUANT_DATA_DIR=str(home.data), PYTHONPATH=HASTE, **(home.variables | variables)),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,

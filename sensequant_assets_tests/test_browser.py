@@ -8,11 +8,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sensequant_assets_tests.running import DEADLINE_S, Home, Ui, corrupt, sample_bars, ui, write_universe
+from sensequant_assets_tests.running import DEADLINE_S, Home, Ui, corrupt, sample_bars, ui, until, write_universe
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed; the extra `dev` has it")
 from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, expect, sync_playwright
@@ -31,6 +32,7 @@ SYMBOLS = ("AAPL", "FB", "IBM", "MSFT")
 WINDOWS = ("2009-01-01", "2009-06-30")
 ARROWS = {("universe", "bars"), ("bars", "features"), ("features", "teacher_models"),
           ("teacher_models", "student_models")}  # fmt: skip
+RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 SOON_MS, LATE_MS = 60_000, DEADLINE_S * 1000
 """How long a page, and what waits for the daemon, may take before a test gives up on it; far more than they need."""
 
@@ -138,9 +140,10 @@ def covered(browser: BrowserContext, running: Ui) -> str:
     person.open_asset("universe")
     person.button("Materialize").click()
     expect(person.page.get_by_text("Launched run")).to_be_visible()
+    # The first and only run. A page that is open looks again after 15 seconds, one that is opened at once.
+    until(lambda: "SUCCESS" in str(running.ask(RUNS)), "the end of the run")
     person.go("Runs")
-    # The first and only run.
-    expect(person.text("Success").first).to_be_visible(timeout=LATE_MS)
+    expect(person.text("Success").first).to_be_visible()
 
     person.go("Lineage")
     in_graph(page, "models").click(button="right")
@@ -286,14 +289,17 @@ def test_the_launchpad_shows_the_defaults_of_the_resources(running: Ui, person: 
 
 
 def test_sensors_switched_on_by_clicking_judge_the_batch_and_name_the_corrupt_file(
-    covered: str, person: Person
+    covered: str, running: Ui, person: Person
 ) -> None:
     page = person.page
     for sensor in ("batch_failure_rate", "new_bars"):
         switch_on(person, sensor)
+    for sensor in ("batch_failure_rate", "new_bars"):
+        until(partial(running.ticks, sensor), f"a tick of {sensor}")
+    page.reload()
     # The page names the latest tick above the table of ticks too.
     tick = page.get_by_role("row").filter(has_text="Failure").filter(has_text="View logs")
-    expect(tick).to_be_visible(timeout=LATE_MS)
+    expect(tick).to_be_visible()
     tick.get_by_text("View", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("IBM.csv, row 100: IBM: close is not positive")
     person.shoot("sensor_new_bars")
@@ -301,7 +307,7 @@ def test_sensors_switched_on_by_clicking_judge_the_batch_and_name_the_corrupt_fi
     page.goto(person.url)
     person.go("Automation")
     page.get_by_role("link", name="batch_failure_rate").click()
-    expect(page.get_by_role("row").filter(has_text="0 runs requested").first).to_be_visible(timeout=LATE_MS)
+    expect(page.get_by_role("row").filter(has_text="0 runs requested").first).to_be_visible()
     person.shoot("sensor_batch_failure_rate")
     person.open_check()
     expect(page.get_by_text(f"Batch {covered}, all runs: 2 of 6 attempted teachers failed")).to_be_visible()

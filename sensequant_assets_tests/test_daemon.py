@@ -3,15 +3,20 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from sensequant_assets import cli
+from sensequant_assets.home import open_instance
 from sensequant_assets_tests.running import (
     Home,
     Ui,
     corrupt,
     descendants,
+    leave,
     listening_addresses,
     sample_bars,
     ui,
@@ -102,6 +107,17 @@ def covered(home: Home, running: Ui) -> Covered:
         "the backfill",
     )
     return Covered(home, running, backfill, state)
+
+
+def test_the_pool_has_its_limit_before_the_daemon_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch, tmp_path)
+    monkeypatch.setattr(cli, "_become", lambda command, variables: None)
+    started = CliRunner().invoke(cli.main, ["dev"])
+    assert started.exit_code == 0, started.output
+    with open_instance(tmp_path / "data" / "dagster") as instance:
+        assert [(pool.name, pool.limit) for pool in instance.event_log_storage.get_pool_limits()] == [
+            ("sensequant_cpu", 2)
+        ]
 
 
 def test_the_code_location_loads(running: Ui) -> None:
