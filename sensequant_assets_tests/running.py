@@ -19,6 +19,10 @@ import pytest
 
 from sensequant_assets.telemetry.store import TelemetryStore
 
+# What a shell starts in the background ignores Ctrl-C, and so would all that these tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 FEW = ("--param", "TEACHER_N_ESTIMATORS=10", "--param", "STUDENT_N_ESTIMATORS=5")
 """Options that make training quick."""
 
