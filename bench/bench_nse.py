@@ -36,12 +36,14 @@ class Spent:
 
 def spend(command: list[str], variables: dict[str, str]) -> Spent:
     """Run a command and read the operating system's account of it."""
+    # Where that is set, each process compiles the package anew.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         child = os.posix_spawn(
             command[0],
             command,
-            {**os.environ, **variables},
+            {**inherited, **variables},
             file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)],
         )
         _, status, usage = os.wait4(child, 0)
@@ -69,8 +71,6 @@ def main() -> None:
 
     os.environ.update(variables)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    # Where it is set, each process compiles the package anew.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     market = Market.open(read_settings())
     pairs = [market.pair(*key) for key in market.keys()]  # noqa: SIM118  # a method of the market, not a mapping
     eligible = [pair for pair in pairs if pair.eligible]

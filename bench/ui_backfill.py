@@ -53,12 +53,14 @@ def ui_backfill(data: Path) -> UiBackfill:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    # Where that is set, each process compiles the package anew.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     data.mkdir(parents=True, exist_ok=True)
     log = data / "dev.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("sensequant")), "dev", "--port", str(port)],
-            env={**os.environ, "SENSEQUANT_DATA_DIR": str(data)},
+            env={**inherited, "SENSEQUANT_DATA_DIR": str(data)},
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
