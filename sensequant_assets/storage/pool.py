@@ -17,8 +17,9 @@ from sqlalchemy.pool import NullPool
 BUSY_TIMEOUT_S = 30
 
 # A batch of events touches pages all over five indexes. What does not fit the cache, and what SQLite keeps to undo half
-# a statement, would go through files otherwise, with more than twice the writes.
-_PRAGMAS = ("synchronous=NORMAL", "temp_store=MEMORY", "cache_size=-16384")
+# a statement, would go through files otherwise, with more than twice the writes. A write-ahead log of 32 MB takes the
+# events of some thousand windows before they are copied into the file, which waits for the disk each time.
+_PRAGMAS = ("synchronous=NORMAL", "temp_store=MEMORY", "cache_size=-16384", "wal_autocheckpoint=8000")
 
 
 def sqlite_engine(url: str) -> Engine:
