@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 from dagster._core.instance import InstanceRef
-from ui_backfill import ui_backfill
+from ui_backfill import inherited_environment, ui_backfill
 
 HERE = Path(__file__).resolve().parent
 NSE = {"SENSEQUANT_START": "2022-01-01", "SENSEQUANT_END": "2025-12-10"}
@@ -36,14 +36,12 @@ class Spent:
 
 def spend(command: list[str], variables: dict[str, str]) -> Spent:
     """Run a command and read the operating system's account of it."""
-    # Where that is set, each process compiles the package anew.
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         child = os.posix_spawn(
             command[0],
             command,
-            {**inherited, **variables},
+            {**inherited_environment(), **variables},
             file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)],
         )
         _, status, usage = os.wait4(child, 0)

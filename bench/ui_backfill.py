@@ -48,19 +48,22 @@ class UiBackfill:
     failed_runs: int
 
 
+def inherited_environment() -> dict[str, str]:
+    """The environment, but for what would make each process compile the package anew."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def ui_backfill(data: Path) -> UiBackfill:
     """Start the UI on an empty data directory, backfill all pairs, and stop it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # Where that is set, each process compiles the package anew.
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     data.mkdir(parents=True, exist_ok=True)
     log = data / "dev.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("sensequant")), "dev", "--port", str(port)],
-            env={**inherited, "SENSEQUANT_DATA_DIR": str(data)},
+            env={**inherited_environment(), "SENSEQUANT_DATA_DIR": str(data)},
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,

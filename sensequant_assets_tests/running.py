@@ -32,6 +32,16 @@ DEADLINE_S = 300.0
 HASTE = os.pathsep.join([str(Path(__file__).with_name("haste")), *filter(None, [os.environ.get("PYTHONPATH")])])
 """Search path of Python under which Dagster's daemon looks often."""
 
+_LAUNCH_BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+} }"""
+_BACKFILL = """query($backfill: String!) { partitionBackfillOrError(backfillId: $backfill) { ... on PartitionBackfill {
+    status
+    runs(limit: 100) { status }
+    assetBackfillData { assetBackfillStatuses { ... on AssetPartitionsStatusCounts {
+        assetKey { path } numPartitionsTargeted numPartitionsInProgress numPartitionsMaterialized numPartitionsFailed
+    } } }
+} } }"""
 _REPOSITORY = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
 _START_SENSOR = """mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
     ... on Sensor { sensorState { status } } ... on PythonError { message }
@@ -224,6 +234,21 @@ class Ui:
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
+
+    def backfill(self) -> tuple[str, dict[str, Any]]:
+        """Backfill all teachers and students, and wait for the end; the id, and what it then has."""
+        models = [{"path": ["teacher_models"]}, {"path": ["student_models"]}]
+        launched = self.ask(_LAUNCH_BACKFILL, {"params": {"assetSelection": models, "allPartitions": True}})
+        backfill: str = launched["launchPartitionBackfill"]["backfillId"]
+        state: dict[str, Any] = until(
+            lambda: (
+                (found := self.ask(_BACKFILL, {"backfill": backfill})["partitionBackfillOrError"])["status"]
+                not in ("REQUESTED", "CANCELING")
+                and found
+            ),
+            "the backfill",
+        )
+        return backfill, state
 
     def start_sensor(self, name: str) -> None:
         """Switch a sensor on."""

@@ -37,16 +37,6 @@ LAUNCH_RUN = """mutation($params: ExecutionParams!) { launchPipelineExecution(ex
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
 } }"""
 RUN = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
-LAUNCH_BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
-} }"""
-BACKFILL = """query($backfill: String!) { partitionBackfillOrError(backfillId: $backfill) { ... on PartitionBackfill {
-    status
-    runs(limit: 100) { status }
-    assetBackfillData { assetBackfillStatuses { ... on AssetPartitionsStatusCounts {
-        assetKey { path } numPartitionsTargeted numPartitionsInProgress numPartitionsMaterialized numPartitionsFailed
-    } } }
-} } }"""
 EVENTS = """query($key: AssetKeyInput!, $partition: String!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
     assetMaterializations(partitions: [$partition]) { metadataEntries { label ... on TextMetadataEntry { text } } }
     assetObservations(partitions: [$partition]) { metadataEntries { label ... on TextMetadataEntry { text } } }
@@ -95,17 +85,7 @@ def covered(home: Home, running: Ui) -> Covered:
         "the universe",
     )
     assert ended == "SUCCESS"
-    models = [{"path": ["teacher_models"]}, {"path": ["student_models"]}]
-    launched = running.ask(LAUNCH_BACKFILL, {"params": {"assetSelection": models, "allPartitions": True}})
-    backfill = launched["launchPartitionBackfill"]["backfillId"]
-    state = until(
-        lambda: (
-            (found := running.ask(BACKFILL, {"backfill": backfill})["partitionBackfillOrError"])["status"]
-            not in ("REQUESTED", "CANCELING")
-            and found
-        ),
-        "the backfill",
-    )
+    backfill, state = running.backfill()
     return Covered(home, running, backfill, state)
 
 

@@ -35,16 +35,6 @@ PASSWORD = "hunter2-swordfish"  # noqa: S105  # of a server that trusts everybod
 MOST_CONNECTIONS = 20
 """Of the UI, the daemon, the code servers and two runs together; a server takes 100 unless told otherwise."""
 
-LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
-} }"""
-BACKFILL = """query($backfill: String!) { partitionBackfillOrError(backfillId: $backfill) { ... on PartitionBackfill {
-    status
-    runs(limit: 100) { status }
-    assetBackfillData { assetBackfillStatuses { ... on AssetPartitionsStatusCounts {
-        assetKey { path } numPartitionsTargeted numPartitionsInProgress numPartitionsMaterialized numPartitionsFailed
-    } } }
-} } }"""
 OUTCOME_EVENTS = """
     SELECT asset_key, partition, dagster_event_type FROM event_logs
     WHERE run_id IN (SELECT run_id FROM run_tags WHERE key = :tag AND value = :value)
@@ -74,7 +64,7 @@ class Covered:
     backfill
         Its id.
     state
-        The last answer to `BACKFILL`.
+        What `Ui.backfill` says of its end.
     log
         What the UI, the daemon and the runs printed.
     command_lines
@@ -145,17 +135,7 @@ def covered(tmp_path_factory: pytest.TempPathFactory, server: str, url: str) -> 
     (home.data / "dagster").mkdir(parents=True)
     (home.data / "dagster" / "dagster.yaml").write_text(production_yaml())
     with ui(home) as running:
-        models = [{"path": [f"{model}_models"]} for model in MODELS]
-        launched = running.ask(LAUNCH, {"params": {"assetSelection": models, "allPartitions": True}})
-        backfill = launched["launchPartitionBackfill"]["backfillId"]
-        state = until(
-            lambda: (
-                (found := running.ask(BACKFILL, {"backfill": backfill})["partitionBackfillOrError"])["status"]
-                not in ("REQUESTED", "CANCELING")
-                and found
-            ),
-            "the backfill",
-        )
+        backfill, state = running.backfill()
         command_lines = [command_line(pid) for pid in descendants(running.process.pid)]
     return Covered(home, url, backfill, state, running.log.read_text(), command_lines)
 
