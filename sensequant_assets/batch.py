@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sensequant_assets import core
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Pair
@@ -471,6 +472,23 @@ def code() -> str:
 
 @cache
 def _code() -> str:
-    core = Path(__file__).parent / "core"
-    sources = {path.stem: path.read_text() for path in sorted(core.glob("*.py"))}
-    return code_fingerprint(sources, {name: versions()[name] for name in ("lightgbm", "numpy")})
+    return package_fingerprint(Path(core.__path__[0]), {name: versions()[name] for name in ("lightgbm", "numpy")})
+
+
+def package_fingerprint(directory: Path, libraries: Mapping[str, str]) -> str:
+    """Fingerprint of every module of a package, nested ones too, and of libraries.
+
+    Parameters
+    ----------
+    directory
+        Of the package.
+    libraries
+        Version by name.
+
+    Raises
+    ------
+    ValueError
+        The directory holds no module.
+    """
+    sources = {path.relative_to(directory).as_posix(): path.read_text() for path in directory.rglob("*.py")}
+    return code_fingerprint(sources, libraries)

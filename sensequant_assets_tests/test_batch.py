@@ -1,5 +1,6 @@
 """Claims about a run of windows, without Dagster."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sensequant_assets import batch
-from sensequant_assets.batch import Identity, Key, Options, Run, utc_now
+from sensequant_assets import batch, core
+from sensequant_assets.batch import Identity, Key, Options, Run, package_fingerprint, utc_now
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
@@ -231,3 +232,45 @@ def test_every_planned_window_has_one_row_with_its_figures(workshop: Workshop) -
         assert Path(path).is_file()
         assert (model, str(window)) == (Path(path).parts[-3], Path(path).name.removesuffix(".txt.gz"))
         assert device == "cpu"
+
+
+@pytest.fixture
+def core_copy(tmp_path: Path) -> Path:
+    copied = tmp_path / "core"
+    shutil.copytree(Path(core.__path__[0]), copied, ignore=shutil.ignore_patterns("__pycache__"))
+    (copied / "nested").mkdir()
+    (copied / "nested" / "deeper.py").write_text("DEPTH = 2\n")
+    return copied
+
+
+def test_changing_any_file_of_the_core_changes_the_code_fingerprint(core_copy: Path) -> None:
+    before = package_fingerprint(core_copy, {"lightgbm": "4.7.0"})
+    files = sorted(core_copy.rglob("*.py"))
+    assert len(files) > 15
+    found = {before}
+    for file in files:
+        written = file.read_text()
+        file.write_text(f"{written}\nCHANGED = 1\n")
+        found.add(package_fingerprint(core_copy, {"lightgbm": "4.7.0"}))
+        file.write_text(written)
+    assert len(found) == 1 + len(files)
+    assert package_fingerprint(core_copy, {"lightgbm": "4.7.0"}) == before
+
+
+def test_a_nested_file_that_moves_or_goes_changes_the_code_fingerprint(core_copy: Path) -> None:
+    before = package_fingerprint(core_copy, {})
+    (core_copy / "nested" / "deeper.py").rename(core_copy / "deeper.py")
+    moved = package_fingerprint(core_copy, {})
+    (core_copy / "deeper.py").unlink()
+    assert len({before, moved, package_fingerprint(core_copy, {})}) == 3
+
+
+def test_a_directory_without_source_has_no_code_fingerprint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no source"):
+        package_fingerprint(tmp_path, {"lightgbm": "4.7.0"})
+
+
+def test_the_code_fingerprint_is_that_of_the_core_package(core_copy: Path) -> None:
+    shutil.rmtree(core_copy / "nested")
+    libraries = {name: batch.versions()[name] for name in ("lightgbm", "numpy")}
+    assert batch.code() == package_fingerprint(core_copy, libraries)

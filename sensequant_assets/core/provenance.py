@@ -35,7 +35,14 @@ def code_fingerprint(sources: Mapping[str, str], versions: Mapping[str, str]) ->
         Python source by module name. Comments, docstrings and layout do not count: they cannot change a tree.
     versions
         Version by name of each library that can change a tree.
+
+    Raises
+    ------
+    ValueError
+        There is no source: the hash of nothing would never change.
     """
+    if not sources:
+        raise ValueError("There is no source to take a fingerprint of.")
     digest = hashlib.blake2b(parameters_fingerprint(versions).encode(), digest_size=_BYTES)
     for name in sorted(sources):
         tree = ast.parse(sources[name])
