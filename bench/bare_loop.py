@@ -11,7 +11,7 @@ import numpy as np
 from sensequant_assets.core.lattice import window_rows
 from sensequant_assets.core.splits import purged_folds
 from sensequant_assets.core.teacher import with_base_rate
-from sensequant_assets.market import Market
+from sensequant_assets.market.market import Market
 from sensequant_assets.settings import read_settings, read_student, read_teacher
 
 

@@ -64,7 +64,7 @@ def main() -> None:
     sensequant = str(Path(sys.executable).with_name("sensequant"))
     dagster = str(Path(sys.executable).with_name("dagster"))
     from sensequant_assets.defs.partitions import symbol_partitions
-    from sensequant_assets.market import Market
+    from sensequant_assets.market.market import Market
     from sensequant_assets.settings import read_settings
 
     os.environ.update(variables)

@@ -98,3 +98,11 @@ def failure_kind(error: BaseException) -> FailureKind:
     if isinstance(error, (MemoryError, OSError)):
         return FailureKind.RESOURCE
     return FailureKind.CODE_ERROR
+
+
+def advice(failure_kind: str | None) -> str:
+    """What a person does about a failure of this kind, also where the kind is not in today's taxonomy."""
+    try:
+        return FailureKind(failure_kind or "").advice
+    except ValueError:
+        return "Its message says what went wrong; this version has no advice for its kind."

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.errors import UsageError
+from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.sample import SAMPLE
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -263,3 +264,25 @@ def describe_bounds(model: type[BaseModel], field: str) -> str:
     low = f"[{limits['ge']}" if "ge" in limits else f"({limits.get('gt', '-inf')}"
     high = f"{limits['le']}]" if "le" in limits else f"{limits.get('lt', 'inf')})"
     return f"{kind} in {low}, {high}"
+
+
+def remember_market(settings: Settings) -> None:
+    """Keep which lattice the last batch had, so that the UI shows the same one."""
+    file = settings.market_file
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(absolute_market(settings.market), indent=1))
+
+
+def absolute_market(market: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a market with paths that mean the same in every directory."""
+    paths = {name: str(Path(market[name]).resolve()) for name in ("universe", "bars") if market[name] != SAMPLE}
+    return {**market, **paths}
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """The market of settings as environment variables, for a process that reads them anew."""
+    variables = {"SENSEQUANT_DATA_DIR": str(settings.data_dir.resolve())}
+    for name, value in absolute_market(settings.market).items():
+        if value is not None:
+            variables["OPEN_WINDOWS" if name == "open_windows" else f"SENSEQUANT_{name.upper()}"] = str(value)
+    return variables

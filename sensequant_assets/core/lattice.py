@@ -14,6 +14,9 @@ from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import WindowError
 
+Key = tuple[str, str]
+"""(symbol, window key)."""
+
 EARLY_LIFE_DAYS = 180
 """A window that starts within this many days of the listing is flagged `early_life`."""
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from math import nan
+from typing import Any
 
 from sensequant_assets.core.lattice import Pair, SkipReason
+from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.core.training import Fingerprints
 from sensequant_assets.errors import FailureKind
 
@@ -145,3 +148,51 @@ def judge(
         max_failure_rate=max_failure_rate,
         blocked=blocked,
     )
+
+
+def evaluate_batch(
+    model: ModelKind, counts: Mapping[str, Any], max_failure_rate: float, *, teachers: Verdict | None = None
+) -> Verdict:
+    """Judge a whole batch by the latest attempts at its windows.
+
+    Parameters
+    ----------
+    model
+        Which model.
+    counts
+        Its row of `batch_summary`.
+    max_failure_rate
+        The batch's limit.
+    teachers
+        Verdict of its teachers, for the students: if it is exceeded and no student was attempted, that is why.
+    """
+    attempted = counts["trained"] + counts["reused"] + counts["failed"]
+    blocked = teachers is not None and teachers.exceeded and not attempted
+    return Verdict(
+        model=model,
+        trained=counts["trained"],
+        reused=counts["reused"],
+        skipped=counts["skipped"],
+        failed=counts["failed"],
+        not_attempted=counts["not_attempted"],
+        max_failure_rate=max_failure_rate,
+        blocked="No student was trained: too many teachers failed in this batch." if blocked else "",
+    )
+
+
+def tally(row: Mapping[str, Any], max_failure_rate: float | None) -> Verdict:
+    """A row of `batch_summary`, against the limit; an unknown limit is NaN and never exceeded."""
+    return Verdict(
+        model=row["model"],
+        trained=row["trained"],
+        reused=row["reused"],
+        skipped=row["skipped"],
+        failed=row["failed"],
+        not_attempted=row["not_attempted"],
+        max_failure_rate=nan if max_failure_rate is None else max_failure_rate,
+    )
+
+
+def planned_of(model: Verdict) -> int:
+    """Windows of a model's plan, skipped ones included."""
+    return model.eligible + model.skipped

@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ModelKind = Literal["teacher", "student"]
+MODELS: tuple[ModelKind, ...] = ("teacher", "student")
+
 LightGBMValue = int | float | str | bool
 
 

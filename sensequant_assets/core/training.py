@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sensequant_assets.core import metrics
 from sensequant_assets.core.bars import Floats, day_of
-from sensequant_assets.core.boosting import (
-    Expired,
-    check_parameters,
-    effective_parameters,
-    never,
-    trees_fingerprint,
-)
+from sensequant_assets.core.boosting import Expired, check_parameters, effective_parameters, never, trees_fingerprint
+from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Pair, Recipe, WindowRows, window_rows
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.core.provenance import arrays_fingerprint, parameters_fingerprint

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
+from sensequant_assets.defs.names import CHECK
 
-CHECK = "max_failure_rate"
 FAILURES_SHOWN = 20
 
 

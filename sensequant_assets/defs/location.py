@@ -10,8 +10,22 @@ from sensequant_assets.defs.models import model_assets, pool_of
 from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions
 from sensequant_assets.defs.resources import MarketResource, StudentResource, TeacherResource, resource_of
 from sensequant_assets.defs.schedules import schedules
-from sensequant_assets.defs.sensors import Desk, sensors
+from sensequant_assets.defs.sensors.batch_failure_rate import batch_failure_rate_sensor
+from sensequant_assets.defs.sensors.desk import Desk
+from sensequant_assets.defs.sensors.new_bars import new_bars_sensor
+from sensequant_assets.defs.sensors.retry_transient import retry_transient_sensor
+from sensequant_assets.defs.sensors.stalled_batch import stalled_batch_sensor
 from sensequant_assets.settings import Settings
+
+
+def sensors(desk: Desk) -> list[dg.SensorDefinition]:
+    """The four sensors of a market."""
+    return [
+        new_bars_sensor(desk),
+        batch_failure_rate_sensor(desk),
+        retry_transient_sensor(desk),
+        stalled_batch_sensor(desk),
+    ]
 
 
 def build_definitions(

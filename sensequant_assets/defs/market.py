@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
-from sensequant_assets.core.bars import PRICES, Bars
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.defs.partitions import add_symbols
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.errors import WindowError
-from sensequant_assets.market import Market
-from sensequant_assets.tables import is_current, write_parquet
+from sensequant_assets.market.market import Market
+from sensequant_assets.market.tables import bars_table, features_table, is_current, write_parquet
 
 GROUP = "market"
 
@@ -125,19 +123,6 @@ def symbol_events(
             bars_table(market.bars(symbol)) if asset == "bars" else features_table(samples), path, fingerprint
         )
         yield _materialized(asset, symbol, path, samples, market.warnings(symbol))
-
-
-def bars_table(bars: Bars) -> pa.Table:
-    """Bars as a table: `time`, prices and `volume`."""
-    return pa.table({name: pa.array(getattr(bars, name)) for name in ("time", *PRICES, "volume")})
-
-
-def features_table(samples: Samples) -> pa.Table:
-    """Features, forward return and label as a table; missing values are null."""
-    columns = dict(zip(samples.feature_names, samples.features.T, strict=True))
-    columns |= {"forward_return": samples.forward_return, "label": samples.label}
-    filled = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
-    return pa.table({"time": pa.array(samples.time), **filled})
 
 
 def _materialized(

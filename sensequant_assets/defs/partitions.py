@@ -6,13 +6,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.windows import Window
-
-SYMBOL, WINDOW = "symbol", "window"
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
-Key = tuple[str, str]
-"""(symbol, window key)."""
+from sensequant_assets.defs.names import RANGE_END, RANGE_START, SYMBOL, WINDOW
 
 
 def symbol_partitions(universe: str) -> dg.DynamicPartitionsDefinition:

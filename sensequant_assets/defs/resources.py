@@ -13,10 +13,9 @@ from pydantic import create_model
 
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.home import absolute_market
-from sensequant_assets.market import Market
-from sensequant_assets.model_store import ModelStore
-from sensequant_assets.settings import MARKET_FIELDS, Settings, read_settings
+from sensequant_assets.market.market import Market
+from sensequant_assets.models.store import ModelStore
+from sensequant_assets.settings import MARKET_FIELDS, Settings, absolute_market, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
 _Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])

@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from sensequant_assets.batch import Key
+from sensequant_assets.core.lattice import Key
 from sensequant_assets.defs.jobs import TRAINING
-from sensequant_assets.defs.models import BATCH_TAG, SOURCE_TAG
+from sensequant_assets.defs.names import BATCH_TAG, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols
-from sensequant_assets.defs.sensors import Desk
-from sensequant_assets.market import Market
+from sensequant_assets.defs.sensors.desk import Desk
+from sensequant_assets.market.market import Market
 
 
 def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:

@@ -1,7 +1,6 @@
 """Bars and universes from CSV and parquet files."""
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sensequant_assets.core.bars import PRICES, Bars, Columns, corrupt, parse_bars
 from sensequant_assets.core.universe import Listing, Universe, parse_universe
 from sensequant_assets.errors import UsageError
+from sensequant_assets.sources.reading import (
+    SYMBOL_COLUMNS,
+    UNREADABLE,
+    column_names,
+    encoded,
+    read_columns,
+)
 
 SUFFIXES = (".parquet", ".csv")
 _SAME = 1e-9
@@ -96,8 +100,8 @@ class FileBars:
         parts = []
         for path in self._index.named.get(code, ()):
             try:
-                parts.append(self._parsed(_read(path), path, symbol))
-            except _UNREADABLE as error:
+                parts.append(self._parsed(read_columns(path), path, symbol))
+            except UNREADABLE as error:
                 raise corrupt(_not_taken(path, error)) from error
         for path, why in self.broken.items():
             if path.stem == code:
@@ -122,10 +126,10 @@ class FileBars:
         if self._path.is_file():
             try:
                 table = _Table.of(self._path)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 raise UsageError(f"Bars file {self._path} cannot be read: {error}") from error
             if table is None:
-                columns = ", ".join(_columns(self._path))
+                columns = ", ".join(column_names(self._path))
                 raise UsageError(f"Bars file {self._path} has no column 'symbol'; it has {columns}.")
             return _Index({}, (table,), {})
         named: dict[str, list[Path]] = {}
@@ -133,11 +137,11 @@ class FileBars:
         broken: dict[Path, str] = {}
         for path in bars_files(self._path):
             try:
-                if not set(_SYMBOL_COLUMNS) & set(_columns(path)):
+                if not set(SYMBOL_COLUMNS) & set(column_names(path)):
                     named.setdefault(path.stem, []).append(path)
                 elif table := _Table.of(path):
                     tables.append(table)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 broken[path] = _not_taken(path, error)
         return _Index(named, tuple(tables), broken)
 
@@ -162,12 +166,12 @@ class _Table:
     @classmethod
     def of(cls, path: Path) -> "_Table | None":
         """Read a file; None if it has no column of symbols."""
-        columns = _read(path)
+        columns = read_columns(path)
         names = [name.strip().lower() for name in columns.names]
-        at = next((names.index(name) for name in _SYMBOL_COLUMNS if name in names), None)
+        at = next((names.index(name) for name in SYMBOL_COLUMNS if name in names), None)
         if at is None:
             return None
-        named = _encoded(columns.values[at])
+        named = encoded(columns.values[at])
         indices = named.indices
         codes: Any = indices.fill_null(-1).to_numpy() if indices.null_count else np.from_dlpack(indices)
         order = np.argsort(codes, kind="stable")
@@ -190,90 +194,10 @@ class _Index:
 _NO_BARS = Columns(
     ["date", *PRICES, "volume"], [np.empty(0, "datetime64[s]"), *[np.empty(0)] * 5], np.empty(0, np.int64)
 )
-_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
-_SYMBOL_COLUMNS = ("symbol", "ticker")
-_UNREADABLE = (ValueError, OSError, pa.ArrowException)
 
 
 def _not_taken(path: Path, error: Exception) -> str:
     return f"{path} cannot be read: {error}"
-
-
-def _columns(path: Path) -> list[str]:
-    if path.suffix == ".parquet":
-        names = pq.read_schema(path).names
-    else:
-        import pandas as pd
-
-        _refuse_cut(path)
-        names = list(pd.read_csv(path, nrows=0).columns)
-    return [str(name).strip().lower() for name in names]
-
-
-def _refuse_cut(path: Path) -> None:
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - 1))
-        if file.read() not in (b"\n", b"\r", b""):
-            raise ValueError("it does not end with a line end, so it is cut or still being written")
-
-
-def _read(path: Path) -> Columns:
-    return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-
-
-def _read_parquet(path: Path) -> Columns:
-    # Not `read_table`, which reads through a module that imports pandas.
-    table = pq.ParquetFile(path).read()
-    named = [name.strip().lower() in _SYMBOL_COLUMNS for name in table.column_names]
-    # What names symbols is only ever encoded, for which text stays in Arrow.
-    values: list[Any] = [column if one else _column(column) for column, one in zip(table.columns, named, strict=True)]
-    columns = Columns(table.column_names, values, np.arange(table.num_rows))
-    # Arrow holds on to what it read through, which is as much as what it read.
-    pa.default_memory_pool().release_unused()
-    return columns
-
-
-def _column(column: "pa.ChunkedArray[Any]") -> Any:
-    """An Arrow column as `Columns` has it; Arrow's own ways to numpy, and to a missing value, would import pandas."""
-    kind = column.type
-    if not column.null_count:
-        if pa.types.is_date(kind):
-            return _column(column.cast(pa.timestamp("ms")))
-        if pa.types.is_timestamp(kind) and kind.tz is None:
-            return np.from_dlpack(column.cast(pa.int64()).combine_chunks()).view(f"datetime64[{kind.unit}]")
-        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-            return np.from_dlpack(column.combine_chunks())
-    return column.to_pandas(date_as_object=False)
-
-
-def _encoded(column: Any) -> "pa.DictionaryArray[Any, Any]":
-    text = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([pa.array(column, from_pandas=True)])
-    # A row without a symbol is nobody's.
-    return text.cast(pa.string()).combine_chunks().dictionary_encode()
-
-
-def _read_csv(path: Path) -> Columns:
-    import pandas as pd
-
-    _refuse_cut(path)
-    # A symbol such as NA, TRUE or 005930 is a name, whatever else it looks like; an empty cell is none.
-    columns = list(pd.read_csv(path, nrows=0).columns)
-    names = [column for column in columns if column.strip().lower() in _SYMBOL_COLUMNS]
-    frame = pd.read_csv(
-        path,
-        low_memory=False,
-        dtype=dict.fromkeys(names, str),
-        keep_default_na=False,
-        na_values={column: [""] if column in names else _MISSING for column in columns},
-        # Empty lines count, so that errors name a row by its line.
-        skip_blank_lines=False,
-    )
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise ValueError("its rows have more cells than its header")
-    frame = frame.dropna(how="all")
-    # A CSV file's first row of data is its second line.
-    return Columns.of(frame.assign(**{name: frame[name].str.strip() for name in names}), row_offset=2)
 
 
 def _union(parts: Sequence[_Part]) -> Bars:

@@ -13,7 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -146,6 +146,11 @@ class Journal:
         hidden.rename(path)
         self._torn = False
         return fd
+
+
+def utc_now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
 
 
 def writer_is_gone(shard: Path) -> bool:

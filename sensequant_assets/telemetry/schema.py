@@ -1,7 +1,11 @@
 """Tables, views and migrations of `telemetry.duckdb`, and which journal fields fill them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import duckdb
+
+from sensequant_assets.errors import UsageError
 from sensequant_assets.telemetry.journal import RecordKind
 
 SCHEMA_VERSION = 2
@@ -392,3 +396,33 @@ KINDS: dict[RecordKind, Kind] = {
         """,
     ),
 }
+
+
+def layout_version(connection: duckdb.DuckDBPyConnection, database: Path) -> int:
+    """Version of the layout; 0 of an empty database."""
+    tables = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_version'").fetchall()
+    rows = connection.execute("SELECT max(version) FROM schema_version").fetchall() if tables[0][0] else [(0,)]
+    version = int(rows[0][0] or 0)
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{database} has layout version {version}, this code knows {SCHEMA_VERSION}. "
+            "Update sensequant-assets, or point it at another telemetry directory."
+        )
+    return version
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
+    """Bring the layout of a database to this version."""
+    version = layout_version(connection, database)
+    if version == SCHEMA_VERSION:
+        return
+    connection.begin()
+    if version == 0:
+        connection.execute(TABLES)
+    for target, sql in MIGRATIONS:
+        if 0 < version < target:
+            connection.execute(sql)
+    connection.execute("DELETE FROM schema_version")
+    connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
+    connection.execute(VIEWS)
+    connection.commit()

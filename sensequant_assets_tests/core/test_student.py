@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sensequant_assets.core.boosting import effective_parameters
-from sensequant_assets.core.metrics import correlation
+from sensequant_assets.core.judging.metrics import correlation
 from sensequant_assets.core.parameters import StudentParameters
 from sensequant_assets.core.student import train_student
 from sensequant_assets.core.teacher import predict

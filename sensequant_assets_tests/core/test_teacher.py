@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sensequant_assets.core import metrics
 from sensequant_assets.core.boosting import effective_parameters
+from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.splits import purged_folds, purged_tail
 from sensequant_assets.core.teacher import predict, train_teacher, with_base_rate

@@ -11,8 +11,8 @@ import pytest
 
 from sensequant_assets.core.features import FEATURE_NAMES
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
-from sensequant_assets.home import prepare_home
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
 

@@ -10,15 +10,17 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from sensequant_assets.batch import Key, Options
-from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.batch.rows import Identity
+from sensequant_assets.batch.run import Options
+from sensequant_assets.cli.launch import Launch, launch
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
+from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
-from sensequant_assets.defs.models import ASSETS, BATCH_TAG, Identity, identity_of, keys_of
+from sensequant_assets.defs.names import ASSETS, BATCH_TAG
+from sensequant_assets.defs.runs import identity_of, keys_of
 from sensequant_assets.errors import UsageError
-from sensequant_assets.home import prepare_home
-from sensequant_assets.launch import Launch, launch
-from sensequant_assets.market import Market
-from sensequant_assets.model_store import MODELS
+from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sensequant_assets.batch import Key
+from sensequant_assets.core.lattice import Key
 from sensequant_assets.defs.partitions import choose, rectangle
 
 

@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 
 from sensequant_assets.core.parameters import TeacherParameters
-from sensequant_assets.defs.models import BATCH_TAG, pool_of
-from sensequant_assets.home import prepare_home
+from sensequant_assets.defs.home import prepare_home
+from sensequant_assets.defs.models import pool_of
+from sensequant_assets.defs.names import BATCH_TAG
 from sensequant_assets.settings import read_settings
 from sensequant_assets_tests.operating import STUDENT, SYMBOLS, TEACHER, WINDOWS, Office, office_settings
 from sensequant_assets_tests.running import leave

@@ -15,12 +15,11 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from sensequant_assets.batch import utc_now
-from sensequant_assets.defs.batches import fail_dead_runs
-from sensequant_assets.defs.models import ATTEMPT_TAG, BATCH_TAG
-from sensequant_assets.home import prepare_home
+from sensequant_assets.defs.home import prepare_home
+from sensequant_assets.defs.names import ATTEMPT_TAG, BATCH_TAG
+from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.settings import read_settings
-from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.journal import Journal, RecordKind, utc_now
 from sensequant_assets_tests.operating import SYMBOLS, WINDOWS, Office, history, new_days, office_settings
 from sensequant_assets_tests.running import corrupt, leave, write_universe
 

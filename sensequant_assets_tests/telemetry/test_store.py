@@ -11,10 +11,11 @@ import duckdb
 import pytest
 
 from sensequant_assets.errors import UsageError
+from sensequant_assets.telemetry.ingest import IngestReport
 from sensequant_assets.telemetry.journal import Journal, RecordKind
 from sensequant_assets.telemetry.render import render
 from sensequant_assets.telemetry.schema import SCHEMA_VERSION
-from sensequant_assets.telemetry.store import IngestReport, TelemetryStore
+from sensequant_assets.telemetry.store import TelemetryStore
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 W1, W2 = "2022-01-01", "2022-06-30"
@@ -221,7 +222,7 @@ def test_a_broken_line_is_counted_and_stops_no_other(store: TelemetryStore, line
 
 
 def test_a_plan_larger_than_one_read_is_taken_whole(store: TelemetryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sensequant_assets.telemetry.store._CHUNK_BYTES", 5000)
+    monkeypatch.setattr("sensequant_assets.telemetry.ingest._CHUNK_BYTES", 5000)
     with journal(store) as run:
         run.append(RecordKind.PLAN, {"model": "teacher", "windows": [[f"S{n}", W1] for n in range(500)]})
         run.append_many(RecordKind.WINDOW_RUN, [window(f"S{n}", W1, "trained", n) for n in range(499)])

@@ -1,0 +1,108 @@
+"""What telemetry is told of a window and of a verdict."""
+
+import traceback
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sensequant_assets.core.lattice import Pair
+from sensequant_assets.core.outcome import Outcome, Verdict
+from sensequant_assets.telemetry.journal import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which run of which batch this is, for telemetry.
+
+    Attributes
+    ----------
+    batch_id, run_id
+        Of the batch and of this run of it.
+    source
+        `cli`, `ui`, `sensor` or `schedule`.
+    backfill_id
+        Dagster's backfill, if there is one.
+    attempt
+        1 for a run that tries its pairs for the first time in this batch.
+    """
+
+    batch_id: str
+    run_id: str
+    source: str = "cli"
+    backfill_id: str | None = None
+    attempt: int = 1
+
+
+def window_record(
+    identity: Identity,
+    universe: str,
+    outcome: Outcome,
+    device: str,
+    started: datetime,
+    duration_s: float,
+    cpu_s: float,
+) -> dict[str, Any]:
+    """What became of one model of one pair, as the journal holds it."""
+    pair, made_from = outcome.pair, outcome.fingerprints
+    return {
+        "backfill_id": identity.backfill_id,
+        "model": outcome.model,
+        "universe": universe,
+        "symbol": pair.symbol,
+        "window_start": pair.window.start,
+        "window_end": pair.window.end,
+        "effective_start": pair.effective_start,
+        "effective_end": outcome.effective_end,
+        "outcome": outcome.status,
+        "reason": outcome.reason,
+        "failure_kind": outcome.failure,
+        "error_type": outcome.error_type or None,
+        "error_message": outcome.error_message or None,
+        "attempt": identity.attempt,
+        "started_at": started,
+        "ended_at": utc_now(),
+        "duration_s": duration_s,
+        "cpu_s": cpu_s,
+        "train_rows": outcome.rows.get("train"),
+        "valid_rows": outcome.rows.get("valid"),
+        "test_rows": outcome.rows.get("test"),
+        "metrics": dict(outcome.metrics),
+        "parameters": dict(outcome.parameters),
+        "data_fingerprint": made_from.data if made_from else None,
+        "parameters_fingerprint": made_from.parameters if made_from else None,
+        "code_fingerprint": made_from.code if made_from else None,
+        "trees_fingerprint": outcome.trees_fingerprint or None,
+        "device": device,
+        "early_life": pair.early_life,
+        "open": pair.open,
+        "model_path": outcome.path or None,
+    }
+
+
+def traceback_record(pair: Pair, error: BaseException) -> dict[str, Any]:
+    """An error of the code with its traceback."""
+    return {
+        "at": utc_now(),
+        "level": "error",
+        "kind": "traceback",
+        "symbol": pair.symbol,
+        "window_start": pair.window.start,
+        "message": "".join(traceback.format_exception(error)),
+    }
+
+
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """A verdict of the check `max_failure_rate` as the journal holds it."""
+    return {
+        "model": verdict.model,
+        "check_name": "max_failure_rate",
+        "passed": verdict.passed,
+        "failure_rate": verdict.failure_rate,
+        "max_failure_rate": verdict.max_failure_rate,
+        "trained": verdict.trained,
+        "reused": verdict.reused,
+        "skipped": verdict.skipped,
+        "failed": verdict.failed,
+        "not_attempted": verdict.not_attempted,
+        "evaluated_at": utc_now(),
+    }

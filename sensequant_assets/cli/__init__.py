@@ -1,0 +1,1 @@
+"""`sensequant ...`: one module a command; each parses, calls and prints."""

@@ -1,0 +1,5 @@
+"""`python -m sensequant_assets.cli`."""
+
+from sensequant_assets.cli.main import run
+
+run()

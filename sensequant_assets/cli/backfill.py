@@ -1,0 +1,246 @@
+"""A batch as a person asks for it: choose the pairs, run them under a progress bar, and sum up what became of them."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TextIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from sensequant_assets.batch.run import Options
+from sensequant_assets.cli.launch import Launch, launch, new_batch_id
+from sensequant_assets.cli.options import EXIT_EXCEEDED, market_options, selected, settings_of, split
+from sensequant_assets.cli.tables import summary_table
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.outcome import Outcome
+from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.defs.home import prepare_home
+from sensequant_assets.defs.resources import handed_over
+from sensequant_assets.errors import UsageError
+from sensequant_assets.market.market import Market
+from sensequant_assets.models.devices import require_device
+from sensequant_assets.models.store import ModelStore
+from sensequant_assets.settings import Settings, parse_overrides, read_student, read_teacher, remember_market
+from sensequant_assets.telemetry.store import TelemetryStore
+
+
+@click.command()
+@market_options
+@click.option(
+    "--select",
+    type=click.Choice(["all", "missing", "failed"]),
+    default="all",
+    show_default=True,
+    help="missing: without both models on disk; failed: whose last attempt failed.",
+)
+@click.option("--teachers-only", is_flag=True, help="Train no students.")
+@click.option("--students-only", is_flag=True, help="Train students on the teachers of their last batch.")
+@click.option("--workers", type=int, help="Windows at once (the number of cores).")
+@click.option("--max-failure-rate", type=float, help="Greatest share of attempted windows that may fail (0.15).")
+@click.option(
+    "--param", "params", multiple=True, metavar="K=V", help="A parameter, such as TEACHER_NUM_LEAVES=31; repeatable."
+)
+@click.option("--force", is_flag=True, help="Train even what is unchanged.")
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+def backfill(
+    select: Any,
+    teachers_only: bool,
+    students_only: bool,
+    params: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train teachers, check their failure rate, train students.
+
+    Without options it trains the embedded sample: five US companies, eight windows of 180 days from 2009. What is
+    unchanged since it was trained is reused. It is recorded where `sensequant dev` shows it.
+
+    \b
+    Exit codes: 0 done; 1 more windows failed than allowed; 2 bad usage or input.
+
+    \b
+    sensequant backfill --universe nifty100.csv --bars nse_daily.parquet --start 2022-01-01 --end 2025-12-10
+    sensequant backfill --symbols AAPL,IBM --param TEACHER_NUM_LEAVES=31
+    """
+    started, cpu_started = time.perf_counter(), time.process_time()
+    if teachers_only and students_only:
+        raise click.UsageError("--teachers-only and --students-only exclude each other.")
+    settings = settings_of(options, ("workers", "max_failure_rate"))
+    teacher, student = parse_overrides(params)
+    summary = run_batch(
+        Request(
+            settings=settings,
+            teacher=read_teacher(teacher),
+            student=read_student(student),
+            symbols=split(options["symbols"]),
+            windows=split(options["windows"]),
+            select=select,
+            models=("teacher",) if teachers_only else ("student",) if students_only else ("teacher", "student"),
+            force=force,
+        ),
+        progress=sys.stderr,
+        report=sys.stderr if as_json else sys.stdout,
+    )
+    if as_json:
+        spent = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
+        click.echo(json.dumps(summary.as_json() | {name: round(value, 3) for name, value in spent.items()}))
+    sys.exit(EXIT_EXCEEDED if summary.exceeded else 0)
+
+
+Selection = Literal["all", "missing", "failed"]
+
+_FAILED = """
+    SELECT DISTINCT symbol, window_start FROM (
+        SELECT symbol, window_start, outcome FROM window_runs
+        WHERE universe = ? AND model IN (SELECT unnest(?::VARCHAR[]))
+        QUALIFY row_number() OVER (PARTITION BY model, symbol, window_start ORDER BY ended_at DESC) = 1
+    ) WHERE outcome = 'failed'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks for.
+
+    Attributes
+    ----------
+    settings
+        Which market, and the defaults of a run.
+    teacher, student
+        Parameters.
+    symbols, windows
+        Only these; None for all.
+    select
+        Of those: all, the ones without both models on disk, or the ones whose last attempt failed.
+    models
+        Which models to train.
+    force
+        Train even what is unchanged.
+    """
+
+    settings: Settings
+    teacher: TeacherParameters
+    student: StudentParameters
+    symbols: Sequence[str] | None = None
+    windows: Sequence[str] | None = None
+    select: Selection = "all"
+    models: Sequence[ModelKind] = MODELS
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of a batch, by model, as telemetry holds it."""
+
+    batch_id: str | None
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exceeded: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        names = ("eligible", "trained", "reused", "skipped", "failed", "not_attempted", "failure_rate")
+        return {"batch_id": self.batch_id} | {
+            model: {name: self.counts.get(model, {}).get(name, None if name == "failure_rate" else 0) for name in names}
+            for model in MODELS
+        }
+
+
+def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
+    """Run a batch and say what became of it.
+
+    Parameters
+    ----------
+    request
+        What to train.
+    progress
+        Where the live progress goes.
+    report
+        Where the summary goes.
+
+    Raises
+    ------
+    UsageError
+        Anything is wrong before the first window: nothing was trained.
+    """
+    settings, teacher = request.settings, request.teacher
+    market = Market.open(settings)
+    require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
+    store = ModelStore(settings.data_dir / "models", market.universe.name)
+    telemetry = TelemetryStore(settings.data_dir / "telemetry")
+    keys = _chosen(request, market, store, telemetry)
+    out = Console(file=report, highlight=False)
+    if not keys:
+        out.print(f"Nothing to do: no pair is {request.select}.")
+        return Summary(None)
+    prepare_home(settings)
+    remember_market(settings)
+    batch_id = new_batch_id()
+    options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
+    total = len(keys) * len(request.models)
+    with _progress_bar(total, progress) as tell, handed_over(settings, market, tell):
+        failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
+    # Bars leave memory before the ingest, which takes as much.
+    del market
+    with telemetry.session():
+        summary = summarize(telemetry, batch_id)
+        if summary.counts:
+            summary_table(out, telemetry, batch_id, settings)
+    if failure:
+        raise UsageError(f"The run broke off: {failure}")
+    return summary
+
+
+def summarize(telemetry: TelemetryStore, batch_id: str) -> Summary:
+    """Counts and verdicts of a batch from telemetry."""
+    counts = {row["model"]: row for row in telemetry.batch_summary(batch_id)}
+    exceeded = False
+    for model, row in counts.items():
+        row["eligible"] = row["planned"] - row["skipped"]
+        verdict = telemetry.verdict(batch_id, model)
+        # Where nothing was attempted because all was skipped, nothing was exceeded either.
+        exceeded = exceeded or verdict is None or (not verdict["passed"] and row["skipped"] < row["planned"])
+    return Summary(batch_id, counts, exceeded)
+
+
+def _chosen(request: Request, market: Market, store: ModelStore, telemetry: TelemetryStore) -> list[Key]:
+    keys = selected(market, request.symbols, request.windows)
+    if request.select == "failed":
+        failed = telemetry.query(_FAILED, [market.universe.name, list(request.models)]).to_pylist()
+        pairs = {(row["symbol"], str(row["window_start"])) for row in failed}
+        return [key for key in keys if key in pairs]
+    if request.select == "missing":
+        return [
+            key
+            for key in keys
+            if market.pair(*key).eligible and any(store.find(model, *key) is None for model in request.models)
+        ]
+    return keys
+
+
+@contextmanager
+def _progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[Outcome], None]]:
+    """Show how far a batch is; what comes out of it is called with each outcome."""
+    console = Console(file=stream)
+    counts = dict.fromkeys(("trained", "reused", "skipped", "failed"), 0)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=console,
+        transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("windows x models", total=total, counts="")
+
+        def tell(outcome: Outcome) -> None:
+            counts[outcome.status] += 1
+            finished = sum(counts.values())
+            described = " ".join(f"{name} {count}" for name, count in counts.items() if count)
+            bar.update(task, completed=finished, counts=described)
+            if not console.is_terminal and finished * 10 // total > (finished - 1) * 10 // total:
+                console.print(f"{finished} of {total}: {described}", highlight=False)
+
+        yield tell

@@ -1,0 +1,112 @@
+"""One batch from the command line: recorded in the same Dagster instance that the UI shows, run in this process."""
+
+import gc
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
+from dagster_shared.error import SerializableErrorInfo
+
+from sensequant_assets.batch.run import Options
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.windows import build_windows
+from sensequant_assets.defs.home import open_instance
+from sensequant_assets.defs.jobs import TRAINING
+from sensequant_assets.defs.location import build_definitions
+from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
+from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
+from sensequant_assets.settings import Settings
+
+# The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a batch is to train.
+
+    Attributes
+    ----------
+    settings
+        Which market.
+    teacher, student
+        Parameters.
+    keys
+        Pairs, symbol by symbol.
+    models
+        Which models.
+    options
+        How it runs.
+    batch_id
+        Its name in telemetry.
+    """
+
+    settings: Settings
+    teacher: TeacherParameters
+    student: StudentParameters
+    keys: Sequence[Key]
+    models: Sequence[ModelKind]
+    options: Options
+    batch_id: str
+
+
+def new_batch_id() -> str:
+    """A name that sorts by time, such as `20260131-184502-3f9a`."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def launch(batch: Launch) -> str | None:
+    """Run a batch in this process, in the instance of `DAGSTER_HOME`; what became of it is in telemetry.
+
+    Returns
+    -------
+    str or None
+        What broke the run off; None if it came to its end, also where a check failed it.
+    """
+    definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=True)
+    symbols = symbol_partitions(batch.settings.universe.stem)
+    # What it prints stands in the terminal already.
+    with open_instance(batch.settings.dagster_home, capture_output=False) as instance:
+        add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
+        order = list(instance.get_dynamic_partitions(symbols.name or ""))
+        tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}
+        config: dict[str, Any] = {
+            "max_failure_rate": batch.options.max_failure_rate,
+            "workers": batch.options.workers,
+            "window_timeout_s": batch.options.window_timeout_s,
+            "force": batch.options.force,
+        }
+        settings = batch.settings
+        windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
+        choice = choose(batch.keys, order, windows)
+        tags |= choice.tags
+        config["pairs"] = choice.pairs
+        result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
+            instance=instance,
+            tags=tags,
+            asset_selection=[dg.AssetKey(ASSETS[model]) for model in batch.models],
+            run_config=_QUIET | {"ops": {"models": {"config": config}}},
+            raise_on_error=False,
+        )
+    if result.success:
+        return None
+    # What a step leaves half done is closed by the collector, and that ends its journal.
+    gc.collect()
+    failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    if failures and all(error and error.cls_name == DagsterAssetCheckFailedError.__name__ for error in failures):
+        return None
+    return "; ".join(_cause(error) for error in failures if error) or "Dagster gives no cause"
+
+
+def _cause(error: SerializableErrorInfo) -> str:
+    """What was raised first, without the traceback, which the run's page shows."""
+    while error.cause:
+        error = error.cause
+    if error.cls_name == DagsterExecutionInterruptedError.__name__:
+        return "it was interrupted. What it has trained is kept; the next backfill does the rest."
+    return error.message.strip()

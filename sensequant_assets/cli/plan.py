@@ -1,0 +1,87 @@
+"""`sensequant plan`: the lattice before anything is trained."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from sensequant_assets.cli.options import market_options, selected, settings_of, split
+from sensequant_assets.cli.tables import widen
+from sensequant_assets.core.lattice import Pair
+from sensequant_assets.errors import WindowError
+from sensequant_assets.market.market import Market
+
+
+@click.command()
+@market_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+def plan(as_json: bool, **options: Any) -> None:
+    """Show the lattice before anything is trained: every pair, eligible or skipped and why, and its rows."""
+    market = Market.open(settings_of(options))
+    keys = selected(market, split(options["symbols"]), split(options["windows"]))
+    # One at a time: a large market keeps only the symbols asked for last.
+    pairs = (market.pair(*key) for key in keys)
+    if as_json:
+        for record in plan_records(market, pairs):
+            click.echo(json.dumps(record))
+    else:
+        plan_table(market, list(pairs))
+
+
+def plan_records(market: Market, pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
+    """The lattice as JSON objects, one a pair."""
+    for pair in pairs:
+        samples = market.plan(pair.symbol).samples
+        yield {
+            "symbol": pair.symbol,
+            "window_start": pair.window.start.isoformat(),
+            "window_end": pair.window.end.isoformat(),
+            "effective_start": pair.effective_start.isoformat(),
+            "eligible": pair.eligible,
+            "reason": pair.reason,
+            "detail": pair.detail or None,
+            "rows": pair.rows,
+            "open": pair.open,
+            "early_life": pair.early_life,
+            "error": str(samples) if isinstance(samples, WindowError) else None,
+        }
+
+
+def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
+    """Print the lattice as a grid symbol x window: rows to train on, or why not."""
+    console = Console(highlight=False)
+    windows = list(dict.fromkeys(pair.window for pair in pairs))
+    widen(console, 40 + 22 * len(windows))
+    grid = Table(title=f"{market.universe.name}: training rows by window", show_lines=False)
+    grid.add_column("symbol")
+    for window in windows:
+        grid.add_column(window.key, justify="right")
+    by_symbol: dict[str, dict[str, Pair]] = {}
+    for pair in pairs:
+        by_symbol.setdefault(pair.symbol, {})[pair.window.key] = pair
+    for symbol, row in by_symbol.items():
+        broken = isinstance(market.plan(symbol).samples, WindowError)
+        grid.add_row(symbol, *(_cell(row.get(window.key), broken) for window in windows))
+    console.print(grid)
+    console.print("rows * early life, + open; a skipped window shows its reason")
+    skips = Counter(pair.reason for pair in pairs if pair.reason)
+    console.print(f"{len(pairs)} pairs: {len(pairs) - skips.total()} eligible, {skips.total()} skipped", end="")
+    console.print(f" ({', '.join(f'{reason} {count}' for reason, count in skips.items())})" if skips else "")
+    for symbol in by_symbol:
+        samples = market.plan(symbol).samples
+        for line in [str(samples)] if isinstance(samples, WindowError) else market.warnings(symbol):
+            console.print(f"[yellow]warning[/] {line}")
+
+
+def _cell(pair: Pair | None, broken: bool) -> str:
+    if pair is None:
+        return ""
+    if not pair.eligible:
+        return f"[dim]{pair.reason}[/]"
+    if broken:
+        return "[red]will fail[/]"
+    return f"{pair.rows}{'*' if pair.early_life else ''}{'+' if pair.open else ''}"

@@ -1,0 +1,127 @@
+"""`sensequant progress`: how far a batch is, as a person sees it."""
+
+import json
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from math import isnan
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
+from sensequant_assets.core.outcome import Verdict, planned_of
+from sensequant_assets.watch.progress import RECENT_S, Progress, follow
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show it again and again until the batch ends.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds between two looks."
+)
+@click.option("--batch", "batch_id", metavar="ID", help="A batch or Dagster backfill; the latest unless given.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a look, each on its line.")
+def progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
+    """Say how far a batch is, whoever started it: percent of its plan, counts, pace, time to go, first failures."""
+    # Who looks on stops looking by Ctrl-C; the batch goes on.
+    with suppress(KeyboardInterrupt):
+        _show_progress(watch, interval, batch_id, as_json)
+
+
+def _show_progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
+    store = telemetry_store()
+    found = known_batch(store, batch_id)
+    if found is None:
+        click.echo(json.dumps({"batch_id": None}) if as_json else NO_BATCH)
+        return
+    looks = follow(store, found, clock=lambda: datetime.now(UTC), pause=lambda: time.sleep(interval))
+    console = Console(highlight=False)
+    if watch and console.is_terminal and not as_json:
+        with Live(console=console, auto_refresh=False) as live:
+            for look in looks:
+                live.update(view(look), refresh=True)
+        return
+    for look in looks:
+        if as_json:
+            click.echo(json.dumps(look.as_json(), ensure_ascii=False))
+        else:
+            console.print(view(look), soft_wrap=True)
+        if not watch:
+            return
+
+
+def view(found: Progress) -> RenderableType:
+    """The progress for a terminal."""
+    origin = " ".join(part for part in (found.source, found.universe) if part)
+    head = Text.assemble(
+        f"Batch {found.batch_id}{f' ({origin})' if origin else ''}: ", (found.status, _STYLES[found.status])
+    )
+    if found.percent is None:
+        return Group(head, Text("Nothing is planned yet."))
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(
+        ProgressBar(total=found.planned, completed=found.done, width=40),
+        Text(f"{found.percent:.1f} %  {found.done:,} of {found.planned:,} planned"),
+    )
+    counts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("model", "planned", "trained", "reused", "skipped", "failed", "not attempted", "rate", "limit"):
+        counts.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+    for model in found.models:
+        numbers = (
+            planned_of(model),
+            model.trained,
+            model.reused,
+            model.skipped,
+            model.failed,
+            model.not_attempted,
+        )
+        counts.add_row(model.model, *(f"{number:,}" for number in numbers), *_rate_and_limit(model))
+    parts: list[RenderableType] = [head, bar, counts, Text(_pace(found))]
+    if found.may_grow:
+        parts.append(Text(f"This is the plan of {_count(found.runs, 'run')} so far; a backfill may start more."))
+    failed = sum(model.failed for model in found.models)
+    if found.failures:
+        parts.append(Text(f"First {len(found.failures)} of {failed:,} failures:" if failed > 1 else "One failure:"))
+    parts += [
+        Text(
+            f"  {row['model']} {row['symbol']} {row['window_start']} {row['failure_kind'] or 'unknown'}: "
+            f"{row['error_message'] or 'no message'}"
+        )
+        for row in found.failures
+    ]
+    return Group(*parts)
+
+
+def _rate_and_limit(model: Verdict) -> tuple[Text, str]:
+    limit = "?" if isnan(model.max_failure_rate) else f"{model.max_failure_rate:.1%}"
+    rate = "-" if model.failure_rate is None else f"{model.failure_rate:.1%}"
+    return Text(rate, "red" if model.exceeded else ""), limit
+
+
+def _pace(found: Progress) -> str:
+    said = []
+    if found.recent_windows_per_s is not None:
+        said.append(f"{found.recent_windows_per_s:.1f} windows/s over the last {RECENT_S:.0f} s")
+    if found.windows_per_s is not None:
+        said.append(f"{found.windows_per_s:.1f} windows/s overall")
+    said.append(f"{_duration(found.elapsed_s)} {'so far' if found.status == 'running' else 'in all'}")
+    if found.status == "running":
+        said.append(f"about {_duration(found.eta_s)} to go" if found.eta_s is not None else "no estimate of the rest")
+        if found.idle_s > RECENT_S:
+            said.append(f"no record for {_duration(found.idle_s)}")
+    return ", ".join(said)
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+_STYLES = {"running": "cyan", "succeeded": "green", "failed": "red", "interrupted": "yellow"}

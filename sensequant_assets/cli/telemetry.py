@@ -1,0 +1,109 @@
+"""Commands that only read telemetry: `sensequant query`, `sensequant failures` and `sensequant report`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
+from sensequant_assets.cli.tables import widen
+from sensequant_assets.errors import advice
+from sensequant_assets.telemetry.render import Format, render
+from sensequant_assets.watch.failures import PermanentFailure, permanent_failures
+
+
+@click.command()
+@click.argument("sql")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Of the rows.",
+)
+def query(sql: str, form: Format) -> None:
+    """Ask the telemetry in SQL, also while a batch writes it.
+
+    \b
+    Tables: batches, runs, window_runs, planned_windows, verdicts, events
+    Views:  window_status, batch_summary
+
+    \b
+    sensequant query "SELECT outcome, count(*) FROM window_runs GROUP BY outcome"
+    """
+    click.echo(render(telemetry_store().query(sql), form))
+
+
+@click.command()
+@click.option(
+    "--batches",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Failed in each of so many attempted batches in a row.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+def failures(batches: int, as_json: bool) -> None:
+    """List permanent failures: what failed every time it was tried of late, since when, and what to do about it.
+
+    A batch that skipped a window neither breaks nor lengthens its row of failures.
+    """
+    found = permanent_failures(telemetry_store(), batches)
+    if as_json:
+        for entry in found:
+            click.echo(json.dumps(entry.as_json(), ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    widen(console, 200)
+    console.print(failures_view(found, batches))
+
+
+@click.command()
+@click.option("--batch", "batch_id", metavar="ID", help="A batch or Dagster backfill; the latest unless given.")
+@click.option("--against", metavar="ID", help="An earlier batch: say what has changed since.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; <data_dir>/reports/<batch>.html unless given.",
+)
+def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
+    """Write one HTML page about a batch that opens anywhere, offline, and print its path."""
+    from sensequant_assets.report.facts import read_report
+    from sensequant_assets.report.page import default_path, write_page
+
+    store = telemetry_store()
+    found = known_batch(store, batch_id)
+    if found is None:
+        click.echo(NO_BATCH)
+        return
+    other = None if against is None else known_batch(store, against)
+    read = read_report(store, found, against=other)
+    click.echo(write_page(read, out or default_path(store.directory.parent, found)))
+
+
+def failures_view(found: Sequence[PermanentFailure], batches: int) -> RenderableType:
+    """The ledger for a terminal."""
+    if not found:
+        return Text(f"No window failed in each of its last {batches} attempted batches.")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("model", "symbol", "window", "batches", "since", "kind"):
+        table.add_column(name, justify="right" if name == "batches" else "left", no_wrap=True)
+    table.add_column("last error", overflow="fold")
+    for entry in found:
+        cells = (
+            entry.model,
+            entry.symbol,
+            str(entry.window_start),
+            str(entry.batches),
+            f"{entry.since:%Y-%m-%d %H:%M}Z",
+            entry.failure_kind,
+            entry.error_message,
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    kinds = dict.fromkeys(entry.failure_kind for entry in found)
+    return Group(table, Text(""), *(Text(f"{kind}: {advice(kind)}") for kind in kinds))

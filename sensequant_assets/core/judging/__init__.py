@@ -1,0 +1,1 @@
+"""What predictions are worth. It stands outside the code fingerprint: a new metric retrains no model."""

@@ -1,0 +1,96 @@
+"""Dagster's home below the data directory: where the command line records and the UI reads."""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sensequant_assets.errors import UsageError
+from sensequant_assets.replacing import replacing
+from sensequant_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+DAGSTER_YAML = """\
+# Written once by sensequant; change it as you like.
+telemetry: {enabled: false}
+nux: {enabled: false}
+event_log_storage:
+  module: sensequant_assets.storage.sqlite
+  class: PooledSqliteEventLogStorage
+# A run takes seconds to submit, whatever its size; several at once keep the cores busy.
+backfills: {use_threads: true, num_workers: 2, num_submit_workers: 4}
+# Two runs of a pool (the CPU, or a GPU) at once: while one starts, the other trains. Further ones wait in the queue.
+concurrency: {pools: {granularity: run, default_limit: 2}}
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config: {dequeue_interval_seconds: 1}
+"""
+
+_NO_CAPTURE = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+
+EVENT_BATCH_SIZE = 1000
+"""Events that Dagster hands to the storage together where it can, such as the planned ones of a run."""
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make Dagster's home with its `dagster.yaml`, and point this process and its children at it.
+
+    Returns
+    -------
+    Path
+        Absolute path of the home.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    yaml = home / "dagster.yaml"
+    if not yaml.exists():
+        with replacing(yaml) as temporary:
+            temporary.write_text(DAGSTER_YAML)
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
+    return home
+
+
+@contextmanager
+def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["DagsterInstance"]:
+    """Open the Dagster instance of a home, one process after another.
+
+    Dagster makes the tables of its databases at the first opening, and two processes that do so at once break each
+    other. The lock is held for the opening alone.
+
+    Parameters
+    ----------
+    home
+        With its `dagster.yaml`.
+    capture_output
+        Whether what a run prints is kept for its page in the UI. That costs four processes a run, which pass on to the
+        terminal what they keep.
+
+    Raises
+    ------
+    UsageError
+        Dagster cannot make sense of `dagster.yaml`, or a variable is not set that it names.
+    """
+    from dagster import DagsterInstance, DagsterInvalidConfigError
+    from dagster._core.instance import InstanceRef
+
+    overrides = None if capture_output else {"compute_logs": _NO_CAPTURE}
+    with ExitStack() as stack:
+        with (home / "opening.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                ref = InstanceRef.from_dir(str(home), overrides=overrides)
+                instance = stack.enter_context(DagsterInstance.from_ref(ref))
+                _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+            except DagsterInvalidConfigError as error:
+                # Dagster's messages go on with a traceback.
+                why = " ".join(re.split(r"\s+Stack Trace:", one.message)[0] for one in error.errors)
+                raise UsageError(f"{home / 'dagster.yaml'} cannot be used: {why}") from error
+        yield instance

@@ -1,0 +1,16 @@
+"""Names that Dagster keeps: assets, checks, tags, dimensions and pools."""
+
+from sensequant_assets.core.parameters import ModelKind
+
+BACKFILL_TAG = "dagster/backfill"
+DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
+"""On a run whose process is gone; on the run that repeats it, with its id."""
+
+CHECK = "max_failure_rate"
+ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
+COMMAND_LINE = "cli"
+BATCH_TAG, SOURCE_TAG, ATTEMPT_TAG = "sensequant/batch", "sensequant/source", "sensequant/attempt"
+CPU_POOL = "sensequant_cpu"
+
+SYMBOL, WINDOW = "symbol", "window"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -1,0 +1,189 @@
+"""A batch as Dagster knows it: its runs, whether they are over, and which of them are dead."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from sensequant_assets.batch.rows import Identity
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.defs.jobs import TRAINING
+from sensequant_assets.defs.names import (
+    ASSETS,
+    ATTEMPT_TAG,
+    BACKFILL_TAG,
+    BATCH_TAG,
+    COMMAND_LINE,
+    DIED_TAG,
+    RANGE_END,
+    RANGE_START,
+    REPEATS_TAG,
+    SOURCE_TAG,
+)
+from sensequant_assets.errors import UsageError
+from sensequant_assets.settings import read_settings
+from sensequant_assets.telemetry.journal import utc_now
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.watch.intake import BatchState
+
+
+def runs_of(instance: dg.DagsterInstance, batch_id: str) -> list[dg.DagsterRun]:
+    """All runs of a batch, newest first."""
+    filters = (
+        dg.RunsFilter(tags={BATCH_TAG: batch_id}),
+        dg.RunsFilter(tags={BACKFILL_TAG: batch_id}),
+        dg.RunsFilter(run_ids=[batch_id]),
+    )
+    found = {run.run_id: run for chosen in filters for run in instance.get_runs(filters=chosen)}
+    return list(found.values())
+
+
+def has_ended(instance: dg.DagsterInstance, batch_id: str, runs: Sequence[dg.DagsterRun]) -> bool:
+    """Whether all runs of a batch are over, and its backfill starts no others."""
+    # Costs as long to import as some windows take, and a batch from the command line has no backfill.
+    from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
+
+    backfill = instance.get_backfill(batch_id)
+    return all(run.is_finished for run in runs) and (
+        backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES
+    )
+
+
+def attempt_of(run: dg.DagsterRun) -> int:
+    """The how manieth attempt at its pairs a run is."""
+    return int(run.tags.get(ATTEMPT_TAG, "1"))
+
+
+def batch_state(instance: dg.DagsterInstance, telemetry: TelemetryStore, batch_id: str | None) -> BatchState:
+    """How far a batch of one run is; one that a person cancelled is done."""
+    if batch_id is None:
+        return BatchState.NONE
+    fail_dead_runs(instance, telemetry)
+    runs = runs_of(instance, batch_id)
+    if not all(run.is_finished for run in runs):
+        return BatchState.RUNNING
+    if any(run.status is dg.DagsterRunStatus.CANCELED for run in runs):
+        return BatchState.DONE
+    judged = telemetry.query("SELECT DISTINCT model FROM verdicts WHERE batch_id = ? AND run_id <> ''", [batch_id])
+    return BatchState.DONE if judged.num_rows == 2 else BatchState.BROKEN_OFF
+
+
+def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore) -> list[str]:
+    """Fail runs of models whose process is gone, and return their ids.
+
+    Dagster's default launcher does not notice a killed process: its run would read as started for ever, keep its place
+    in the pool, and its batch would never end. Telemetry knows, because a shard's lock dies with its writer.
+    """
+    unfinished = [status for status in NOT_FINISHED_STATUSES if status is not dg.DagsterRunStatus.QUEUED]
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=unfinished))
+    records = [record for record in records if _trains(record.dagster_run)]
+    if not records:
+        return []
+    rows = telemetry.query(
+        "SELECT run_id, status FROM runs WHERE run_id IN (SELECT unnest(?::VARCHAR[]))",
+        [[record.dagster_run.run_id for record in records]],
+    ).to_pylist()
+    known = {row["run_id"]: row["status"] for row in rows}
+    start_limit = timedelta(seconds=read_settings().run_start_limit_s)
+    dead = []
+    for record in records:
+        run, status = record.dagster_run, known.get(record.dagster_run.run_id)
+        silent = status is None and utc_now() - record.update_timestamp > start_limit
+        if status == "interrupted" or silent:
+            instance.add_run_tags(run.run_id, {DIED_TAG: "true"})
+            instance.report_run_failed(run, "The process of this run is gone; it was killed or its machine went down.")
+            dead.append(run.run_id)
+    return dead
+
+
+def limit_pool(instance: dg.DagsterInstance, pool: str) -> None:
+    """Give a pool the limit of `dagster.yaml` before its first run.
+
+    Dagster's daemon does so when it meets a run of the pool, but after it has looked which pools are limited: all runs
+    that are queued at that moment start at once.
+    """
+    storage = instance.event_log_storage
+    limited = {limit.name for limit in storage.get_pool_limits()}
+    if pool not in limited and instance.global_op_concurrency_default_limit is not None:
+        storage.initialize_concurrency_limit_to_default(pool)
+
+
+def died_runs(instance: dg.DagsterInstance, since: datetime) -> list[tuple[dg.DagsterRun, datetime]]:
+    """Runs that died since then and when that was noticed, oldest first.
+
+    Without those that were repeated, those of the command line, whose person sees them die, and those of the sensor on
+    new bars, which asks for a broken off batch itself.
+    """
+    died = dg.RunsFilter(tags={DIED_TAG: "true"}, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    found = []
+    for record in instance.get_run_records(filters=died, ascending=True):
+        run = record.dagster_run
+        theirs = run.tags.get(SOURCE_TAG) == COMMAND_LINE or run.tags.get("dagster/sensor_name") == "new_bars"
+        if not theirs and not instance.get_runs(filters=dg.RunsFilter(tags={REPEATS_TAG: run.run_id}), limit=1):
+            found.append((run, record.update_timestamp))
+    return found
+
+
+def pairs_of(run: dg.DagsterRun, symbols: Sequence[str], windows: Sequence[str]) -> list[Key]:
+    """The pairs of a run, symbol by symbol; none if it is of a lattice without these symbols and windows."""
+    chosen = config_of(run).get("pairs")
+    if chosen:
+        return keys_of(chosen)
+    one = run.tags.get("dagster/partition")
+    corners = keys_of(corner for tag in (RANGE_START, RANGE_END) if (corner := run.tags.get(tag, one)))
+    if len(corners) < 2 or not all(symbol in symbols and window in windows for symbol, window in corners):
+        return []
+    (first_symbol, first_window), (last_symbol, last_window) = corners
+    return [
+        (symbol, window)
+        for symbol in symbols[symbols.index(first_symbol) : symbols.index(last_symbol) + 1]
+        for window in windows[windows.index(first_window) : windows.index(last_window) + 1]
+    ]
+
+
+def config_of(run: dg.DagsterRun) -> dict[str, Any]:
+    """The values of `ModelsConfig` that a run was given."""
+    given: Mapping[str, Any] = run.run_config
+    config: dict[str, Any] = given.get("ops", {}).get("models", {}).get("config", {})
+    return config
+
+
+def resources_of(run: dg.DagsterRun) -> dict[str, Mapping[str, Any]]:
+    """The values of resources by name that a run was given."""
+    given: Mapping[str, Any] = run.run_config
+    return {name: resource.get("config", {}) for name, resource in given.get("resources", {}).items()}
+
+
+def _trains(run: dg.DagsterRun) -> bool:
+    # A backfill or a click on an asset runs in Dagster's own job of all assets.
+    selected = {key.to_user_string() for key in run.asset_selection or ()}
+    return run.job_name == TRAINING.name or not selected.isdisjoint(ASSETS.values())
+
+
+def identity_of(run: dg.DagsterRun) -> Identity:
+    """Batch, run and origin of a Dagster run; runs of one backfill are one batch."""
+    backfill = run.tags.get("dagster/backfill")
+    batch = run.tags.get(BATCH_TAG) or backfill or run.run_id
+    source = run.tags.get(SOURCE_TAG)
+    if source is None:
+        source = (
+            "sensor"
+            if "dagster/sensor_name" in run.tags
+            else "schedule"
+            if "dagster/schedule_name" in run.tags
+            else "ui"
+        )
+    return Identity(batch, run.run_id, source, backfill, attempt=int(run.tags.get(ATTEMPT_TAG, "1")))
+
+
+def keys_of(partitions: Iterable[str]) -> list[Key]:
+    """(symbol, window key) of partition keys `symbol|window`."""
+    keys = []
+    for partition in partitions:
+        symbol, separator, window = partition.partition("|")
+        if not separator:
+            raise UsageError(f"{partition!r} is no pair; write symbol|window, such as AAPL|2009-01-01.")
+        keys.append((symbol, window))
+    return keys

@@ -1,0 +1,1 @@
+"""The sensors; all are off until they are switched on."""

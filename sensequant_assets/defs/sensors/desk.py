@@ -1,0 +1,97 @@
+"""What every sensor works with, and how it asks for a run and tells a person."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.jobs import TRAINING
+from sensequant_assets.defs.partitions import choose
+from sensequant_assets.settings import Settings
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.watch.notes import is_noted, note
+from sensequant_assets.watch.notify import notify
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every sensor works with.
+
+    Attributes
+    ----------
+    settings
+        Of the market.
+    teacher, student
+        Parameters of the runs that sensors ask for.
+    symbols
+        Partitions of the universe's symbols.
+    """
+
+    settings: Settings
+    teacher: TeacherParameters
+    student: StudentParameters
+    symbols: dg.DynamicPartitionsDefinition
+
+    @property
+    def telemetry(self) -> TelemetryStore:
+        """Where telemetry lies."""
+        return TelemetryStore(self.settings.data_dir / "telemetry")
+
+    @property
+    def universe(self) -> str:
+        """Name of the universe."""
+        return self.settings.universe.stem
+
+    def tell(self, context: dg.SensorEvaluationContext, batch_id: str, message: str, **details: Any) -> None:
+        """Log a message, and post it to the webhook once for a sensor and batch."""
+        context.log.error(message)
+        identity = f"{context.sensor_name}:{batch_id}"
+        telemetry = self.telemetry
+        if self.settings.webhook_url is None or is_noted(telemetry, "notified", identity):
+            return
+        text = {"sensor": context.sensor_name, "batch": batch_id, "message": message, "universe": self.universe}
+        if notify(self.settings.webhook_url, text | details, context.log):
+            note(telemetry, "notified", identity, message)
+
+    def request(
+        self,
+        keys: Sequence[Key],
+        market: tuple[Sequence[str], Sequence[str]],
+        tags: Mapping[str, str],
+        run_key: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Mapping[str, Any]] | None = None,
+        assets: Sequence[dg.AssetKey] | None = None,
+    ) -> dg.RunRequest:
+        """Ask for one run of the training job.
+
+        Parameters
+        ----------
+        keys
+            Pairs to train.
+        market
+            All symbols and all window keys, in the order of their partitions.
+        tags, run_key
+            Of the run.
+        config
+            Values of `ModelsConfig` that differ from their defaults.
+        resources
+            Values of resources by name that differ from theirs.
+        assets
+            Which models; None for both.
+        """
+        choice = choose(keys, *market)
+        return dg.RunRequest(
+            run_key=run_key,
+            job_name=TRAINING.name,
+            tags={**choice.tags, **tags},
+            asset_selection=assets,
+            run_config={
+                "ops": {"models": {"config": {"pairs": choice.pairs, **(config or {})}}},
+                "resources": {name: {"config": dict(values)} for name, values in (resources or {}).items()},
+            },
+        )

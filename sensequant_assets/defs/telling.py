@@ -1,0 +1,70 @@
+"""What Dagster is told of each window as it finishes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.defs.events import EventLog
+from sensequant_assets.defs.market import symbol_events
+from sensequant_assets.defs.names import ASSETS
+from sensequant_assets.defs.resources import MarketResource
+from sensequant_assets.market.market import Market
+
+_SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation", "trees")
+
+
+def log_outcomes(
+    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], market: Market, resource: MarketResource
+) -> None:
+    """Tell Dagster and who waits of each window as it finishes, and Dagster of its symbol's tables if its bars are new.
+
+    The tables are written beside the training, which goes on in other threads, so that the graph upstream of a model
+    shows what it was trained on.
+    """
+    seen: set[str] = set()
+    directory = Path(resource.data_dir)
+    with EventLog(context) as events:
+        for outcome in outcomes:
+            symbol = outcome.pair.symbol
+            if outcome.model == "teacher" and symbol not in seen:
+                seen.add(symbol)
+                for event in symbol_events(market, symbol, directory, ("bars", "features"), stale_only=True):
+                    events.log(event)
+            events.log(event_of(outcome))
+            resource.tell(outcome)
+
+
+def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
+    """The Dagster event of one outcome.
+
+    A failed window is an observation: it stays missing in the grid, and its events say why. A skipped one is a
+    materialization with its reason, because a hole would read as a failure.
+    """
+    pair, asset = outcome.pair, ASSETS["teacher" if outcome.model == "teacher" else "student"]
+    metadata: dict[str, Any] = {"status": str(outcome.status)}
+    if outcome.status is Status.FAILED:
+        assert outcome.failure is not None  # noqa: S101  # a failed outcome has a kind
+        metadata |= {
+            "cause": str(outcome.failure),
+            "error_type": outcome.error_type,
+            "error": outcome.error_message,
+            "what_to_do": outcome.failure.advice,
+        }
+        return dg.AssetObservation(asset, partition=pair.key, metadata=metadata)
+    if outcome.status is Status.SKIPPED:
+        metadata |= {"reason": str(outcome.reason), "why": outcome.error_message}
+        return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
+    metadata |= {name: value for name in _SHOWN if (value := outcome.metrics.get(name)) is not None}
+    metadata |= {
+        "train_rows": outcome.rows["train"],
+        "test_rows": outcome.rows["test"],
+        "trees_fingerprint": outcome.trees_fingerprint,
+        "model": dg.MetadataValue.path(outcome.path),
+    }
+    for flag in ("early_life", "open"):
+        if getattr(pair, flag):
+            metadata[flag] = True
+    return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)

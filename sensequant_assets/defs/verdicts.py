@@ -1,0 +1,37 @@
+"""The verdict on a batch whose check is executed alone."""
+
+import dagster as dg
+
+from sensequant_assets.core.outcome import Verdict, evaluate_batch
+from sensequant_assets.core.parameters import ModelKind
+from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result
+from sensequant_assets.defs.names import ASSETS
+from sensequant_assets.defs.resources import MarketResource
+from sensequant_assets.report.facts import read_report
+from sensequant_assets.report.markdown import markdown
+from sensequant_assets.watch.verdicts import failed_windows
+
+
+def latest_verdict(market: MarketResource, model: ModelKind, max_failure_rate: float) -> dg.AssetCheckResult:
+    """The verdict on the latest batch of the market's universe that planned a model."""
+    telemetry, universe = market.telemetry, market.settings.universe.stem
+    latest = telemetry.query(
+        "SELECT batch_id FROM batches JOIN batch_summary USING (batch_id) WHERE universe = ? AND model = ? "
+        "ORDER BY batches.started_at DESC LIMIT 1",
+        [universe, model],
+    ).to_pylist()
+    if not latest:
+        return check_result(ASSETS[model], Verdict(model, 0, 0, 0, 0, 0, max_failure_rate), ())
+    batch = latest[0]["batch_id"]
+    counts = next(row for row in telemetry.batch_summary(batch) if row["model"] == model)
+    failed = failed_windows(telemetry, batch, model, FAILURES_SHOWN)
+    verdict, report = evaluate_batch(model, counts, max_failure_rate), markdown(read_report(telemetry, batch))
+    found = batch_evaluation(ASSETS[model], verdict, failed, batch, report=report)
+    return dg.AssetCheckResult(
+        asset_key=found.asset_key,
+        check_name=found.check_name,
+        passed=found.passed,
+        severity=found.severity,
+        description=found.description,
+        metadata=found.metadata,
+    )

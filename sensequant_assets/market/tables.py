@@ -1,0 +1,45 @@
+"""Tables of bars and features on disk, written under a temporary name and then renamed."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sensequant_assets.core.bars import PRICES, Bars
+from sensequant_assets.core.samples import Samples
+from sensequant_assets.replacing import replacing
+
+_FINGERPRINT = b"sensequant.fingerprint"
+
+
+def write_parquet(table: pa.Table, path: Path, fingerprint: str) -> Path:
+    """Write a table whole or not at all, with the fingerprint of what it shows; its directory is made."""
+    table = table.replace_schema_metadata({_FINGERPRINT: fingerprint.encode()})
+    with replacing(path) as temporary:
+        # Numbers that hardly repeat: three quarters of the bytes of the default encoding, in less time.
+        floats: Any = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False, use_byte_stream_split=floats)
+    return path
+
+
+def is_current(path: Path, fingerprint: str) -> bool:
+    """Whether the table on disk shows what the fingerprint stands for."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return False
+    return bool(metadata.get(_FINGERPRINT) == fingerprint.encode())
+
+
+def bars_table(bars: Bars) -> pa.Table:
+    """Bars as a table: `time`, prices and `volume`."""
+    return pa.table({name: pa.array(getattr(bars, name)) for name in ("time", *PRICES, "volume")})
+
+
+def features_table(samples: Samples) -> pa.Table:
+    """Features, forward return and label as a table; missing values are null."""
+    columns = dict(zip(samples.feature_names, samples.features.T, strict=True))
+    columns |= {"forward_return": samples.forward_return, "label": samples.label}
+    filled = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
+    return pa.table({"time": pa.array(samples.time), **filled})

@@ -1,0 +1,1 @@
+"""Models on disk, and the devices they are trained on."""

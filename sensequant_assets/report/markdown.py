@@ -1,0 +1,35 @@
+"""A batch in a few lines of Markdown, for its page in Dagster."""
+
+from sensequant_assets.core.outcome import planned_of
+from sensequant_assets.report.facts import OUTCOMES, Report, failures_by_cause, headline, skill, skips_by_reason
+
+
+def markdown(report: Report) -> str:
+    """A short summary for the batch's page in Dagster."""
+    head = headline(report)
+    lines = [f"**Batch {_md(report.batch_id)}: {head.word}.** {_md(' '.join(head.sentences))}", ""]
+    lines += [f"| model | planned | {' | '.join(OUTCOMES)} |", f"|---|{'---:|' * (1 + len(OUTCOMES))}"]
+    for model in report.models:
+        numbers = [planned_of(model), *(getattr(model, name) for name in OUTCOMES)]
+        lines.append(f"| {model.model} | {' | '.join(str(number) for number in numbers)} |")
+    lines.append("")
+    for model in report.models:
+        found = skill(report, model.model)
+        if found.windows:
+            lines.append(
+                f"- {model.model}: median test AUC {found.median:.3f} over {found.windows} windows, "
+                f"{found.outside / found.windows:.0%} outside the 95 % null band (noise: 5 %, more as labels overlap)"
+            )
+    lines += [
+        f"- failed {cause.count} {cause.name}: {_md(cause.example)} {_md(cause.advice)}"
+        for cause in failures_by_cause(report)[:5]
+    ]
+    lines += [f"- skipped {cause.count} {cause.name}" for cause in skips_by_reason(report)[:5]]
+    return "\n".join(lines)
+
+
+def _md(text: str) -> str:
+    """Text that Markdown shows as it is, on one line, cut to what a table of metadata bears."""
+    plain = " ".join(text.split())
+    plain = plain if len(plain) <= 300 else f"{plain[:299]}…"
+    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|~" else char for char in plain)

@@ -1,0 +1,137 @@
+"""The report as one HTML page that needs nothing but itself."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from math import isnan
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from sensequant_assets.core.judging.skill import percentiles
+from sensequant_assets.core.outcome import planned_of
+from sensequant_assets.errors import UsageError
+from sensequant_assets.replacing import replacing
+from sensequant_assets.report.comparison import Comparison, compare, flat
+from sensequant_assets.report.facts import (
+    METRICS,
+    OUTCOMES,
+    Report,
+    failures_by_cause,
+    headline,
+    skill,
+    skips_by_reason,
+    slowest,
+    timestamp,
+    values_of,
+)
+from sensequant_assets.report.pictures import (
+    LETTERS,
+    auc_histogram,
+    auc_map,
+    duration_histogram,
+    outcome_map,
+    seconds,
+)
+
+MAX_LINES = 100
+"""Most lines of a list."""
+
+
+def default_path(data_dir: Path, batch_id: str) -> Path:
+    """Where a batch's page goes unless told otherwise."""
+    return data_dir / "reports" / f"{re.sub(r'[^A-Za-z0-9_-]', '_', batch_id)}.html"
+
+
+def write_page(report: Report, path: Path) -> Path:
+    """Write the page whole or not at all; its directory is made.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be written.
+    """
+    text = page(report)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"The report cannot be written: {error}. Name another file with --out.") from error
+    return path
+
+
+def page(report: Report) -> str:
+    """The report as HTML; every text in it is escaped."""
+    models = [model.model for model in report.models]
+    return _template().render(
+        report=report,
+        headline=headline(report),
+        counts=report.models,
+        planned_of=planned_of,
+        outcomes=OUTCOMES,
+        letters=LETTERS,
+        causes=failures_by_cause(report),
+        skips=skips_by_reason(report),
+        failed=report.failed(),
+        max_lines=MAX_LINES,
+        outcome_maps=[outcome_map(report, model) for model in models],
+        auc_maps=[auc_map(report, model) for model in models],
+        skills=[(model, skill(report, model), auc_histogram(report, model)) for model in models],
+        metrics=[entry for entry in _metric_table(report, models) if entry[1]],
+        durations=[(model, duration_histogram(report, model)) for model in models],
+        slowest=slowest(report),
+        settings=flat(report.batch["settings"]),
+        parameters=flat(report.batch["parameters"]),
+        versions=flat(report.batch["versions"]),
+        codes=Counter(row.code_fingerprint for row in report.rows if row.code_fingerprint),
+        comparison=None if report.against is None else compare(report.against, report),
+        total_change=_total_change,
+        timestamp=timestamp,
+    )
+
+
+def _total_change(comparison: Comparison) -> str:
+    """The comparison in one sentence."""
+    said = []
+    for model, both in comparison.both.items():
+        trees = sum(change.after.model == model for change in comparison.trees)
+        inputs = ", ".join(f"{name} of {count:,}" for name, count in comparison.inputs[model].items())
+        made = f"what changed: {inputs}" if inputs else "data, parameters and code are the same"
+        said.append(f"{trees:,} of {both:,} {model}s have other trees ({made}).")
+    return " ".join(said) or "The two batches have no model in common."
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "percent": _percent, "seconds": seconds}
+    return environment.from_string(
+        files("sensequant_assets.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    )
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None or isnan(value) else f"{value:,.{digits}f}"
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None or isnan(value) else f"{value:.{digits}%}"
+
+
+def _metric_table(
+    report: Report, models: Sequence[str]
+) -> list[tuple[str, list[tuple[str, int, tuple[float, float, float]]]]]:
+    """By model: its metrics, how many windows have each, and their percentiles; metrics without windows left out."""
+    return [
+        (
+            model,
+            [
+                (metric, len(values), percentiles(values))
+                for metric in METRICS
+                if (values := values_of(report, model, metric))
+            ],
+        )
+        for model in models
+    ]

@@ -1,0 +1,260 @@
+"""Heat maps and histograms as the page draws them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, floor, log10, sqrt
+from statistics import median
+
+from sensequant_assets.core.judging.skill import Z95, null_counts
+from sensequant_assets.report.facts import (
+    OUTCOMES,
+    Report,
+    skill,
+)
+
+MAX_CELLS = 5000
+"""Most cells of one heat map; a page with more takes a phone seconds to open."""
+
+LETTERS = {"trained": "T", "reused": "R", "skipped": "S", "failed": "F", "not_attempted": "-"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a heat map: CSS class, text and tooltip."""
+
+    css: str
+    text: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Symbols by windows; `summary` is the row over all symbols, also of those that `note` says are not shown."""
+
+    title: str
+    windows: Sequence[str]
+    summary_name: str
+    summary: Sequence[Cell]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a histogram, in the units of its picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A histogram as the template draws it, 360 wide and 190 high.
+
+    Attributes
+    ----------
+    title
+        What it shows, for those who do not see it.
+    bars, ticks, top
+        Bars, (x, label) below them, and the count at the upper edge.
+    lines
+        (CSS class, points) of curves over the bars.
+    band
+        Left edge and width of a shaded span; None for none.
+    """
+
+    title: str
+    bars: Sequence[Bar]
+    ticks: Sequence[tuple[float, str]]
+    top: int
+    lines: Sequence[tuple[str, str]] = ()
+    band: tuple[float, float] | None = None
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:,.1f} s"
+
+
+def _shown(report: Report) -> tuple[list[str], str]:
+    """Symbols of the heat maps, and a note where they are not all: those with trouble come first."""
+    room = max(MAX_CELLS // max(len(report.windows), 1), 20)
+    if len(report.symbols) <= room:
+        return report.symbols, ""
+    troubled = {row.symbol for row in report.rows if row.outcome in ("failed", "not_attempted")}
+    chosen = sorted(report.symbols, key=lambda symbol: symbol not in troubled)[:room]
+    missed = len(troubled.difference(chosen))
+    which = "every one with a failed or missing window" if not missed else f"{missed:,} with trouble are left out"
+    note = (
+        f"{room:,} of {len(report.symbols):,} symbols are shown ({which}), so that the page opens on a phone. "
+        "The first row and every number outside the grids are of all symbols."
+    )
+    return sorted(chosen), note
+
+
+def outcome_map(report: Report, model: str) -> HeatMap:
+    rows, (symbols, note) = report.of(model), _shown(report)
+    counts: dict[str, Counter[str]] = {window: Counter() for window in report.windows}
+    for row in rows.values():
+        counts[row.window][row.outcome] += 1
+
+    def cell(symbol: str, window: str) -> Cell:
+        row = rows.get((symbol, window))
+        if row is None:
+            return Cell("none", "", f"{symbol} {window}: not planned")
+        why = row.reason or row.failure_kind
+        return Cell(
+            row.outcome, LETTERS[row.outcome], f"{symbol} {window}: {_words(row.outcome)}{f', {why}' if why else ''}"
+        )
+
+    def total(window: str) -> Cell:
+        found = counts[window]
+        title = f"{window}: " + ", ".join(f"{found[name]:,} {_words(name)}" for name in OUTCOMES if found[name])
+        return Cell("failed" if found["failed"] else "", f"{found['failed']}", title)
+
+    return HeatMap(
+        f"{model.capitalize()}s: outcome",
+        report.windows,
+        "failed",
+        [total(window) for window in report.windows],
+        [(symbol, [cell(symbol, window) for window in report.windows]) for symbol in symbols],
+        note,
+    )
+
+
+def auc_map(report: Report, model: str) -> HeatMap:
+    rows, (symbols, note) = report.of(model), _shown(report)
+    by_window: dict[str, list[float]] = {window: [] for window in report.windows}
+    for row in rows.values():
+        auc = row.metrics["test_auc"]
+        if auc is not None:
+            by_window[row.window].append(auc)
+
+    def cell(symbol: str, window: str) -> Cell:
+        row = rows.get((symbol, window))
+        auc = None if row is None else row.metrics["test_auc"]
+        if row is None or auc is None:
+            return Cell("none", "", f"{symbol} {window}: no test AUC")
+        sd = row.auc_null_sd
+        outside = sd is not None and abs(auc - 0.5) > Z95 * sd
+        band = "" if sd is None else f", null band {0.5 - Z95 * sd:.2f} to {0.5 + Z95 * sd:.2f}"
+        return Cell(
+            f"{_shade(auc)}{' out' if outside else ''}",
+            _short(auc),
+            f"{symbol} {window}: test AUC {auc:.3f} on {row.test_rows} rows{band}",
+        )
+
+    def middle(window: str) -> Cell:
+        found = by_window[window]
+        if not found:
+            return Cell("none", "", f"{window}: no test AUC")
+        centre = median(found)
+        return Cell(_shade(centre), _short(centre), f"{window}: median test AUC {centre:.3f} of {len(found):,} windows")
+
+    return HeatMap(
+        f"{model.capitalize()}s: test AUC",
+        report.windows,
+        "median",
+        [middle(window) for window in report.windows],
+        [(symbol, [cell(symbol, window) for window in report.windows]) for symbol in symbols],
+        note,
+    )
+
+
+def _shade(auc: float) -> str:
+    """CSS class of a step of 0.05 from one half, five to either side."""
+    step = max(-5, min(5, round((auc - 0.5) / 0.05)))
+    return f"lo{-step}" if step < 0 else f"hi{step}"
+
+
+def _short(auc: float) -> str:
+    return f"{auc:.2f}".removeprefix("0") if auc < 0.995 else "1.0"
+
+
+def _words(outcome: str) -> str:
+    return outcome.replace("_", " ")
+
+
+_WIDTH, _HEIGHT, _LEFT, _TOP = 360.0, 160.0, 8.0, 14.0
+
+
+def _histogram(
+    title: str,
+    counts: Sequence[int],
+    names: Sequence[str],
+    ticks: Sequence[tuple[float, str]],
+    curves: Mapping[str, Sequence[float]],
+    band: tuple[float, float] | None = None,
+) -> Histogram:
+    """Lay out bars of equal width; ticks and band are shares of the width."""
+    span = _WIDTH - 2 * _LEFT
+    width = span / max(len(counts), 1)
+    top = max([*counts, *(ceil(value) for curve in curves.values() for value in curve), 1])
+
+    def y(count: float) -> float:
+        return _TOP + (_HEIGHT - _TOP) * (1 - count / top)
+
+    return Histogram(
+        title,
+        [
+            Bar(_LEFT + index * width + 0.5, y(count), width - 1, _HEIGHT - y(count), f"{name}: {count:,}")
+            for index, (count, name) in enumerate(zip(counts, names, strict=True))
+            if count
+        ],
+        [(_LEFT + share * span, label) for share, label in ticks],
+        top,
+        [
+            (css, " ".join(f"{_LEFT + (i + 0.5) * width:.1f},{y(value):.1f}" for i, value in enumerate(curve)))
+            for css, curve in curves.items()
+        ],
+        None if band is None else (_LEFT + band[0] * span, (band[1] - band[0]) * span),
+    )
+
+
+def auc_histogram(report: Report, model: str) -> Histogram:
+    rows = report.tested(model)
+    edges = [index / 20 for index in range(21)]
+    counts = [0] * 20
+    for row in rows:
+        counts[min(int((row.metrics["test_auc"] or 0.0) * 20), 19)] += 1
+    sds = [row.auc_null_sd or 0.0 for row in rows]
+    reach = Z95 * median(sds) if rows else 0.0
+    overlap = sqrt(skill(report, model).horizon)
+    return _histogram(
+        f"Test AUC of {len(rows):,} {model}s by window",
+        counts,
+        [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges)],
+        [(index / 4, f"{index / 4:g}") for index in range(5)],
+        {"null": null_counts(sds, edges), "wide-line": null_counts(sds, edges, widened=overlap)} if rows else {},
+        (max(0.0, 0.5 - reach), min(1.0, 0.5 + reach)) if rows else None,
+    )
+
+
+def duration_histogram(report: Report, model: str) -> Histogram | None:
+    """Attempted windows by duration, eight bins to the power of ten; None without any."""
+    times = [
+        max(row.duration_s, 1e-6)
+        for row in report.rows
+        if row.model == model and row.duration_s is not None and row.outcome != "skipped"
+    ]
+    if not times:
+        return None
+    first, last = floor(log10(min(times))), floor(log10(max(times))) + 1
+    bins = 8 * (last - first)
+    counts = [0] * bins
+    for value in times:
+        counts[min(max(int((log10(value) - first) * 8), 0), bins - 1)] += 1
+    edges = [10 ** (first + index / 8) for index in range(bins + 1)]
+    return _histogram(
+        f"Durations of {len(times):,} {model}s",
+        counts,
+        [f"{seconds(low)} to {seconds(high)}" for low, high in pairwise(edges)],
+        [((power - first) / (last - first), seconds(10.0**power)) for power in range(first, last + 1)],
+        {},
+    )

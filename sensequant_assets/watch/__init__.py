@@ -1,0 +1,1 @@
+"""What an operator watches: progress, failures, new bars, verdicts, retries, stalls. Pure decisions and plain facts."""

@@ -1,0 +1,206 @@
+"""How far a batch is, from telemetry alone: during and after it, from any process, whoever started it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isnan
+from typing import Any
+
+from sensequant_assets.core.outcome import Verdict, planned_of, tally
+from sensequant_assets.telemetry.store import TelemetryStore
+
+FAILURES_SHOWN = 5
+RECENT_S = 60.0
+"""How far back "recent" reaches."""
+GAP_S = 90.0
+"""How long a backfill may stand between two of its runs: three ticks of Dagster's daemon."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a batch stands.
+
+    Attributes
+    ----------
+    batch_id, source, universe, backfill_id
+        Of the batch; None where its record is missing.
+    status
+        `running`, `succeeded`, `failed` or `interrupted`, as its runs so far say.
+    ended
+        Whether nothing more is to come. A backfill of several runs may stand still between two of them, so it has
+        ended only when its whole verdict is recorded, or after `GAP_S` without an event.
+    models
+        Counts by model, teachers first, and the limit; NaN where no record tells the limit.
+    runs, runs_ended
+        How many runs have started, and how many of them are over.
+    elapsed_s
+        Seconds from the start to the end, or to now.
+    windows_per_s, recent_windows_per_s
+        Windows finished (skips and failures included) a second: overall, and over the last `RECENT_S` of a batch
+        that runs. None where no time has passed.
+    eta_s
+        Seconds until the rest of what is planned so far is done at the recent pace; None if that cannot be said.
+    idle_s
+        Seconds since the last record.
+    failures
+        The first failed windows: model, symbol, window_start, failure_kind, error_message.
+    """
+
+    batch_id: str
+    source: str | None
+    universe: str | None
+    backfill_id: str | None
+    status: str
+    ended: bool
+    models: tuple[Verdict, ...]
+    runs: int
+    runs_ended: int
+    elapsed_s: float
+    windows_per_s: float | None
+    recent_windows_per_s: float | None
+    eta_s: float | None
+    idle_s: float
+    failures: tuple[Row, ...]
+
+    @property
+    def planned(self) -> int:
+        """Windows of all models planned so far, skipped ones included."""
+        return self.done + sum(model.not_attempted for model in self.models)
+
+    @property
+    def done(self) -> int:
+        """Windows of all models with an outcome."""
+        return sum(model.attempted + model.skipped for model in self.models)
+
+    @property
+    def percent(self) -> float | None:
+        """Share of the planned lattice that has an outcome; None before the plan."""
+        return 100 * self.done / self.planned if self.planned else None
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether further runs may add to the plan: telemetry knows the runs that have started, and no others."""
+        return self.backfill_id is not None and not self.ended
+
+    def as_json(self) -> dict[str, Any]:
+        """The progress as one JSON object."""
+        names = ("batch_id", "source", "universe", "backfill_id", "status", "ended", "planned", "done", "percent",
+                 "may_grow", "runs", "runs_ended", "elapsed_s", "windows_per_s", "recent_windows_per_s", "eta_s",
+                 "idle_s")  # fmt: skip
+        return {name: _rounded(getattr(self, name)) for name in names} | {
+            "models": {
+                model.model: {
+                    "planned": planned_of(model),
+                    "trained": model.trained,
+                    "reused": model.reused,
+                    "skipped": model.skipped,
+                    "failed": model.failed,
+                    "not_attempted": model.not_attempted,
+                    "failure_rate": model.failure_rate,
+                    "max_failure_rate": None if isnan(model.max_failure_rate) else model.max_failure_rate,
+                    "exceeded": model.exceeded,
+                }
+                for model in self.models
+            },
+            "failures": [{name: _rounded(value) for name, value in row.items()} for row in self.failures],
+        }
+
+
+def progress(
+    batch: Row, models: Sequence[Row], seconds: Sequence[Row], failures: Sequence[Row], *, now: datetime
+) -> Progress:
+    """Say where a batch stands.
+
+    Parameters
+    ----------
+    batch
+        Its row of `batches`, and `runs`, `runs_ended` and `judged` (whether its whole verdict is recorded).
+    models
+        Its rows of the view `batch_summary`.
+    seconds
+        `second` (a time) and `windows`, how many windows ended in that second.
+    failures
+        The first failed windows.
+    now
+        The time, with its zone.
+    """
+    running = batch["status"] == "running"
+    started, last = batch["started_at"], batch["last_event_at"]
+    until = now if running else batch["ended_at"] or last
+    elapsed = max(0.0, (until - started).total_seconds())
+    idle = max(0.0, (now - last).total_seconds())
+    tallies = tuple(tally(row, batch["max_failure_rate"]) for row in models)
+    done = sum(model.attempted + model.skipped for model in tallies)
+    missing = sum(model.not_attempted for model in tallies)
+    recent = None
+    if running and elapsed:
+        recent_done = sum(row["windows"] for row in seconds if row["second"] > now - timedelta(seconds=RECENT_S))
+        recent = recent_done / min(RECENT_S, elapsed)
+    return Progress(
+        batch_id=batch["batch_id"],
+        source=batch["source"],
+        universe=batch["universe"],
+        backfill_id=batch["backfill_id"],
+        status=batch["status"],
+        ended=not running and (batch["backfill_id"] is None or batch["judged"] or idle > GAP_S),
+        models=tallies,
+        runs=batch["runs"],
+        runs_ended=batch["runs_ended"],
+        elapsed_s=elapsed,
+        windows_per_s=done / elapsed if elapsed else None,
+        recent_windows_per_s=recent,
+        eta_s=missing / recent if recent else None,
+        idle_s=idle,
+        failures=tuple(failures),
+    )
+
+
+def read_progress(store: TelemetryStore, batch_id: str, now: datetime) -> Progress:
+    """Progress of a batch that telemetry knows, from one state of the database."""
+    with store.connect() as connection:
+
+        def ask(sql: str) -> list[dict[str, Any]]:
+            rows: list[dict[str, Any]] = connection.sql(sql, params={"batch": batch_id}).to_arrow_table().to_pylist()
+            return rows
+
+        (batch,) = ask(_BATCH)
+        return progress(batch, ask(_MODELS), ask(_SECONDS), ask(_FAILURES), now=now)
+
+
+def follow(
+    store: TelemetryStore, batch_id: str, *, clock: Callable[[], datetime], pause: Callable[[], None]
+) -> Iterator[Progress]:
+    """Progress now and after every pause, until the batch has ended."""
+    while True:
+        found = read_progress(store, batch_id, clock())
+        yield found
+        if found.ended:
+            return
+        pause()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+_BATCH = """
+    SELECT *,
+        (SELECT count(*) FROM runs WHERE batch_id = $batch) AS runs,
+        (SELECT count(*) FROM runs WHERE batch_id = $batch AND status <> 'running') AS runs_ended,
+        EXISTS (FROM verdicts WHERE batch_id = $batch AND run_id = '') AS judged
+    FROM batches WHERE batch_id = $batch
+"""
+_MODELS = "FROM batch_summary WHERE batch_id = $batch ORDER BY model DESC"
+_SECONDS = """
+    SELECT date_trunc('second', ended_at) AS second, count(*) AS windows
+    FROM window_status WHERE batch_id = $batch AND ended_at IS NOT NULL GROUP BY ALL
+"""
+_FAILURES = f"""
+    SELECT model, symbol, window_start, failure_kind, error_message
+    FROM window_status WHERE batch_id = $batch AND outcome = 'failed'
+    ORDER BY ended_at, model DESC, symbol, window_start LIMIT {FAILURES_SHOWN}
+"""  # noqa: S608 - a constant of this module

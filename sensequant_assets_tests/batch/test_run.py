@@ -1,0 +1,280 @@
+"""Claims about a run of windows, without Dagster."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sensequant_assets import core
+from sensequant_assets.batch import made_with
+from sensequant_assets.batch import run as batch
+from sensequant_assets.batch.made_with import package_fingerprint
+from sensequant_assets.batch.run import Identity, Options, Run
+from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
+from sensequant_assets.core.training import Lesson, TrainedModel
+from sensequant_assets.errors import FailureKind
+from sensequant_assets.market.market import Market
+from sensequant_assets.models.store import ModelStore
+from sensequant_assets.settings import read_settings
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.running import leave, sample_bars, write_universe
+
+STUDENT = StudentParameters(n_estimators=5)
+BAD = ("IBM", "2009-06-30")
+Teach = Callable[[Lesson, TeacherParameters, str, Expired], TrainedModel]
+
+
+class Workshop:
+    """Runs of AAPL and IBM in three windows, below one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.universe = write_universe(directory / "two.csv", ["AAPL", "IBM"])
+        self.bars = sample_bars(directory / "bars", ["AAPL", "IBM"])
+        self.telemetry = TelemetryStore(directory / "telemetry")
+        self.models = ModelStore(directory / "models", "two")
+
+    def run(self, name: str, learning_rate: float = 0.1, **options: Any) -> dict[str, list[Outcome]]:
+        """Teachers and students of all pairs; outcomes in the order of the plan."""
+        settings = read_settings({"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)})
+        market = Market.open(settings)
+        run = Run(
+            market=market,
+            keys=market.keys(),
+            store=self.models,
+            journal=Journal(self.telemetry.shards, batch_id=name, run_id=f"{name}-run", clock=utc_now),
+            identity=Identity(batch_id=name, run_id=f"{name}-run"),
+            teacher=TeacherParameters(n_estimators=10, learning_rate=learning_rate),
+            student=STUDENT,
+            options=Options(max_failure_rate=0.5, **options),
+        )
+        run.begin(MODELS, settings.market)
+        for model in MODELS:
+            list(run.train(model))
+            run.verdict(model)
+        run.end()
+        return {model: list(run.outcomes(model)) for model in MODELS}
+
+    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in self.telemetry.query(sql, list(parameters)).to_pylist()]
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    leave(monkeypatch, tmp_path)
+    return Workshop(tmp_path)
+
+
+def teach_but(monkeypatch: pytest.MonkeyPatch, bad: Callable[[Teach, Lesson, Expired], TrainedModel]) -> None:
+    """Let the teacher of `BAD` be made by another function."""
+    real: Teach = batch.teach
+
+    def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired) -> TrainedModel:
+        if (lesson.pair.symbol, lesson.pair.window.key) != BAD:
+            return real(lesson, parameters, code, expired)
+        return bad(lambda *_: real(lesson, parameters, code, expired), lesson, expired)
+
+    monkeypatch.setattr(batch, "teach", teach)
+
+
+def statuses(outcomes: list[Outcome]) -> dict[Key, Status]:
+    return {(outcome.pair.symbol, outcome.pair.window.key): outcome.status for outcome in outcomes}
+
+
+def the_bad_one(outcomes: list[Outcome]) -> Outcome:
+    """The outcome of `BAD`; all the others are trained."""
+    found = statuses(outcomes)
+    assert len(found) == 6
+    assert {key for key, status in found.items() if status is not Status.TRAINED} == {BAD}
+    (outcome,) = (outcome for outcome in outcomes if outcome.status is Status.FAILED)
+    return outcome
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_code_fails_its_window_and_no_other(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    def divide(real: Teach, lesson: Lesson, expired: Expired) -> TrainedModel:
+        raise ZeroDivisionError("nothing to share")
+
+    teach_but(monkeypatch, divide)
+    outcomes = workshop.run("batch", workers=workers)
+    teacher, student = the_bad_one(outcomes["teacher"]), the_bad_one(outcomes["student"])
+    assert teacher.failure is FailureKind.CODE_ERROR
+    assert (teacher.error_type, teacher.error_message) == ("ZeroDivisionError", "nothing to share")
+    assert student.failure is FailureKind.MISSING_TEACHER
+    assert student.error_message == "The teacher of IBM|2009-06-30 failed in this run."
+    assert workshop.rows(
+        "SELECT symbol, window_start, failure_kind, error_type, error_message FROM window_runs "
+        "WHERE outcome = 'failed' AND model = 'teacher'"
+    ) == [("IBM", date(2009, 6, 30), "code_error", "ZeroDivisionError", "nothing to share")]
+    ((level, symbol, window, trace),) = workshop.rows(
+        "SELECT level, symbol, window_start, message FROM events WHERE kind = 'traceback'"
+    )
+    assert (level, symbol, window) == ("error", "IBM", date(2009, 6, 30))
+    assert "in divide" in trace
+    assert trace.endswith("ZeroDivisionError: nothing to share\n")
+
+
+def test_a_window_over_its_time_stops_itself(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dawdle(real: Any, lesson: Lesson, expired: Expired) -> TrainedModel:
+        while not expired():
+            time.sleep(0.01)
+        model: TrainedModel = real()
+        return model
+
+    teach_but(monkeypatch, dawdle)
+    teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=1.0)["teacher"])
+    assert teacher.failure is FailureKind.TIMEOUT
+    assert teacher.failure.transient
+    assert workshop.models.find("teacher", *BAD) is None
+
+
+def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, ended = threading.Event(), threading.Event()
+
+    def hang(real: Any, lesson: Lesson, expired: Expired) -> TrainedModel:
+        released.wait()
+        # By now its time is up; what is left of it is to come back with a model all the same.
+        model: TrainedModel = hung(lesson, TeacherParameters(n_estimators=10), "code")
+        return model
+
+    hung: Any = batch.teach
+    real_row = Run._row
+
+    def row(self: Run, outcome: Outcome, *arguments: Any) -> dict[str, Any]:
+        made = real_row(self, outcome, *arguments)
+        if released.is_set():
+            ended.set()
+        return made
+
+    monkeypatch.setattr(Run, "_row", row)
+    teach_but(monkeypatch, hang)
+    teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=1.0)["teacher"])
+    assert teacher.failure is FailureKind.TIMEOUT
+    assert "did not come back within" in teacher.error_message
+    released.set()
+    assert ended.wait(60)
+    for thread in threading.enumerate():
+        if thread.name == "window":
+            thread.join(60)
+    assert workshop.rows(
+        "SELECT outcome, failure_kind FROM window_runs WHERE model = 'teacher' AND symbol = ? AND window_start = ?",
+        *BAD,
+    ) == [("failed", "timeout")]
+    assert workshop.rows("SELECT failed, trained FROM verdicts WHERE model = 'teacher'") == [(1, 5)]
+
+
+def test_unchanged_windows_are_reused_and_other_parameters_are_another_model(workshop: Workshop) -> None:
+    first = workshop.run("first")
+    second = workshop.run("second")
+    for model in MODELS:
+        assert set(statuses(second[model]).values()) == {Status.REUSED}
+        assert [one.trees_fingerprint for one in second[model]] == [one.trees_fingerprint for one in first[model]]
+        assert [one.metrics for one in second[model]] == [one.metrics for one in first[model]]
+    third = workshop.run("third", learning_rate=0.3)
+    assert set(statuses(third["teacher"]).values()) == {Status.TRAINED}
+    # Other teachers say other things, so that students learn anew as well.
+    assert set(statuses(third["student"]).values()) == {Status.TRAINED}
+
+
+def test_changed_bars_train_only_the_windows_that_see_them(workshop: Workshop) -> None:
+    workshop.run("first")
+    file = workshop.bars / "IBM.csv"
+    lines = file.read_text().splitlines()
+    (at,) = (number for number, line in enumerate(lines) if line.startswith("2010-03-10"))
+    cells = lines[at].split(",")
+    volume = lines[0].split(",").index("volume")
+    cells[volume] = str(3 * float(cells[volume]))
+    lines[at] = ",".join(cells)
+    file.write_text("\n".join(lines) + "\n")
+    again = workshop.run("again")
+    for model in MODELS:
+        trained = {key for key, status in statuses(again[model]).items() if status is Status.TRAINED}
+        assert trained == {("IBM", "2009-12-27")}
+
+
+def test_a_model_that_was_cut_is_trained_again(workshop: Workshop) -> None:
+    workshop.run("first")
+    path = workshop.models.path("teacher", *BAD)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    again = the_only_trained(workshop.run("again")["teacher"])
+    assert (again.pair.symbol, again.pair.window.key) == BAD
+    assert path.read_bytes() == whole
+
+
+def the_only_trained(outcomes: list[Outcome]) -> Outcome:
+    (outcome,) = (outcome for outcome in outcomes if outcome.status is Status.TRAINED)
+    return outcome
+
+
+def test_every_planned_window_has_one_row_with_its_figures(workshop: Workshop) -> None:
+    workshop.run("batch", workers=2)
+    rows = workshop.rows(
+        "SELECT model, symbol, window_start, duration_s, train_rows, trees_fingerprint, model_path, device "
+        "FROM window_runs ORDER BY ALL"
+    )
+    planned = workshop.rows("SELECT model, symbol, window_start FROM planned_windows ORDER BY ALL")
+    assert [row[:3] for row in rows] == planned
+    assert len(planned) == 12
+    for model, _, window, duration, train_rows, trees, path, device in rows:
+        assert duration > 0
+        assert train_rows > 20
+        assert trees
+        assert Path(path).is_file()
+        assert (model, str(window)) == (Path(path).parts[-3], Path(path).name.removesuffix(".txt.gz"))
+        assert device == "cpu"
+
+
+@pytest.fixture
+def core_copy(tmp_path: Path) -> Path:
+    copied = tmp_path / "core"
+    shutil.copytree(Path(core.__path__[0]), copied, ignore=shutil.ignore_patterns("__pycache__"))
+    (copied / "nested").mkdir()
+    (copied / "nested" / "deeper.py").write_text("DEPTH = 2\n")
+    return copied
+
+
+def test_changing_any_file_of_the_core_changes_the_code_fingerprint(core_copy: Path) -> None:
+    before = package_fingerprint(core_copy, {"lightgbm": "4.7.0"})
+    files = sorted(core_copy.rglob("*.py"))
+    assert len(files) > 15
+    found = {before}
+    for file in files:
+        written = file.read_text()
+        file.write_text(f"{written}\nCHANGED = 1\n")
+        found.add(package_fingerprint(core_copy, {"lightgbm": "4.7.0"}))
+        file.write_text(written)
+    assert len(found) == 1 + len(files)
+    assert package_fingerprint(core_copy, {"lightgbm": "4.7.0"}) == before
+
+
+def test_a_nested_file_that_moves_or_goes_changes_the_code_fingerprint(core_copy: Path) -> None:
+    before = package_fingerprint(core_copy, {})
+    (core_copy / "nested" / "deeper.py").rename(core_copy / "deeper.py")
+    moved = package_fingerprint(core_copy, {})
+    (core_copy / "deeper.py").unlink()
+    assert len({before, moved, package_fingerprint(core_copy, {})}) == 3
+
+
+def test_a_directory_without_source_has_no_code_fingerprint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no source"):
+        package_fingerprint(tmp_path, {"lightgbm": "4.7.0"})
+
+
+def test_the_code_fingerprint_is_that_of_the_core_package(core_copy: Path) -> None:
+    shutil.rmtree(core_copy / "nested")
+    libraries = {name: made_with.versions()[name] for name in ("lightgbm", "numpy")}
+    assert made_with.code() == package_fingerprint(core_copy, libraries)

@@ -1,0 +1,167 @@
+"""Claims about models on disk."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sensequant_assets.core.training import TrainedModel, teach
+from sensequant_assets.errors import FailureKind, UsageError, WindowError
+from sensequant_assets.models.store import ModelStore, StoredModel
+from sensequant_assets_tests.making import QUICK_TEACHER, lesson_of, random_walk
+
+LESSON = lesson_of(random_walk(360, 3))
+TRAINED = teach(LESSON, QUICK_TEACHER, "code")
+WINDOW = LESSON.pair.window.key
+
+
+def saved(directory: Path, trained: TrainedModel = TRAINED) -> tuple[ModelStore, StoredModel]:
+    store = ModelStore(directory, "u")
+    return store, store.save(trained, LESSON.pair, "teacher")
+
+
+def found(directory: Path) -> StoredModel | None:
+    return ModelStore(directory, "u").find("teacher", "AAA", WINDOW)
+
+
+def test_a_saved_model_is_found_with_what_it_was_made_from(tmp_path):
+    store, stored = saved(tmp_path)
+    assert stored.path == tmp_path / "u" / "teacher" / "AAA" / "2022-03-02.txt.gz"
+    assert store.find("teacher", "AAA", WINDOW) == stored == found(tmp_path)
+    assert stored.fingerprints == TRAINED.fingerprints
+    assert stored.text() == TRAINED.text
+    assert stored.record["rows"] == {"train": 84, "valid": 22, "test": 120}
+    np.testing.assert_array_equal(LESSON.unseen(stored.booster()), TRAINED.unseen)
+
+
+def test_soft_targets_come_back_to_the_last_bit(tmp_path):
+    saved(tmp_path)
+    record = found(tmp_path).record
+    assert np.array(record["soft_targets"]).tobytes() == TRAINED.soft_targets.tobytes()
+    assert np.array(record["unseen"]).tobytes() == TRAINED.unseen.tobytes()
+
+
+def test_saving_twice_gives_the_same_bytes_and_no_other_file(tmp_path):
+    _, stored = saved(tmp_path)
+    files = {path.name: path.read_bytes() for path in stored.path.parent.iterdir()}
+    saved(tmp_path)
+    assert {path.name: path.read_bytes() for path in stored.path.parent.iterdir()} == files
+    assert sorted(files) == ["2022-03-02.json", "2022-03-02.txt.gz"]
+
+
+def test_there_is_no_model_of_another_kind_symbol_or_window(tmp_path):
+    store, _ = saved(tmp_path)
+    assert store.find("student", "AAA", WINDOW) is None
+    assert store.find("teacher", "BBB", WINDOW) is None
+    assert store.find("teacher", "AAA", "2022-03-03") is None
+    assert ModelStore(tmp_path, "other").find("teacher", "AAA", WINDOW) is None
+
+
+@pytest.mark.parametrize("suffix", [".txt.gz", ".json"])
+@pytest.mark.parametrize("left", [0, 1, 500, -1])
+def test_a_cut_text_or_record_is_no_model(tmp_path, suffix, left):
+    _, stored = saved(tmp_path)
+    file = stored.path.with_name(WINDOW + suffix)
+    file.write_bytes(file.read_bytes()[:left])
+    assert found(tmp_path) is None
+
+
+@pytest.mark.parametrize("suffix", [".txt.gz", ".json"])
+def test_half_of_a_pair_of_files_is_no_model(tmp_path, suffix):
+    _, stored = saved(tmp_path)
+    stored.path.with_name(WINDOW + suffix).unlink()
+    assert found(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '"text"', "{}", '{"model_bytes": 1}'])
+def test_a_record_of_another_shape_is_no_model(tmp_path, content):
+    _, stored = saved(tmp_path)
+    stored.path.with_name(WINDOW + ".json").write_text(content)
+    assert found(tmp_path) is None
+
+
+def test_a_record_that_lacks_what_this_version_writes_is_no_model(tmp_path):
+    _, stored = saved(tmp_path)
+    for name in ("fingerprints", "tested_on", "unseen", "metrics"):
+        record = {key: value for key, value in stored.record.items() if key != name}
+        stored.path.with_name(WINDOW + ".json").write_text(json.dumps(record))
+        assert found(tmp_path) is None
+
+
+@pytest.mark.parametrize("at", [0, 4, 200, -1])
+def test_a_changed_text_of_the_same_length_is_refused_when_it_is_loaded(tmp_path, at):
+    _, stored = saved(tmp_path)
+    written = bytearray(stored.path.read_bytes())
+    written[at] ^= 1
+    stored.path.write_bytes(written)
+    changed = found(tmp_path)
+    assert changed is not None
+    for load in (changed.text, changed.booster):
+        with pytest.raises(WindowError, match=r"is not what its record says\. Train it again with --force") as caught:
+            load()
+        assert caught.value.kind is FailureKind.CORRUPT_MODEL
+
+
+def test_a_text_that_went_away_after_it_was_found_is_refused(tmp_path):
+    _, stored = saved(tmp_path)
+    stored.path.unlink()
+    with pytest.raises(WindowError, match="cannot be read") as caught:
+        stored.booster()
+    assert caught.value.kind is FailureKind.CORRUPT_MODEL
+
+
+def test_a_metric_that_the_rows_cannot_answer_is_null(tmp_path):
+    metrics = {"test_auc": float("nan"), "test_brier": 0.25, "test_ece": float("inf")}
+    saved(tmp_path, replace(TRAINED, metrics=metrics))
+    assert found(tmp_path).record["metrics"] == {"test_auc": None, "test_brier": 0.25, "test_ece": None}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "window"),
+    [
+        ("..", WINDOW),
+        ("../A", WINDOW),
+        ("A/B", WINDOW),
+        ("", WINDOW),
+        ("AAA", ".."),
+        ("AAA", "../2022-03-02"),
+        ("AAA", ""),
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused(tmp_path, symbol, window):
+    with pytest.raises(UsageError, match=r"is not a (symbol|window)"):
+        ModelStore(tmp_path, "u").find("teacher", symbol, window)
+
+
+def test_a_save_that_is_cut_short_leaves_the_old_model(tmp_path, monkeypatch):
+    _, stored = saved(tmp_path)
+    before = stored.path.read_bytes()
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            saved(tmp_path, replace(TRAINED, text=TRAINED.text + "\n"))
+    assert stored.path.read_bytes() == before
+    assert sorted(path.name for path in stored.path.parent.iterdir()) == ["2022-03-02.json", "2022-03-02.txt.gz"]
+    assert found(tmp_path) == stored
+
+
+def test_new_scores_of_an_unchanged_model_keep_its_text_and_its_other_metrics(tmp_path):
+    store, stored = saved(tmp_path)
+    text = stored.path.read_bytes()
+    unseen = np.full(30, 0.5)
+    store.rescored(
+        stored, {"test_auc": math.nan, "test_brier": 0.25}, unseen, {"train": 84, "valid": 22, "test": 8}, "new"
+    )
+    again = found(tmp_path)
+    assert stored.path.read_bytes() == text
+    assert (again.record["metrics"]["test_auc"], again.record["metrics"]["test_brier"]) == (None, 0.25)
+    assert again.record["metrics"]["oof_brier"] == stored.record["metrics"]["oof_brier"]
+    assert (again.record["tested_on"], again.record["unseen"]) == ("new", [0.5] * 30)
+    assert again.fingerprints == stored.fingerprints

@@ -1,0 +1,375 @@
+"""The report: its numbers by hand, and its page as a browser reads it."""
+
+import math
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sensequant_assets.cli.main import main
+from sensequant_assets.core.judging.skill import null_auc_sd, null_counts, percentiles
+from sensequant_assets.errors import FailureKind, UsageError
+from sensequant_assets.report import page as report_page
+from sensequant_assets.report.comparison import compare
+from sensequant_assets.report.facts import (
+    Report,
+    failures_by_cause,
+    headline,
+    read_report,
+    skill,
+    skips_by_reason,
+    slowest,
+)
+from sensequant_assets.report.markdown import markdown
+from sensequant_assets.report.pictures import MAX_CELLS
+from sensequant_assets.report.page import default_path, page, write_page
+from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.running import Home
+from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_run
+
+EVIL = "<script>alert('x')</script> & \"quoted\" *stars*"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TelemetryStore:
+    return TelemetryStore(tmp_path / "data" / "telemetry")
+
+
+def trained(
+    symbol: str, start: str, auc: float | None, *, rows: int = 28, base: float = 0.5, **fields: Any
+) -> dict[str, object]:
+    """A trained teacher; 28 rows, half of them positive, give a null standard deviation of 0.1110."""
+    metrics = {"test_auc": auc, "test_base_rate": base, "test_accuracy": 0.5, "test_majority": 0.75}
+    prints = {f"{name}_fingerprint": f"{name}0" for name in ("data", "parameters", "code")}
+    own = {"metrics": metrics, "test_rows": rows, "trees_fingerprint": f"{symbol}{start}"}
+    values: dict[str, Any] = {"outcome": "trained", **prints, **own, **fields}
+    return window(symbol, start, **values)
+
+
+def mixed(store: TelemetryStore, **fields: Any) -> Report:
+    """Two symbols that trained and failed, and one that was skipped."""
+    rows = [
+        trained("AAA", W1, 0.9),
+        trained("AAA", W2, 0.45),
+        window("BBB", W1, "failed", failure_kind="single_class", error_message=EVIL, duration_s=3.0),
+        window("BBB", W1, "failed", model="student", failure_kind="missing_teacher", error_message="no teacher"),
+        window("CCC", W1, "skipped", reason="pre_listing", error_message="CCC lists later"),
+    ]
+    about: dict[str, Any] = {"settings": {"horizon": 7, "end": None}, "parameters": {"teacher": {"num_leaves": 31}}}
+    write_run(store, rows, status="failed", **(about | {"versions": {"lightgbm": "4.7.0"}} | fields))
+    return read_report(store, "b")
+
+
+class Page(HTMLParser):
+    """What a browser would find: texts, tags, and everything that points somewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.pointers: list[str] = []
+        self.heads: list[str] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.pointers += [f"{name}={value}" for name, value in attributes if name in ("src", "href", "srcset", "data")]
+        self.pointers += [name for name, _ in attributes if name.startswith("on")]
+        if tag not in ("meta", "br"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+        if self._open and self._open[-1] == "th":
+            self.heads.append(data)
+
+    @property
+    def text(self) -> str:
+        """All texts."""
+        return " ".join(" ".join(self.texts).split())
+
+
+def test_the_null_of_the_auc_is_that_of_mann_and_whitney() -> None:
+    # Two positives and one negative: AUC 0, 1/2 or 1, each in two of the six orders; variance 1/6 = 4 / (12 * 2).
+    assert null_auc_sd(2, 1) == math.sqrt(1 / 6)
+    assert null_auc_sd(14, 14) == math.sqrt(29 / (12 * 14 * 14))
+    assert null_auc_sd(5, 0) is None
+
+
+def test_skill_counts_windows_outside_their_own_band(store: TelemetryStore) -> None:
+    rows = [
+        # The band of 14 against 14 is 0.5 +- 0.2176, widened by the root of 7 it is 0.5 +- 0.576.
+        trained("A", W1, 0.72),
+        trained("B", W1, 0.71),
+        trained("C", W1, 0.28),
+        # 400 rows, half of them positive: +- 0.0566, widened 0.1497.
+        trained("D", W1, 0.66, rows=400),
+        trained("E", W1, 0.64, rows=400),
+        trained("F", W1, None, base=0.0),
+    ]
+    write_run(store, rows, settings={"horizon": 7})
+    found = skill(read_report(store, "b"), "teacher")
+    assert (found.windows, found.unanswered) == (5, 1)
+    assert (found.above, found.below, found.outside, found.outside_overlap) == (3, 1, 4, 1)
+    assert found.mean == pytest.approx(0.602)
+    assert found.median == 0.66
+    # Every window names half its rows right, so all of them do, whatever their sizes.
+    assert (found.rows, found.accuracy, found.majority, found.beats_majority) == (912, 0.5, 0.75, 0)
+
+
+def test_accuracy_is_weighed_by_rows(store: TelemetryStore) -> None:
+    def scored(symbol: str, rows: int, accuracy: float, majority: float) -> dict[str, object]:
+        metrics = {"test_auc": 0.5, "test_base_rate": 0.5, "test_accuracy": accuracy, "test_majority": majority}
+        return trained(symbol, W1, 0.5, rows=rows, metrics=metrics)
+
+    write_run(store, [scored("A", 10, 1.0, 0.5), scored("B", 30, 0.2, 0.6)])
+    found = skill(read_report(store, "b"), "teacher")
+    # 10 + 6 of 40 against 5 + 18 of 40.
+    assert found.accuracy == pytest.approx(0.4)
+    assert found.majority == pytest.approx(0.575)
+    assert found.beats_majority == 1
+
+
+def test_the_expected_counts_of_noise_add_up_to_the_windows(store: TelemetryStore) -> None:
+    write_run(store, [trained("A", W1, 0.9), trained("B", W1, 0.1), trained("C", W1, None)])
+    sds = [row.auc_null_sd or 0.0 for row in read_report(store, "b").tested("teacher")]
+    sd = 0.11097
+    counts = null_counts(sds, [0, 0.5 - sd, 0.5 + sd, 1])
+    # 68.27 % of a normal lie within one standard deviation.
+    assert counts == pytest.approx([2 * 0.15866, 2 * 0.68268, 2 * 0.15866], abs=1e-3)
+    assert null_counts(sds, [0, 0.5 - sd, 0.5 + sd, 1], widened=2)[1] == pytest.approx(2 * 0.38292, abs=1e-3)
+
+
+def test_percentiles_are_linear_between_ranks() -> None:
+    assert percentiles([float(value) for value in range(11)]) == (1, 5, 9)
+    assert percentiles([3.0]) == (3, 3, 3)
+    assert all(math.isnan(value) for value in percentiles([]))
+
+
+def test_causes_come_with_advice_and_consequences_last(store: TelemetryStore) -> None:
+    causes = failures_by_cause(mixed(store))
+    assert [(cause.name, cause.count) for cause in causes] == [("single_class", 1), ("missing_teacher", 1)]
+    assert causes[0].advice == FailureKind.SINGLE_CLASS.advice
+    assert causes[0].example == EVIL
+    (skip,) = skips_by_reason(read_report(store, "b"))
+    assert (skip.name, skip.models, skip.advice) == ("pre_listing", {"teacher": 1}, "")
+
+
+def test_the_slowest_windows_leave_skips_out(store: TelemetryStore) -> None:
+    assert [(row.symbol, row.duration_s) for row in slowest(mixed(store), 2)] == [("BBB", 3.0), ("AAA", 1.0)]
+
+
+def test_the_whole_batch_is_judged_and_not_its_runs(store: TelemetryStore) -> None:
+    def verdict(run: str, *, passed: bool, failed: int) -> None:
+        with Journal(store.shards, batch_id="b", run_id=run, clock=lambda: NOON) as journal:
+            journal.append(RecordKind.VERDICT, {"model": "teacher", "passed": passed, "failed": failed})
+
+    symbols = [f"S{number:02}" for number in range(10)]
+    # 4 of 10 fail in one window and none in two others: 13.3 % of 30 is within 15 %.
+    for number, (start, failed) in enumerate([("2022-01-01", 4), ("2022-06-30", 0), ("2022-12-27", 0)]):
+        rows = [window(name, start, "failed" if n < failed else "trained") for n, name in enumerate(symbols)]
+        write_run(store, rows, run=f"r{number}", status="failed" if failed else "succeeded", starts=number)
+        verdict(f"r{number}", passed=not failed, failed=failed)
+    found = headline(read_report(store, "b"))
+    assert found.word == "passed"
+    assert found.sentences == (
+        "4 of 30 teachers failed: 13.3%, limit 15.0%.",
+        "1 of 3 runs failed by their own check; the batch is judged as a whole.",
+    )
+    verdict("", passed=False, failed=4)
+    assert headline(read_report(store, "b")).word == "failed"
+
+
+def test_headlines_of_batches_that_did_not_come_to_their_end(store: TelemetryStore) -> None:
+    plan = {"teacher": [("A", W1), ("A", W2)]}
+    write_run(store, [window("A", W1, "skipped")], batch="empty")
+    write_run(store, [window("A", W1, "trained")], batch="short", plan=plan)
+    write_run(store, [window("A", W1, "trained")], batch="gone", plan=plan, status=None).append(
+        RecordKind.END, {"status": "interrupted"}
+    )
+    journal = write_run(store, [], batch="live", plan=plan, status=None)
+    words = {batch: headline(read_report(store, batch)).word for batch in ("empty", "short", "gone", "live")}
+    assert words == {"empty": "empty", "short": "incomplete", "gone": "interrupted", "live": "running"}
+    assert headline(read_report(store, "empty")).sentences == ("None of 1 teachers was attempted; 1 skipped.",)
+    assert headline(read_report(store, "short")).sentences == (
+        "0 of 1 teachers failed: 0.0%, limit 15.0%. 1 was not attempted.",
+    )
+    journal.close()
+
+
+def test_the_page_points_nowhere_and_runs_nothing(store: TelemetryStore) -> None:
+    text = page(mixed(store))
+    found = Page(text)
+    assert found.pointers == []
+    assert not {"script", "link", "iframe", "img", "object"} & set(found.tags)
+    assert "http" not in text.replace("http-equiv", "")
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_the_page_shows_errors_as_text(store: TelemetryStore) -> None:
+    found = Page(page(mixed(store, universe=EVIL, versions={EVIL: EVIL}, settings={"bars": EVIL})))
+    assert found.text.count(EVIL) == 6
+    assert "script" not in found.tags
+
+
+def test_the_page_has_every_symbol_and_window_of_both_models(store: TelemetryStore) -> None:
+    found = Page(page(mixed(store)))
+    # Outcomes and AUC of teachers and students.
+    assert [found.heads.count(symbol) for symbol in ("AAA", "BBB", "CCC")] == [4, 4, 4]
+    text = found.text
+    for word in ("failed", "1 of 3 teachers failed: 33.3%, limit 15.0%.", "pre_listing", "num_leaves", "4.7.0"):
+        assert word in text
+    assert 'title="AAA 2022-01-01: test AUC 0.900 on 28 rows, null band 0.28 to 0.72">.90</td>' in page(mixed(store))
+
+
+def test_a_page_of_a_batch_without_any_window_opens(store: TelemetryStore) -> None:
+    write_run(store, [], plan={})
+    assert "Nothing is planned." in Page(page(read_report(store, "b"))).text
+
+
+def test_a_thousand_symbols_are_cut_with_a_note_and_trouble_stays(store: TelemetryStore) -> None:
+    symbols = [f"S{number:04}" for number in range(1000)]
+    windows = [f"20{year}-01-01" for year in range(10, 18)]
+    rows = [
+        window(name, start, "failed" if name in ("S0999", "S0500") and start == windows[0] else "trained")
+        for name in symbols
+        for start in windows
+    ]
+    write_run(store, rows)
+    found = Page(page(read_report(store, "b")))
+    assert len([head for head in found.heads if head.startswith("S")]) == 2 * MAX_CELLS // 8
+    assert {"S0000", "S0500", "S0999"} < set(found.heads)
+    assert "S0800" not in found.heads
+    assert "625 of 1,000 symbols are shown (every one with a failed or missing window)" in found.text
+    assert found.tags.count("td") < 4 * MAX_CELLS
+
+
+def test_long_lists_say_what_they_leave_out(store: TelemetryStore) -> None:
+    write_run(store, [window(f"S{number:03}", W1, "failed", error_message="broken") for number in range(103)])
+    assert "3 more are not listed" in Page(page(read_report(store, "b"))).text
+
+
+def test_a_comparison_tells_inputs_trees_outcomes_and_metrics(store: TelemetryStore) -> None:
+    before = [
+        trained("SAME", W1, 0.5),
+        trained("DATA", W1, 0.5),
+        trained("ODD", W1, 0.5),
+        trained("BROKE", W1, 0.5),
+        window("HEALED", W1, "failed"),
+        trained("GONE", W1, 0.5),
+    ]
+    now = [
+        trained("SAME", W1, 0.5, outcome="reused"),
+        trained("DATA", W1, 0.8, data_fingerprint="data1", trees_fingerprint="other"),
+        trained("ODD", W1, 0.4, trees_fingerprint="other"),
+        window("BROKE", W1, "failed", failure_kind="timeout", error_message="too slow"),
+        trained("HEALED", W1, 0.6),
+        trained("NEW", W1, 0.6),
+    ]
+    write_run(
+        store, before, batch="old", starts=-500, parameters={"teacher": {"num_leaves": 31}}, settings={"horizon": 7}
+    )
+    write_run(store, now, batch="new", parameters={"teacher": {"num_leaves": 63}}, settings={"horizon": 7})
+    report = read_report(store, "new", against="old")
+    assert report.against is not None
+    found = compare(report.against, report)
+    assert found.named == [("parameters.teacher.num_leaves", "31", "63")]
+    assert (found.only_before, found.only_after, found.both) == (1, 1, {"teacher": 3})
+    assert found.inputs["teacher"] == {"data": 1}
+    assert [(change.after.symbol, change.inputs) for change in found.trees] == [("DATA", ("data",)), ("ODD", ())]
+    assert [change.after.symbol for change in found.unexplained] == ["ODD"]
+    assert found.outcomes == {
+        ("teacher", "trained", "reused"): 1,
+        ("teacher", "trained", "failed"): 1,
+        ("teacher", "failed", "trained"): 1,
+    }
+    assert [change.after.symbol for change in found.newly_failed] == ["BROKE"]
+    auc = next(moved for moved in found.moved if moved.metric == "test_auc")
+    assert (auc.windows, auc.changed) == (3, 2)
+    assert auc.before == 0.5
+    assert auc.after == pytest.approx(1.7 / 3)
+    assert auc.largest is not None
+    assert auc.largest.after.symbol == "DATA"
+    text = Page(page(report)).text
+    assert "2 of 3 teachers have other trees (what changed: data of 1)." in text
+    assert "1 trees differ although data, parameters and code are the same by fingerprint." in text
+
+
+def test_markdown_is_short_and_escapes(store: TelemetryStore) -> None:
+    found = markdown(mixed(store))
+    assert "| teacher | 4 | 2 | 0 | 1 | 1 | 0 |" in found
+    assert "<script" not in found.replace("\\<", "")
+    assert "\\*stars\\*" in found
+    assert "- skipped 1 pre_listing" in found
+    assert len(found.splitlines()) < 20
+
+
+def test_a_page_is_written_whole_or_not_at_all(store: TelemetryStore, tmp_path: Path) -> None:
+    report = mixed(store)
+    path = write_page(report, tmp_path / "deep" / "page.html")
+    assert path.read_text(encoding="utf-8") == page(report)
+    assert [file.name for file in path.parent.iterdir()] == ["page.html"]
+    with pytest.raises(UsageError, match="Name another file with --out"):
+        write_page(report, path / "below-a-file.html")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(UsageError, match="Name another file with --out"):
+        write_page(report, tmp_path / "taken")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "deep", "taken"]
+
+
+def test_a_batch_name_cannot_leave_the_directory_of_reports(tmp_path: Path) -> None:
+    assert default_path(tmp_path, "../../etc/x") == tmp_path / "reports" / "______etc_x.html"
+
+
+def test_the_command_writes_the_page_and_prints_its_path(
+    store: TelemetryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SENSEQUANT_DATA_DIR", "data")
+    assert "No batch yet" in CliRunner().invoke(main, ["report"]).output
+    mixed(store)
+    write_run(store, [trained("AAA", W1, 0.4)], batch="later", starts=500, ends=600)
+    assert CliRunner().invoke(main, ["report"]).output.strip() == "data/reports/later.html"
+    asked = ["report", "--batch", "later", "--against", "b", "--out", "page.html"]
+    assert CliRunner().invoke(main, asked).output.strip() == "page.html"
+    assert "Since batch b" in Page((tmp_path / "page.html").read_text()).text
+    refused = CliRunner().invoke(main, ["report", "--against", "nobody"])
+    assert (refused.exit_code, "There are: later, b." in refused.output) == (2, True)
+
+
+def test_reports_of_a_real_backfill_can_be_compared(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    chosen = ("--symbols", "AAPL,IBM", "--windows", "2009-01-01,2009-06-30")
+    first = home.backfill(*chosen).json["batch_id"]
+    second = home.backfill(*chosen, "--param", "TEACHER_LEARNING_RATE=0.5")
+    written = home.run("report", "--against", first)
+    assert written.code == 0, written.err
+    text = Page((tmp_path / written.out.strip()).read_text()).text
+    assert f"Batch {second.json['batch_id']}" in text
+    assert "4 of 4 teachers have other trees (what changed: parameters of 4)." in text
+    assert "parameters.teacher.learning_rate" in text
+    assert home.run("progress", "--json").json["percent"] == 100.0
+
+
+def test_the_report_tells_of_every_run(store: TelemetryStore) -> None:
+    write_run(store, [window("A", W1, "trained")], run="first")
+    write_run(store, [window("A", W2, "trained", 5)], run="second", starts=3)
+    runs = read_report(store, "b").runs
+    assert [(run["run_id"], run["windows"], run["started_at"]) for run in runs] == [
+        ("first", 1, NOON),
+        ("second", 1, after(3)),
+    ]

@@ -1,0 +1,243 @@
+"""How far a batch is, with numbers counted by hand."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from sensequant_assets.cli.main import main
+from sensequant_assets.cli.options import NO_BATCH
+from sensequant_assets.cli.progress import view
+from sensequant_assets.core.outcome import planned_of
+from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.watch.progress import GAP_S, Progress, follow, progress, read_progress
+from sensequant_assets_tests.running import Home, finish
+from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_run
+
+PAIRS = [(symbol, start) for symbol in "ABCDE" for start in (W1, W2)]
+"""Ten windows of each model."""
+
+BATCH = {
+    "batch_id": "b",
+    "source": "cli",
+    "universe": "five",
+    "backfill_id": None,
+    "status": "running",
+    "started_at": NOON,
+    "ended_at": None,
+    "last_event_at": after(118),
+    "max_failure_rate": 0.15,
+    "runs": 1,
+    "runs_ended": 0,
+    "judged": False,
+}
+TEACHERS = {"model": "teacher", "trained": 60, "reused": 5, "skipped": 15, "failed": 20, "not_attempted": 0}
+STUDENTS = {"model": "student", "trained": 10, "reused": 0, "skipped": 10, "failed": 0, "not_attempted": 80}
+SECONDS = [
+    {"second": after(30), "windows": 90},
+    {"second": after(60), "windows": 6},
+    {"second": after(61), "windows": 20},
+    {"second": after(118), "windows": 4},
+]
+
+
+def text(found: Progress, width: int = 80) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(view(found), soft_wrap=True)
+    return capture.get()
+
+
+def now() -> datetime:
+    return after(120)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TelemetryStore:
+    return TelemetryStore(tmp_path / "data" / "telemetry")
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SENSEQUANT_DATA_DIR", str(tmp_path / "data"))
+    return lambda *arguments: CliRunner().invoke(main, ["progress", *arguments])
+
+
+def test_percent_is_of_the_planned_lattice_of_both_models() -> None:
+    found = progress(BATCH, [TEACHERS, STUDENTS], SECONDS, [], now=now())
+    assert (found.done, found.planned, found.percent) == (120, 200, 60.0)
+    assert [planned_of(model) for model in found.models] == [100, 100]
+
+
+def test_the_failure_rate_leaves_skips_out() -> None:
+    teachers, students = progress(BATCH, [TEACHERS, STUDENTS], SECONDS, [], now=now()).models
+    # 20 of 60 + 5 + 20, not of 100.
+    assert teachers.failure_rate == 20 / 85
+    assert teachers.exceeded
+    assert students.failure_rate == 0
+    assert not students.exceeded
+
+
+def test_the_pace_is_of_the_last_minute_and_gives_the_rest() -> None:
+    found = progress(BATCH, [TEACHERS, STUDENTS], SECONDS, [], now=now())
+    assert found.elapsed_s == 120
+    assert found.windows_per_s == 1.0
+    # Second 60 is a minute old and out: 20 + 4 windows in 60 s, and 80 to go.
+    assert found.recent_windows_per_s == 0.4
+    assert found.eta_s == pytest.approx(200)
+    assert found.idle_s == 2
+
+
+def test_in_its_first_minute_the_recent_pace_is_that_since_the_start() -> None:
+    found = progress(BATCH, [STUDENTS], [{"second": after(3), "windows": 20}], [], now=after(8))
+    assert found.recent_windows_per_s == 2.5
+    assert found.eta_s == 32
+
+
+def test_a_stalled_batch_has_no_estimate() -> None:
+    found = progress(BATCH, [STUDENTS], SECONDS, [], now=after(500))
+    assert found.recent_windows_per_s == 0
+    assert found.eta_s is None
+    assert "no estimate of the rest" in text(found)
+    assert "no record for 0:06:22" in text(found)
+
+
+def test_an_ended_batch_is_measured_to_its_end() -> None:
+    ended = BATCH | {"status": "succeeded", "ended_at": after(60), "runs_ended": 1}
+    found = progress(ended, [TEACHERS, STUDENTS], SECONDS, [], now=after(9999))
+    assert found.ended
+    assert (found.elapsed_s, found.windows_per_s, found.recent_windows_per_s, found.eta_s) == (60, 2.0, None, None)
+
+
+def test_an_interrupted_batch_is_measured_to_its_last_record() -> None:
+    found = progress(BATCH | {"status": "interrupted"}, [STUDENTS], SECONDS, [], now=after(9999))
+    assert found.ended
+    assert found.elapsed_s == 118
+
+
+def test_a_backfill_between_two_runs_has_not_ended() -> None:
+    between = BATCH | {"status": "succeeded", "ended_at": after(118), "backfill_id": "b", "runs": 2, "runs_ended": 2}
+    soon = progress(between, [TEACHERS], SECONDS, [], now=after(118 + GAP_S))
+    assert soon.may_grow
+    assert not soon.ended
+    assert "This is the plan of 2 runs so far; a backfill may start more." in text(soon)
+    late = progress(between, [TEACHERS], SECONDS, [], now=after(119 + GAP_S))
+    assert late.ended
+    assert not late.may_grow
+    assert progress(between | {"judged": True}, [TEACHERS], SECONDS, [], now=after(119)).ended
+
+
+def test_a_batch_without_a_plan_has_no_percent() -> None:
+    found = progress(BATCH | {"max_failure_rate": None}, [], [], [], now=NOON)
+    assert found.percent is None
+    assert found.windows_per_s is None
+    assert "Nothing is planned yet." in text(found)
+    assert found.as_json()["percent"] is None
+
+
+def test_an_unknown_limit_is_said_and_never_exceeded() -> None:
+    found = progress(BATCH | {"max_failure_rate": None}, [TEACHERS], [], [], now=now())
+    assert not found.models[0].exceeded
+    assert found.as_json()["models"]["teacher"]["max_failure_rate"] is None
+    assert "23.5%      ?" in text(found)
+
+
+def test_the_view_fits_eighty_columns_and_takes_errors_as_they_are() -> None:
+    failures = [
+        {"model": "teacher", "symbol": "A", "window_start": W1, "failure_kind": "timeout", "error_message": "[bold]x"}
+    ]
+    shown = text(progress(BATCH, [TEACHERS, STUDENTS], SECONDS, failures, now=now()))
+    lines = shown.splitlines()
+    assert lines[0] == "Batch b (cli five): running"
+    assert "60.0 %  120 of 200 planned" in lines[1]
+    assert "0.4 windows/s over the last 60 s, 1.0 windows/s overall, 0:02:00 so far, about 0:03:20 to go" in lines
+    assert lines[-2:] == ["First 1 of 20 failures:", f"  teacher A {W1} timeout: [bold]x"]
+    header = next(line for line in lines if line.startswith("model"))
+    assert " ".join(header.split()) == "model planned trained reused skipped failed not attempted rate limit"
+    assert len(header.rstrip()) <= 80
+
+
+def test_telemetry_gives_the_same_numbers(store: TelemetryStore) -> None:
+    rows = [window(*pair, outcome="trained", second=second) for second, pair in enumerate(PAIRS[:4], start=1)]
+    rows += [window(*pair, outcome="failed", second=9, error_message=f"no {pair[0]}") for pair in PAIRS[4:6]]
+    rows += [window(*PAIRS[6], outcome="skipped", second=10)]
+    # The window that failed first passes on its second attempt.
+    rows += [window(*PAIRS[4], outcome="trained", second=12, attempt=2)]
+    journal = write_run(store, rows, plan={"teacher": PAIRS, "student": PAIRS}, status=None)
+    found = read_progress(store, "b", after(20))
+    teacher = found.models[0]
+    assert (teacher.trained, teacher.failed, teacher.skipped, teacher.not_attempted) == (5, 1, 1, 3)
+    assert (found.status, found.done, found.planned, found.percent) == ("running", 7, 20, 35.0)
+    assert found.recent_windows_per_s == 7 / 20
+    assert [(row["symbol"], row["error_message"]) for row in found.failures] == [("C", "no C")]
+    journal.close()
+    assert read_progress(store, "b", after(20)).status == "interrupted"
+
+
+def test_only_the_first_five_failures_are_listed(store: TelemetryStore) -> None:
+    write_run(store, [window(*pair, outcome="failed", second=9 - n) for n, pair in enumerate(PAIRS[:8])])
+    found = read_progress(store, "b", after(200))
+    assert [(row["symbol"], str(row["window_start"])) for row in found.failures] == PAIRS[3:8][::-1]
+    assert "First 5 of 8 failures:" in text(found)
+
+
+def test_following_looks_until_the_batch_ends(store: TelemetryStore) -> None:
+    journal = write_run(store, [window(*PAIRS[0], outcome="trained")], plan={"teacher": PAIRS[:2]}, status=None)
+    late = window(*PAIRS[1], outcome="trained", second=5)
+    steps: Iterator[tuple[RecordKind, Mapping[str, object]]] = iter(
+        [(RecordKind.WINDOW_RUN, late), (RecordKind.END, {"status": "succeeded"})]
+    )
+    looks = list(follow(store, "b", clock=now, pause=lambda: journal.append(*next(steps))))
+    assert [(look.done, look.ended) for look in looks] == [(1, False), (2, False), (2, True)]
+
+
+def test_the_command_speaks_of_the_latest_batch(store: TelemetryStore, command: Callable[..., Result]) -> None:
+    write_run(store, [window("A", W1, "trained")], batch="early", starts=-500)
+    write_run(store, [window("A", W1, "failed")], batch="late", status="failed")
+    assert "Batch late (cli five): failed" in command().output
+    assert "Batch early (cli five): succeeded" in command("--batch", "early").output
+
+
+def test_the_command_as_json_is_one_object(store: TelemetryStore, command: Callable[..., Result]) -> None:
+    write_run(store, [window("A", W1, "trained"), window("A", W2, "failed")])
+    # Watching an ended batch is one look.
+    for options in (["--json"], ["--json", "--watch"]):
+        (line,) = command(*options).output.splitlines()
+        found = json.loads(line)
+        assert (found["batch_id"], found["percent"], found["status"]) == ("b", 100.0, "succeeded")
+        assert found["models"]["teacher"]["failure_rate"] == 0.5
+
+
+def test_an_unknown_batch_is_refused_with_the_known_ones(store: TelemetryStore, command: Callable[..., Result]) -> None:
+    write_run(store, [window("A", W1, "trained")], batch="known")
+    result = command("--batch", "unknown")
+    assert result.exit_code == 2
+    assert "has no batch unknown. There are: known." in result.output
+
+
+def test_no_batch_yet_is_no_error(command: Callable[..., Result]) -> None:
+    assert (command().exit_code, command().output.strip()) == (0, NO_BATCH)
+    assert json.loads(command("--json").output) == {"batch_id": None}
+
+
+def test_another_process_watches_a_running_batch_until_ctrl_c(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with Journal(home.telemetry.shards, batch_id="b", run_id="r", clock=lambda: datetime.now(UTC)) as journal:
+        journal.append(RecordKind.PLAN, {"model": "teacher", "windows": [["A", W1], ["A", W2]]})
+        journal.append(
+            RecordKind.WINDOW_RUN, {"model": "teacher", "symbol": "A", "window_start": W1, "outcome": "trained"}
+        )
+        process = home.start("progress", "--json", "--watch", "--interval", "0.1")
+        assert process.stdout is not None
+        looks = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        finished = finish(process)
+    assert [(look["status"], look["percent"]) for look in looks] == [("running", 50.0)] * 2
+    assert (finished.code, finished.err) == (0, "")
