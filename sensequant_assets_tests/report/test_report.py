@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from sensequant_assets.cli.main import main
 from sensequant_assets.core.judging.skill import null_auc_sd, null_counts, percentiles
 from sensequant_assets.errors import FailureKind, UsageError
-from sensequant_assets.report import page as report_page
 from sensequant_assets.report.comparison import compare
 from sensequant_assets.report.facts import (
     Report,
@@ -24,8 +23,8 @@ from sensequant_assets.report.facts import (
     slowest,
 )
 from sensequant_assets.report.markdown import markdown
-from sensequant_assets.report.pictures import MAX_CELLS
 from sensequant_assets.report.page import default_path, page, write_page
+from sensequant_assets.report.pictures import MAX_CELLS
 from sensequant_assets.telemetry.journal import Journal, RecordKind
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import Home
