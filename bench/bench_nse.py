@@ -63,7 +63,7 @@ def main() -> None:
     variables = {"SENSEQUANT_UNIVERSE": str(universe), "SENSEQUANT_BARS": str(bars), **NSE} if bars.exists() else {}
     sensequant = str(Path(sys.executable).with_name("sensequant"))
     dagster = str(Path(sys.executable).with_name("dagster"))
-    from sensequant_assets.defs.partitions import symbol_partitions
+    from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
     from sensequant_assets.market.market import Market
     from sensequant_assets.settings import read_settings
 
@@ -101,7 +101,7 @@ def main() -> None:
             stock = {**data, "SENSEQUANT_DATA_DIR": f"{scratch}/stock", "DAGSTER_HOME": f"{scratch}/stock/dagster"}
             Path(stock["DAGSTER_HOME"]).mkdir(parents=True)
             with DagsterInstance.from_ref(InstanceRef.from_dir(stock["DAGSTER_HOME"])) as instance:
-                instance.add_dynamic_partitions(symbol_partitions(market.universe.name).name, market.universe.symbols)
+                add_symbols(instance, symbol_partitions(market.universe.name), market.universe.symbols)
             materialize = [dagster, "asset", "materialize", "-m", "sensequant_assets.definitions"]
             runs = [
                 spend([*materialize, "--select", "teacher_models,student_models", "--partition", pair.key], stock)
@@ -172,13 +172,11 @@ def _sum(several: list[Spent]) -> Spent:
 
 def _ratio(found: dict[str, list[Spent]], of: str, to: str, what: str) -> float:
     """Median of the ratios per window, run by run."""
-    return round(
-        statistics.median(
-            (getattr(a, what) / a.windows) / (getattr(b, what) / b.windows)
-            for a, b in zip(found[of], found[to], strict=True)
-        ),
-        3,
-    )
+    ratios = [
+        float((getattr(a, what) / a.windows) / (getattr(b, what) / b.windows))
+        for a, b in zip(found[of], found[to], strict=True)
+    ]
+    return round(statistics.median(ratios), 3)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def write_market(directory: Path, symbols: int, layout: str) -> dict[str, str]:
     names = [f"S{number:05d}" for number in range(symbols)]
     universe = directory / f"walk{symbols}.csv"
     universe.write_text("symbol\n" + "\n".join(names) + "\n")
-    days = np.arange(START - timedelta(days=120), END, dtype="datetime64[D]")
+    days = np.arange(np.datetime64(START, "D") - 120, np.datetime64(END, "D"))
     days = days[np.is_busday(days)]
     dates = pa.array(days)
     bars = directory / ("bars.parquet" if layout == "file" else "bars")
@@ -135,6 +136,9 @@ def telemetry(symbols: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = TelemetryStore(Path(scratch))
 
+        def count(sql: str) -> int:
+            return store.query(sql).num_rows
+
         def write(batch: str) -> None:
             journal = Journal(store.shards, batch_id=batch, run_id="run", clock=lambda: datetime.now(UTC))
             journal.append(RecordKind.BATCH, {"universe": "walk", "source": "cli", "started_at": datetime.now(UTC)})
@@ -162,7 +166,7 @@ def telemetry(symbols: int) -> None:
                 "SELECT window_start, median((metrics->>'test_auc')::DOUBLE) FROM window_runs GROUP BY 1",
             ),
         ):
-            timed(name, lambda sql=sql: store.query(sql).num_rows)
+            timed(name, partial(count, sql))
         timed("outcomes of a batch's teachers", lambda: len(store.outcomes("second", "teacher")))
         timed("teachers' batch of all pairs", lambda: store.latest_teacher_batch(keys))
 

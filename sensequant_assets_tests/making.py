@@ -1,6 +1,8 @@
 """Small bars, samples and models that tests are made from."""
 
+from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ QUICK_TEACHER = TeacherParameters(num_leaves=7, max_depth=3, n_estimators=12, le
 QUICK_STUDENT = StudentParameters(num_leaves=4, max_depth=2, n_estimators=5)
 
 
-def bars_frame(rows: int = 5, **columns: object) -> pd.DataFrame:
+def bars_frame(rows: int = 5, **columns: Any) -> pd.DataFrame:
     """Bars of consecutive days that break no rule; `columns` replace or add whole columns."""
     frame = pd.DataFrame(
         {
@@ -35,10 +37,10 @@ def bars_frame(rows: int = 5, **columns: object) -> pd.DataFrame:
     return frame.assign(**columns)
 
 
-def with_cell(frame: pd.DataFrame, row: int, column: str, value: object) -> pd.DataFrame:
+def with_cell(frame: pd.DataFrame, row: int, column: str, value: Any) -> pd.DataFrame:
     """The frame with one cell changed."""
     changed = frame.astype({column: object})
-    changed.iloc[row, changed.columns.get_loc(column)] = value
+    changed.iloc[row, list(changed.columns).index(column)] = value
     return changed
 
 
@@ -55,6 +57,11 @@ def bars_of(close: Floats, *, symbol: str = "AAA", first_day: date = FIRST_DAY, 
         close=close,
         volume=np.full(len(close), 1000.0) if volume is None else volume,
     )
+
+
+def with_columns(bars: Bars, columns: dict[str, Any]) -> Bars:
+    """The bars with some columns replaced."""
+    return replace(bars, **columns)
 
 
 def random_walk(count: int, seed: int, *, symbol: str = "AAA", first_day: date = FIRST_DAY, drift: float = 0.0) -> Bars:

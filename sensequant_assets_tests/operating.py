@@ -1,6 +1,6 @@
 """A bars directory that grows, and the sensors that watch it, as the daemon runs them but one tick at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ import pandas as pd
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.location import build_definitions
-from sensequant_assets.defs.partitions import symbol_partitions
+from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import write_universe
@@ -106,11 +106,11 @@ class Office:
         })  # fmt: skip
 
     def train(
-        self, config: dict[str, Any], run_config: dict[str, Any] | None = None, tags: dict[str, str] | None = None
+        self, config: dict[str, Any], run_config: Mapping[str, Any] | None = None, tags: dict[str, str] | None = None
     ) -> dg.ExecuteInProcessResult:
         """Run the training job."""
-        names = symbol_partitions(self.settings.universe.stem).name
-        self.instance.add_dynamic_partitions(names, list(SYMBOLS))
+        names = symbol_partitions(self.settings.universe.stem)
+        add_symbols(self.instance, names, SYMBOLS)
         return self.definitions.resolve_job_def("training").execute_in_process(
             instance=self.instance,
             tags=tags,

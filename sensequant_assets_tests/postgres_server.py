@@ -59,7 +59,8 @@ def _wait_for(process: "subprocess.Popen[bytes]", address: str) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
-            socket.create_connection(tuple(address.split(":")), 1).close()
+            host, port = address.split(":")
+            socket.create_connection((host, int(port)), 1).close()
             administrator(address).connect().close()
             return
         except (OSError, db.exc.OperationalError):

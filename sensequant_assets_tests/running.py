@@ -158,7 +158,7 @@ def finish(process: "subprocess.Popen[str]") -> Finished:
     except subprocess.TimeoutExpired:
         kill(process)
         out, err = process.communicate()
-        raise AssertionError(f"{process.args} did not end.\n{out}\n{err}") from None
+        raise AssertionError(f"{process.args!r} did not end.\n{out}\n{err}") from None
     return Finished(process.returncode, out, err)
 
 

@@ -14,7 +14,9 @@ from sensequant_assets import core
 from sensequant_assets.batch import made_with
 from sensequant_assets.batch import run as batch
 from sensequant_assets.batch.made_with import package_fingerprint
-from sensequant_assets.batch.run import Identity, Options, Run
+from sensequant_assets.batch.rows import Identity
+from sensequant_assets.batch.run import Options, Run
+from sensequant_assets.core import training
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Status
@@ -76,7 +78,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 def teach_but(monkeypatch: pytest.MonkeyPatch, bad: Callable[[Teach, Lesson, Expired], TrainedModel]) -> None:
     """Let the teacher of `BAD` be made by another function."""
-    real: Teach = batch.teach
+    real: Teach = training.teach
 
     def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired) -> TrainedModel:
         if (lesson.pair.symbol, lesson.pair.window.key) != BAD:
@@ -150,7 +152,7 @@ def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
         model: TrainedModel = hung(lesson, TeacherParameters(n_estimators=10), "code")
         return model
 
-    hung: Any = batch.teach
+    hung: Any = training.teach
     real_row = Run._row
 
     def row(self: Run, outcome: Outcome, *arguments: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from sensequant_assets.batch.made_with import code
-from sensequant_assets.batch.run import Identity, Options, Run
+from sensequant_assets.batch.rows import Identity
+from sensequant_assets.batch.run import Options, Run
 from sensequant_assets.batch.staleness import Cause, Staleness, stale_pairs
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.errors import FailureKind

@@ -1,6 +1,7 @@
 """Claims about which rows are bars."""
 
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,11 @@ from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets_tests.making import bars_frame, with_cell
 
 
-def parsed(frame: pd.DataFrame, row_offset: int = 0, **options: object) -> Bars:
+def parsed(frame: pd.DataFrame, row_offset: int = 0, **options: Any) -> Bars:
     return parse_bars(Columns.of(frame, row_offset), symbol="TCS", origin="tcs.csv", **options)
 
 
-def refusal(frame: pd.DataFrame, **options: object) -> str:
+def refusal(frame: pd.DataFrame, **options: Any) -> str:
     with pytest.raises(WindowError) as caught:
         parsed(frame, **options)
     assert caught.value.kind is FailureKind.CORRUPT_BARS
@@ -163,7 +164,7 @@ def test_arrays_are_bars_as_series_are(unit, number):
     frame = frame.assign(**prices)
     one = parsed(frame)
     timed = arrays(frame.assign(date=pd.to_datetime(frame["date"])))
-    stamps = timed.values[0].astype(f"datetime64[{unit}]")
+    stamps = np.asarray(timed.values[0]).astype(f"datetime64[{unit}]")
     other = parse_bars(Columns(timed.names, [stamps, *timed.values[1:]], timed.rows), symbol="TCS", origin="tcs.csv")
     for name in ("time", "open", "high", "low", "close", "volume"):
         np.testing.assert_array_equal(getattr(other, name), getattr(one, name))
@@ -171,8 +172,7 @@ def test_arrays_are_bars_as_series_are(unit, number):
 
 def test_a_broken_rule_of_arrays_names_row_and_cell_as_that_of_series_does():
     frame = bars_frame()
-    frame = frame.assign(date=pd.to_datetime(frame["date"]))
-    frame.loc[3, "date"] = frame.loc[2, "date"]
+    frame = frame.assign(date=pd.to_datetime(frame["date"]).iloc[[0, 1, 2, 2, 4]].to_numpy())
     frame.index += 7
     with pytest.raises(WindowError) as caught:
         parse_bars(arrays(frame), symbol="TCS", origin="tcs.csv")

@@ -1,6 +1,7 @@
 """Claims about one booster."""
 
 import re
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -20,7 +21,7 @@ def table(seed: int = 0, rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
     return features, (features[:, 0] + rng.normal(size=rows) > 0).astype(float)
 
 
-def fitted(parameters: TeacherParameters = QUICK_TEACHER, **options: object) -> lgb.Booster:
+def fitted(parameters: TeacherParameters = QUICK_TEACHER, **options: Any) -> lgb.Booster:
     return fit(*table(), parameters.lightgbm(), feature_names=NAMES, **options)
 
 

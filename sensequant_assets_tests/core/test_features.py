@@ -9,7 +9,7 @@ import pytest
 
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.features import FEATURE_NAMES, LOOKBACK, MAX_POST_IPO_DAYS, causal_features
-from sensequant_assets_tests.making import FIRST_DAY, bars_of, random_walk
+from sensequant_assets_tests.making import FIRST_DAY, bars_of, random_walk, with_columns
 
 
 def column(bars: Bars, name: str, trading_start: date | None = None) -> np.ndarray:
@@ -26,13 +26,11 @@ def until(bars: Bars, count: int) -> Bars:
 @pytest.mark.parametrize("cut", [1, 49, 50, 51, 60, 97, 128, 159])
 def test_changing_bars_after_t_leaves_features_up_to_t_unchanged(seed, cut):
     bars, other = random_walk(160, seed), random_walk(160, seed + 100)
-    mixed = replace(
-        bars,
-        **{
-            name: np.concatenate([getattr(bars, name)[:cut], getattr(other, name)[cut:] * 3.7])
-            for name in ("open", "high", "low", "close", "volume")
-        },
-    )
+    columns = {
+        name: np.concatenate([getattr(bars, name)[:cut], getattr(other, name)[cut:] * 3.7])
+        for name in ("open", "high", "low", "close", "volume")
+    }
+    mixed = with_columns(bars, columns)
     before, after = causal_features(bars, None), causal_features(mixed, None)
     assert before[:cut].tobytes() == after[:cut].tobytes()
     if LOOKBACK <= cut < 160:
@@ -59,7 +57,7 @@ def test_features_do_not_reach_back_further_than_the_lookback():
 @pytest.mark.parametrize("factor", [10.0, 0.01, 700.0])
 def test_ten_times_the_price_is_the_same_feature(factor):
     bars = random_walk(150, 7)
-    dearer = replace(bars, **{name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")})
+    dearer = with_columns(bars, {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")})
     np.testing.assert_allclose(causal_features(dearer, None), causal_features(bars, None), rtol=1e-7, atol=1e-9)
 
 

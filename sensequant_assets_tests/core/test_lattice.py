@@ -4,6 +4,7 @@ Bars come every calendar day from 2022-01-01, so that day k of the year 2022 is 
 """
 
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def day(position: int) -> date:
 
 
 def planned(
-    bars: Bars, window: Window = SECOND, recipe: Recipe = RECIPE, *, listed: date | None = None, **listing: date
+    bars: Bars, window: Window = SECOND, recipe: Recipe = RECIPE, *, listed: date | None = None, **listing: Any
 ) -> Pair:
     row = Listing(bars.symbol, listing_date=listed, **listing)
     (pair,) = plan_symbol(row, samples_of(bars, listing=row), (window,), recipe)

@@ -1,6 +1,7 @@
 """Claims about when a batch has failed."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,10 @@ from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import FailureKind
 
 PAIR = Pair("AAA", Window(date(2022, 1, 1), date(2022, 6, 30)), date(2022, 1, 1))
-KINDS = {Status.SKIPPED: {"reason": SkipReason.NO_BARS}, Status.FAILED: {"failure": FailureKind.TIMEOUT}}
+KINDS: dict[Status, dict[str, Any]] = {
+    Status.SKIPPED: {"reason": SkipReason.NO_BARS},
+    Status.FAILED: {"failure": FailureKind.TIMEOUT},
+}
 
 
 def verdict(limit: float = 0.15, not_attempted: int = 0, blocked: str = "", **counts: int) -> Verdict:

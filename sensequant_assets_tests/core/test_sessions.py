@@ -12,7 +12,7 @@ import pytest
 from sensequant_assets.core.bars import Bars, Columns, parse_bars
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
 from sensequant_assets.core.lattice import Recipe, SkipReason, plan_symbol, window_rows
-from sensequant_assets.core.samples import Samples, build_samples
+from sensequant_assets.core.samples import OvernightLabels, Samples, build_samples
 from sensequant_assets.core.sessions import INTRADAY_NAMES, SESSION_NAMES, intraday_features, joined_sessions
 from sensequant_assets.core.splits import purged_folds
 from sensequant_assets.core.training import Lesson, distil, teach
@@ -21,7 +21,7 @@ from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.settings import read_settings
 from sensequant_assets.sources.files import FileBars, read_universe
-from sensequant_assets_tests.making import QUICK_STUDENT, QUICK_TEACHER, random_walk
+from sensequant_assets_tests.making import QUICK_STUDENT, QUICK_TEACHER, random_walk, with_columns
 
 PROJECT = Path(__file__).resolve().parents[2]
 MARKET = PROJECT.parent / "shared" / "market"
@@ -59,7 +59,9 @@ def last(bars: Bars) -> dict[str, float]:
     return dict(zip(INTRADAY_NAMES, intraday_features(bars)[-1], strict=True))
 
 
-def sampled(bars: Bars, horizon: int = 4, overnight: str = "drop", listing: Listing | None = None) -> Samples:
+def sampled(
+    bars: Bars, horizon: int = 4, overnight: OvernightLabels = "drop", listing: Listing | None = None
+) -> Samples:
     return build_samples(bars, listing or Listing("AAA"), horizon, 0.0, overnight)
 
 
@@ -67,10 +69,8 @@ def sampled(bars: Bars, horizon: int = 4, overnight: str = "drop", listing: List
 @pytest.mark.parametrize("cut", [1, 24, 25, 26, 76, 100, 101, 149, 174])
 def test_changing_bars_after_t_leaves_intraday_features_up_to_t_unchanged(seed, cut):
     bars, other = intraday_walk(7, seed), intraday_walk(7, seed + 100)
-    mixed = replace(
-        bars,
-        **{name: np.concatenate([getattr(bars, name)[:cut], getattr(other, name)[cut:] * 3.7]) for name in COLUMNS},
-    )
+    columns = {name: np.concatenate([getattr(bars, name)[:cut], getattr(other, name)[cut:] * 3.7]) for name in COLUMNS}
+    mixed = with_columns(bars, columns)
     before, after = intraday_features(bars), intraday_features(mixed)
     assert before[:cut].tobytes() == after[:cut].tobytes()
     assert not np.array_equal(before[cut], after[cut])
@@ -84,20 +84,18 @@ def test_bars_that_come_later_leave_intraday_features_as_they_were(cut):
 
 def test_ten_times_the_price_is_the_same_intraday_feature():
     bars = intraday_walk(6, 7)
-    dearer = replace(bars, **{name: getattr(bars, name) * 10 for name in ("open", "high", "low", "close")})
+    dearer = with_columns(bars, {name: getattr(bars, name) * 10 for name in ("open", "high", "low", "close")})
     np.testing.assert_allclose(intraday_features(dearer), intraday_features(bars), rtol=1e-7, atol=1e-9)
 
 
 def test_a_night_moves_no_feature_but_the_gap_of_its_session():
     bars = intraday_walk(8, 8)
     split = 5 * BARS_A_SESSION
-    doubled = replace(
-        bars,
-        **{
-            name: np.concatenate([getattr(bars, name)[:split], getattr(bars, name)[split:] * 2])
-            for name in ("open", "high", "low", "close")
-        },
-    )
+    columns = {
+        name: np.concatenate([getattr(bars, name)[:split], getattr(bars, name)[split:] * 2])
+        for name in ("open", "high", "low", "close")
+    }
+    doubled = with_columns(bars, columns)
     plain, other = intraday_features(bars), intraday_features(doubled)
     gap = INTRADAY_NAMES.index("session_gap")
     np.testing.assert_allclose(np.delete(other, gap, axis=1), np.delete(plain, gap, axis=1), rtol=1e-6, atol=1e-9)

@@ -125,7 +125,8 @@ def pooled(windows: Judged) -> float:
 def within(windows: Judged) -> float:
     """Share of pairs of a one and a zero of the same window that stand in the right order."""
     pairs = [label.sum() * (1 - label).sum() for label, _ in windows]
-    return sum(n * metrics.auc(*window) for n, window in zip(pairs, windows, strict=True) if n) / sum(pairs)
+    right = sum(n * metrics.auc(*window) for n, window in zip(pairs, windows, strict=True) if n)
+    return float(right / sum(pairs))
 
 
 def test_on_random_walks_the_purged_way_knows_nothing_where_a_shuffled_one_claims_to():

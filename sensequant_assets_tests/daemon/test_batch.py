@@ -70,7 +70,7 @@ def write_market(path: Path) -> Path:
         # Waves of ten days, of five percent: both labels, many times in every fold.
         swing = 0.05 * np.sin(2 * np.pi * (number + order) / 10)
         for window in (window for one, window in FAILED if one == symbol):
-            inside = (days >= window) & (days < str(date.fromisoformat(window) + timedelta(days=DAYS)))
+            inside = (days >= pd.Timestamp(window)) & (days < pd.Timestamp(window) + timedelta(days=DAYS))
             swing[inside] *= 0.01
         close = 100 * np.exp(swing + rng.normal(0, 0.0005, len(days)))
         table = {"symbol": symbol, "date": days, "open": close, "high": close * 1.01, "low": close * 0.99}

@@ -498,8 +498,8 @@ def test_a_run_whose_process_was_killed_is_failed_and_a_living_one_is_not(office
         record = {"record": "batch", "batch_id": "b", "run_id": dead.run_id, "at": utc_now().isoformat()}
         shard.write_text(json.dumps(record) + "\n")
         assert fail_dead_runs(office.instance, office.telemetry) == [dead.run_id]
-    assert office.instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
-    assert office.instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+    assert office.instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.FAILURE
+    assert office.instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED
 
 
 def test_every_sensor_is_off_until_it_is_switched_on_and_says_what_it_does(office: Office) -> None:

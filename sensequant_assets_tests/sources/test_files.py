@@ -1,6 +1,7 @@
 """Claims about bars and universes in files."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -183,7 +184,7 @@ def test_a_missing_universe_is_refused_with_how_to_give_one(tmp_path):
         read_universe(tmp_path / "u.csv")
 
 
-def days(first: int, last: int, **columns: object) -> pd.DataFrame:
+def days(first: int, last: int, **columns: Any) -> pd.DataFrame:
     """Bars of some days of January 2024, closed at 10 and the day's number in hundredths."""
     numbers = range(first, last + 1)
     frame = bars_frame(len(numbers), date=[f"2024-01-{day:02d}" for day in numbers])

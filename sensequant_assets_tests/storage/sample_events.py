@@ -1,5 +1,7 @@
 """Events of every kind that the platform's runs log."""
 
+from typing import Any
+
 import dagster as dg
 from dagster import DagsterEventType as Type
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -17,7 +19,7 @@ from dagster._core.events.log import EventLogEntry
 TEACHER, STUDENT = dg.AssetKey("teacher_models"), dg.AssetKey("student_models")
 
 
-def entry(run_id: str, type_: Type | None, data: object = None, *, second: float = 0.0) -> EventLogEntry:
+def entry(run_id: str, type_: Type | None, data: Any = None, *, second: float = 0.0) -> EventLogEntry:
     event = None
     if type_ is not None:
         step_key = None if type_.value.startswith("PIPELINE") else "models"

@@ -15,7 +15,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import DagsterEventType as Type
-from dagster._core.definitions.asset_checks.asset_check_spec import AssetCheckKey
 from dagster._core.errors import DagsterInvariantViolationError
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -80,7 +79,7 @@ def use(storage: SqliteEventLogStorage) -> list[object]:
     read: list[object] = []
 
     def query() -> None:
-        check = AssetCheckKey(STUDENT, "max_failure_rate")
+        check = dg.AssetCheckKey(STUDENT, "max_failure_rate")
         for run_id in ("run-1", "run-2"):
             read.append(storage.get_records_for_run(run_id).records)
             read.append(storage.get_records_for_run(run_id, of_type=Type.RUN_START, limit=1).records)

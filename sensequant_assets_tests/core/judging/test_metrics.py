@@ -90,7 +90,7 @@ def test_scores_hold_accuracy_beside_the_majority():
     found = metrics.scores(LABEL, PROBABILITY, AHEAD)
     # Above one half: 0.9 and both 0.6 right, 0.8 and the third 0.6 wrong; below: 0.1 right, 0.2 wrong.
     assert found["accuracy"] == pytest.approx(4 / 7)
-    assert (found["majority"], found["base_rate"]) == (pytest.approx(4 / 7), pytest.approx(4 / 7))
+    assert [found["majority"], found["base_rate"]] == pytest.approx([4 / 7, 4 / 7])
     assert metrics.scores(1 - LABEL, PROBABILITY, AHEAD)["majority"] == pytest.approx(4 / 7)
     assert metrics.scores(1 - LABEL, PROBABILITY, AHEAD)["accuracy"] == pytest.approx(3 / 7)
     assert (found["auc"], found["rank_ic"]) == (metrics.auc(LABEL, PROBABILITY), metrics.rank_ic(PROBABILITY, AHEAD))
