@@ -73,7 +73,7 @@ class Market:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Why files of bars were left out of which nobody can tell the symbols, in words."""
-        return tuple(self._source.broken.values()) if isinstance(self._source, FileBars) else ()
+        return self._source.left_out
 
     def bars(self, symbol: str) -> Bars:
         """Validated bars of a symbol; raises its `WindowError`."""

@@ -18,3 +18,8 @@ class BarSource(Protocol):
             Of kind `corrupt_bars` for rows that break a rule, `source_unavailable` where trying again can help.
         """
         ...
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why files of bars were left out of which nobody can tell the symbols, in words."""
+        ...

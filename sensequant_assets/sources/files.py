@@ -117,6 +117,11 @@ class FileBars:
         """Files of the directory that are left out because they are not whole, and why."""
         return self._index.broken
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why files were left out, in words, by name."""
+        return tuple(self.broken.values())
+
     def _parsed(self, columns: Columns, path: Path, symbol: str) -> "_Part":
         bars = parse_bars(columns, symbol=symbol, origin=str(path), timezone=self._timezone)
         return _Part(path, bars, columns.rows)

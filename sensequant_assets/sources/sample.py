@@ -22,6 +22,11 @@ class SampleBars:
         frame = self._table[self._table["ticker"] == code]
         return parse_bars(Columns.of(frame), symbol=listing.symbol, origin="bokeh_sampledata.stocks")
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Nothing: the package is whole."""
+        return ()
+
     @cached_property
     def _table(self) -> "pd.DataFrame":
         from bokeh_sampledata import stocks

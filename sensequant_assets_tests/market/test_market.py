@@ -20,6 +20,8 @@ from sensequant_assets_tests.making import FIRST_DAY, random_walk
 class Shelf:
     """Bars by symbol, or the error that asking for them raises; counts the asking."""
 
+    left_out: tuple[str, ...] = ()
+
     def __init__(self, **found: Bars | Exception) -> None:
         self.found = found
         self.asked: list[str] = []
@@ -52,6 +54,12 @@ def test_corrupt_bars_of_one_symbol_leave_the_others():
     assert market.plan("A").samples is error
     assert all(pair.eligible for pair in market.plan("A").pairs)
     assert isinstance(market.plan("B").samples, Samples)
+
+
+def test_a_market_tells_what_any_source_has_left_out():
+    shelf = Shelf(A=random_walk(400, 0, symbol="A"))
+    shelf.left_out = ("box 7 is torn",)
+    assert market_of(shelf).left_out == ("box 7 is torn",)
 
 
 @pytest.mark.parametrize(
