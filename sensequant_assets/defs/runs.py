@@ -23,7 +23,6 @@ from sensequant_assets.defs.names import (
     SOURCE_TAG,
 )
 from sensequant_assets.errors import UsageError
-from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.intake import BatchState
@@ -56,11 +55,13 @@ def attempt_of(run: dg.DagsterRun) -> int:
     return int(run.tags.get(ATTEMPT_TAG, "1"))
 
 
-def batch_state(instance: dg.DagsterInstance, telemetry: TelemetryStore, batch_id: str | None) -> BatchState:
-    """How far a batch of one run is; one that a person cancelled is done."""
+def batch_state(
+    instance: dg.DagsterInstance, telemetry: TelemetryStore, batch_id: str | None, run_start_limit_s: float
+) -> BatchState:
+    """How far a batch of one run is; one that a person cancelled is done. The limit is that of `fail_dead_runs`."""
     if batch_id is None:
         return BatchState.NONE
-    fail_dead_runs(instance, telemetry)
+    fail_dead_runs(instance, telemetry, run_start_limit_s)
     runs = runs_of(instance, batch_id)
     if not all(run.is_finished for run in runs):
         return BatchState.RUNNING
@@ -70,11 +71,20 @@ def batch_state(instance: dg.DagsterInstance, telemetry: TelemetryStore, batch_i
     return BatchState.DONE if judged.num_rows == 2 else BatchState.BROKEN_OFF
 
 
-def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore) -> list[str]:
+def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_start_limit_s: float) -> list[str]:
     """Fail runs of models whose process is gone, and return their ids.
 
     Dagster's default launcher does not notice a killed process: its run would read as started for ever, keep its place
     in the pool, and its batch would never end. Telemetry knows, because a shard's lock dies with its writer.
+
+    Parameters
+    ----------
+    instance
+        Whose runs.
+    telemetry
+        Where they write.
+    run_start_limit_s
+        Seconds after which a started run without a record is taken for dead.
     """
     unfinished = [status for status in NOT_FINISHED_STATUSES if status is not dg.DagsterRunStatus.QUEUED]
     records = instance.get_run_records(filters=dg.RunsFilter(statuses=unfinished))
@@ -86,7 +96,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore) -> l
         [[record.dagster_run.run_id for record in records]],
     ).to_pylist()
     known = {row["run_id"]: row["status"] for row in rows}
-    start_limit = timedelta(seconds=read_settings().run_start_limit_s)
+    start_limit = timedelta(seconds=run_start_limit_s)
     dead = []
     for record in records:
         run, status = record.dagster_run, known.get(record.dagster_run.run_id)

@@ -497,9 +497,19 @@ def test_a_run_whose_process_was_killed_is_failed_and_a_living_one_is_not(office
         shard = office.telemetry.shards / "b.dead.1.jsonl"
         record = {"record": "batch", "batch_id": "b", "run_id": dead.run_id, "at": utc_now().isoformat()}
         shard.write_text(json.dumps(record) + "\n")
-        assert fail_dead_runs(office.instance, office.telemetry) == [dead.run_id]
+        assert fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s) == [dead.run_id]
     assert office.instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.FAILURE
     assert office.instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED
+
+
+def test_a_started_run_without_a_record_is_failed_after_the_limit_that_is_given(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENSEQUANT_RUN_START_LIMIT_S", "0.000001")
+    silent = dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED)
+    office.instance.add_run(silent)
+    assert fail_dead_runs(office.instance, office.telemetry, 180) == []
+    assert fail_dead_runs(office.instance, office.telemetry, 0) == [silent.run_id]
 
 
 def test_every_sensor_is_off_until_it_is_switched_on_and_says_what_it_does(office: Office) -> None:

@@ -25,7 +25,7 @@ def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
     )
     def batch_failure_rate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         telemetry, judged = desk.telemetry, []
-        fail_dead_runs(context.instance, telemetry)
+        fail_dead_runs(context.instance, telemetry, desk.settings.run_start_limit_s)
         for batch in ended_batches(telemetry, desk.universe, utc_now()):
             runs = runs_of(context.instance, batch.batch_id)
             if len(runs) < 2 or not has_ended(context.instance, batch.batch_id, runs):

@@ -73,7 +73,7 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
         intake = evaluate_intake(
             cursor,
             content_digest(found),
-            batch_state(context.instance, telemetry, cursor.batch),
+            batch_state(context.instance, telemetry, cursor.batch, settings.run_start_limit_s),
             look,
             lambda identity: is_noted(telemetry, "problem", f"{context.sensor_name}:{identity}"),
             settings.retry_limit or 1,

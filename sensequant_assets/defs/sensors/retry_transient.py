@@ -42,7 +42,7 @@ def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
     )
     def retry_transient(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         telemetry, now = desk.telemetry, utc_now()
-        fail_dead_runs(context.instance, telemetry)
+        fail_dead_runs(context.instance, telemetry, settings.run_start_limit_s)
         order = list(context.instance.get_dynamic_partitions(desk.symbols.name or ""))
         requests, waiting = _repeats(context, order)
         # Transient failures of a run that is repeated are tried again with it.

@@ -24,7 +24,7 @@ def stalled_batch_sensor(desk: Desk) -> dg.SensorDefinition:
     )
     def stalled_batch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         telemetry = desk.telemetry
-        dead = fail_dead_runs(context.instance, telemetry)
+        dead = fail_dead_runs(context.instance, telemetry, desk.settings.run_start_limit_s)
         stalls = evaluate_stalls(running_batches(telemetry), utc_now(), after)
         for stall in stalls:
             identity = f"{stall.batch_id}:{stall.last_sign.isoformat()}"
