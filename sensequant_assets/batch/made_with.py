@@ -21,31 +21,45 @@ _PARSING = threading.Lock()
 
 
 def code() -> str:
-    """Fingerprint of the core's source and of the libraries that can change a tree."""
+    """Fingerprint of the core's source without `core/judging`, and of the libraries that can change a tree.
+
+    A model made with other code is trained again.
+    """
     # Two threads that parse source at once break each other in Python 3.11: `ast.parse` then raises SystemError.
     with _PARSING:
-        return _code()
+        return _core()[0]
+
+
+def judging() -> str:
+    """Fingerprint of the source of `core/judging`.
+
+    A model judged with other code is judged again, and its trees stay.
+    """
+    with _PARSING:
+        return _core()[1]
 
 
 @cache
-def _code() -> str:
-    return package_fingerprint(Path(core.__path__[0]), {name: versions()[name] for name in ("lightgbm", "numpy")})
+def _core() -> tuple[str, str]:
+    return core_fingerprints(Path(core.__path__[0]), {name: versions()[name] for name in ("lightgbm", "numpy")})
 
 
-def package_fingerprint(directory: Path, libraries: Mapping[str, str]) -> str:
-    """Fingerprint of every module of a package, nested ones too, and of libraries.
+def core_fingerprints(directory: Path, libraries: Mapping[str, str]) -> tuple[str, str]:
+    """Fingerprint of what changes a tree, and of what only judges one.
 
     Parameters
     ----------
     directory
-        Of the package.
+        Of the core, whose modules count in nested packages too; those below `judging` judge.
     libraries
-        Version by name.
+        Version by name of each library that can change a tree.
 
     Raises
     ------
     ValueError
-        The directory holds no module.
+        The directory holds no module of one of the two.
     """
     sources = {path.relative_to(directory).as_posix(): path.read_text() for path in directory.rglob("*.py")}
-    return code_fingerprint(sources, libraries)
+    judges = {name: source for name, source in sources.items() if name.startswith("judging/")}
+    makes = {name: source for name, source in sources.items() if name not in judges}
+    return code_fingerprint(makes, libraries), code_fingerprint(judges, {})

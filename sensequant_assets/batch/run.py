@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sensequant_assets.batch.made_with import code, versions
+from sensequant_assets.batch.made_with import code, judging, versions
 from sensequant_assets.batch.rows import Identity, traceback_record, verdict_record, window_record
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
-from sensequant_assets.core.judging.metrics import fidelity
 from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome, Status, Verdict, judge
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
@@ -256,7 +255,7 @@ class Run:
         samples = self.market.plan(pair.symbol).samples
         if isinstance(samples, WindowError):
             raise samples
-        return Lesson.of(pair, samples, self.market.recipe)
+        return Lesson.of(pair, samples, self.market.recipe, judging())
 
     def _teach(self, pair: Pair) -> "Outcome | _Training":
         lesson = self._lesson(pair)
@@ -297,11 +296,11 @@ class Run:
             return _outcome(Status.REUSED, pair, kind, stored)
 
         def judge_again(_: Expired) -> Outcome:
-            # The model is unchanged and the next window has grown: judge it on what is there now.
+            # The model is unchanged, and the next window has grown or the judge is another: judge it on what is there.
             unseen = lesson.unseen(stored.booster())
-            found = lesson.scores(unseen)
-            if teacher_unseen is not None:
-                found |= fidelity(unseen, teacher_unseen)
+            soft_targets = np.array(stored.record["soft_targets"]) if kind == "teacher" else None
+            found = lesson.scores(unseen, soft_targets=soft_targets, teacher_unseen=teacher_unseen)
+            found["trees"] = stored.record["metrics"]["trees"]
             rescored = self.store.rescored(stored, found, unseen, lesson.row_counts, lesson.tested_on)
             return _outcome(Status.REUSED, pair, kind, rescored)
 

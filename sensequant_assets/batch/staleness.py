@@ -54,14 +54,15 @@ def stale_pairs(
 ) -> Staleness:
     """Compare what models on disk were made from with what they would be made from now.
 
-    The rows a model is tested on are no part of it, so that new bars touch the windows they fall in and no others.
+    What a model is tested on and judged with is no part of it, so that new bars touch the windows they fall in and no
+    others, and a new metric touches none.
 
     Parameters
     ----------
     market, store
         The lattice, and the models of its universe.
     teacher, student, code
-        What a model would be made with: parameters, and `batch.code()`.
+        What a model would be made with: parameters, and `made_with.code()`.
     symbols
         Whose pairs; all by default.
     failed

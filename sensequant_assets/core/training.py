@@ -71,7 +71,7 @@ class TrainedModel:
     unseen
         Its probabilities of the validation rows, then of the test rows, shape (valid + test rows,).
     tested_on
-        Fingerprint of the test rows that the metrics were taken on.
+        Fingerprint of the test rows that the metrics were taken on, and of the code that took them.
     """
 
     model: str
@@ -89,7 +89,7 @@ class TrainedModel:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Everything that training one pair needs but the parameters.
+    """Everything that training and judging one pair need but the parameters.
 
     Attributes
     ----------
@@ -101,17 +101,20 @@ class Lesson:
         Its rows.
     recipe
         Horizon and threshold.
+    judging
+        Fingerprint of the code that judges; it is no part of what a model is made from.
     """
 
     pair: Pair
     samples: Samples
     rows: WindowRows
     recipe: Recipe
+    judging: str = ""
 
     @classmethod
-    def of(cls, pair: Pair, samples: Samples, recipe: Recipe) -> "Lesson":
+    def of(cls, pair: Pair, samples: Samples, recipe: Recipe, judging: str = "") -> "Lesson":
         """Cut the rows of an eligible pair."""
-        return cls(pair, samples, window_rows(samples, pair.window, pair.effective_start, recipe), recipe)
+        return cls(pair, samples, window_rows(samples, pair.window, pair.effective_start, recipe), recipe, judging)
 
     def fingerprints(
         self, parameters: BoosterParameters, code: str, soft_targets: Floats | None = None
@@ -127,8 +130,8 @@ class Lesson:
 
     @property
     def tested_on(self) -> str:
-        """Fingerprint of the test rows."""
-        return self._fingerprint(self.rows.test)
+        """Fingerprint of the test rows and of the code that judges: another one means other metrics."""
+        return parameters_fingerprint({"rows": self._fingerprint(self.rows.test), "judging": self.judging})
 
     @property
     def row_counts(self) -> dict[str, int]:
@@ -150,17 +153,32 @@ class Lesson:
         rows = np.concatenate([self.rows.valid, self.rows.test])
         return predict(booster, self.samples.features[rows])
 
-    def scores(self, unseen: Floats) -> dict[str, float]:
-        """`valid_*` and `test_*` metrics of the probabilities that `unseen` returns."""
+    def scores(
+        self, unseen: Floats, *, soft_targets: Floats | None = None, teacher_unseen: Floats | None = None
+    ) -> dict[str, float]:
+        """Everything that is judged of a model.
+
+        Parameters
+        ----------
+        unseen
+            What `unseen` returns of it, for `valid_*` and `test_*`.
+        soft_targets
+            A teacher's out-of-fold probabilities of the training rows, for `oof_*`.
+        teacher_unseen
+            What `unseen` returns of a student's teacher, for `fidelity_*`.
+        """
         held = len(self.rows.valid)
-        spans = (("valid", self.rows.valid, unseen[:held]), ("test", self.rows.test, unseen[held:]))
-        return {
+        spans = [("valid", self.rows.valid, unseen[:held]), ("test", self.rows.test, unseen[held:])]
+        if soft_targets is not None:
+            spans.insert(0, ("oof", self.rows.train, soft_targets))
+        found = {
             f"{span}_{name}": value
             for span, rows, probability in spans
             for name, value in metrics.scores(
                 self.samples.label[rows], probability, self.samples.forward_return[rows]
             ).items()
         }
+        return found if teacher_unseen is None else found | metrics.fidelity(unseen, teacher_unseen)
 
 
 def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired = never) -> TrainedModel:
@@ -175,10 +193,8 @@ def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Exp
     teacher = train_teacher(
         lesson.samples, rows.train, rows.valid, parameters, horizon=lesson.recipe.horizon, expired=expired
     )
-    label, ahead = lesson.samples.label[rows.train], lesson.samples.forward_return[rows.train]
-    out_of_fold = {f"oof_{name}": value for name, value in metrics.scores(label, teacher.soft_targets, ahead).items()}
     unseen = lesson.unseen(teacher.booster)
-    found = out_of_fold | lesson.scores(unseen)
+    found = lesson.scores(unseen, soft_targets=teacher.soft_targets)
     fingerprints = lesson.fingerprints(parameters, code)
     return _finished("teacher", teacher.booster, lesson, parameters, fingerprints, found, unseen, teacher.soft_targets)
 
@@ -218,7 +234,7 @@ def distil(
         )
     booster = train_student(lesson.samples, lesson.rows.train, soft_targets, parameters, expired=expired)
     unseen = lesson.unseen(booster)
-    found = lesson.scores(unseen) | metrics.fidelity(unseen, teacher_unseen)
+    found = lesson.scores(unseen, teacher_unseen=teacher_unseen)
     fingerprints = lesson.fingerprints(parameters, code, soft_targets)
     return _finished("student", booster, lesson, parameters, fingerprints, found, unseen)
 

@@ -147,9 +147,9 @@ class ModelStore:
     def rescored(
         self, stored: StoredModel, metrics: Mapping[str, float], unseen: Floats, rows: Mapping[str, int], tested_on: str
     ) -> StoredModel:
-        """Note new metrics of an unchanged model, whose test rows have changed."""
+        """Note anew all metrics of an unchanged model, whose test rows or whose judge have changed."""
         record = dict(stored.record) | {
-            "metrics": dict(stored.record["metrics"]) | _nulled(metrics),
+            "metrics": _nulled(metrics),
             "unseen": unseen.tolist(),
             "rows": dict(rows),
             "tested_on": tested_on,

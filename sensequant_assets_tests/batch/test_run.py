@@ -1,6 +1,5 @@
 """Claims about a run of windows, without Dagster."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -10,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from sensequant_assets import core
-from sensequant_assets.batch import made_with
 from sensequant_assets.batch import run as batch
-from sensequant_assets.batch.made_with import package_fingerprint
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run
 from sensequant_assets.core import training
 from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
@@ -207,6 +204,27 @@ def test_changed_bars_train_only_the_windows_that_see_them(workshop: Workshop) -
         assert trained == {("IBM", "2009-12-27")}
 
 
+def test_another_judge_judges_every_model_again_and_trains_none(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = workshop.run("first")
+    monkeypatch.setattr(batch, "judging", lambda: "a new metric")
+    monkeypatch.setattr(metrics, "brier", lambda *_: 7.0)
+    second = workshop.run("second")
+    for model in MODELS:
+        assert set(statuses(second[model]).values()) == {Status.REUSED}
+        assert [one.trees_fingerprint for one in second[model]] == [one.trees_fingerprint for one in first[model]]
+    told = "SELECT DISTINCT model, {0} FROM window_runs WHERE batch_id = ? ORDER BY ALL"
+    found = "metrics->>'oof_brier', metrics->>'valid_brier', metrics->>'test_brier'"
+    assert workshop.rows(told.format(found), "second") == [("student", None, "7.0", "7.0"), ("teacher", *["7.0"] * 3)]
+    # Nothing else of what is told of a window has changed, and the same judge does not judge twice.
+    kept = "symbol, window_start, test_rows, metrics->>'trees', metrics->>'fidelity_mae', metrics->>'test_auc'"
+    assert workshop.rows(told.format(kept), "first") == workshop.rows(told.format(kept), "second")
+    monkeypatch.setattr(Lesson, "scores", None)
+    workshop.run("third")
+    assert workshop.rows(told.format(found), "third") == workshop.rows(told.format(found), "second")
+
+
 def test_a_model_that_was_cut_is_trained_again(workshop: Workshop) -> None:
     workshop.run("first")
     path = workshop.models.path("teacher", *BAD)
@@ -238,45 +256,3 @@ def test_every_planned_window_has_one_row_with_its_figures(workshop: Workshop) -
         assert Path(path).is_file()
         assert (model, str(window)) == (Path(path).parts[-3], Path(path).name.removesuffix(".txt.gz"))
         assert device == "cpu"
-
-
-@pytest.fixture
-def core_copy(tmp_path: Path) -> Path:
-    copied = tmp_path / "core"
-    shutil.copytree(Path(core.__path__[0]), copied, ignore=shutil.ignore_patterns("__pycache__"))
-    (copied / "nested").mkdir()
-    (copied / "nested" / "deeper.py").write_text("DEPTH = 2\n")
-    return copied
-
-
-def test_changing_any_file_of_the_core_changes_the_code_fingerprint(core_copy: Path) -> None:
-    before = package_fingerprint(core_copy, {"lightgbm": "4.7.0"})
-    files = sorted(core_copy.rglob("*.py"))
-    assert len(files) > 15
-    found = {before}
-    for file in files:
-        written = file.read_text()
-        file.write_text(f"{written}\nCHANGED = 1\n")
-        found.add(package_fingerprint(core_copy, {"lightgbm": "4.7.0"}))
-        file.write_text(written)
-    assert len(found) == 1 + len(files)
-    assert package_fingerprint(core_copy, {"lightgbm": "4.7.0"}) == before
-
-
-def test_a_nested_file_that_moves_or_goes_changes_the_code_fingerprint(core_copy: Path) -> None:
-    before = package_fingerprint(core_copy, {})
-    (core_copy / "nested" / "deeper.py").rename(core_copy / "deeper.py")
-    moved = package_fingerprint(core_copy, {})
-    (core_copy / "deeper.py").unlink()
-    assert len({before, moved, package_fingerprint(core_copy, {})}) == 3
-
-
-def test_a_directory_without_source_has_no_code_fingerprint(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no source"):
-        package_fingerprint(tmp_path, {"lightgbm": "4.7.0"})
-
-
-def test_the_code_fingerprint_is_that_of_the_core_package(core_copy: Path) -> None:
-    shutil.rmtree(core_copy / "nested")
-    libraries = {name: made_with.versions()[name] for name in ("lightgbm", "numpy")}
-    assert made_with.code() == package_fingerprint(core_copy, libraries)

@@ -69,6 +69,13 @@ def test_bars_after_the_window_are_not_in_the_fingerprint_but_in_what_it_is_test
         assert one.tested_on == two.tested_on
 
 
+def test_another_judge_is_not_in_the_fingerprint_but_in_what_it_is_tested_on():
+    one, two = lesson_of(BARS), replace(lesson_of(BARS), judging="another")
+    assert one.fingerprints(QUICK_TEACHER, CODE) == two.fingerprints(QUICK_TEACHER, CODE)
+    assert one.tested_on != two.tested_on
+    assert taught(two).tested_on == two.tested_on
+
+
 @pytest.mark.parametrize("count", [187, 200, 306, 307, 320, 360])
 def test_new_bars_do_not_change_what_a_closed_window_is_made_from(count):
     bars = random_walk(360, 3)
