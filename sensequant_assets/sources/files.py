@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from sensequant_assets.core.bars import PRICES, Bars, Columns, corrupt, parse_bars
+from sensequant_assets.core.bars import PRICES, Bars, corrupt
 from sensequant_assets.core.universe import Listing, Universe, parse_universe
 from sensequant_assets.errors import UsageError
+from sensequant_assets.sources.parsing import parse_bars
 from sensequant_assets.sources.reading import (
     SYMBOL_COLUMNS,
     UNREADABLE,
+    Columns,
     column_names,
     encoded,
     read_columns,
@@ -110,7 +112,7 @@ class FileBars:
             rows = table.rows.get(code)
             if rows is not None:
                 parts.append(self._parsed(table.columns.take(rows), table.path, symbol))
-        return _union(parts) if parts else parse_bars(_NO_BARS, symbol=symbol, origin=str(self._path))
+        return _union(parts) if parts else Bars.empty(symbol)
 
     @property
     def broken(self) -> dict[Path, str]:
@@ -194,11 +196,6 @@ class _Index:
     named: dict[str, list[Path]]
     tables: tuple[_Table, ...]
     broken: dict[Path, str]
-
-
-_NO_BARS = Columns(
-    ["date", *PRICES, "volume"], [np.empty(0, "datetime64[s]"), *[np.empty(0)] * 5], np.empty(0, np.int64)
-)
 
 
 def _not_taken(path: Path, error: Exception) -> str:

@@ -1,20 +1,62 @@
 """Files of bars as columns: CSV through pandas, parquet through Arrow."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from sensequant_assets.core.bars import Columns
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 SYMBOL_COLUMNS = ("symbol", "ticker")
 """What a column of symbols is called, in lower case."""
 UNREADABLE = (ValueError, OSError, pa.ArrowException)
 """What reading a file raises that is none of bars."""
+
+
+Column: TypeAlias = "NDArray[Any] | pd.Series[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A table as a file has it, column by column.
+
+    Numbers and plain times are arrays, and need no pandas, whose import costs as much as some windows; anything that
+    is yet to be parsed is a pandas series.
+
+    Attributes
+    ----------
+    names
+        Of the columns, as the file spells them.
+    values
+        The columns, each of shape (rows,).
+    rows
+        Position of each row as its file counts it, shape (rows,).
+    """
+
+    names: Sequence[str]
+    values: Sequence[Column]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, frame: "pd.DataFrame", row_offset: int = 0) -> "Columns":
+        """A frame's columns; its index, plus an offset, is the position of its rows."""
+        columns = [frame.iloc[:, number] for number in range(len(frame.columns))]
+        return cls([str(name) for name in frame.columns], columns, frame.index.to_numpy() + row_offset)
+
+    def take(self, positions: NDArray[np.int64]) -> "Columns":
+        """Some of the rows."""
+        values = [
+            column[positions] if isinstance(column, np.ndarray) else column.take(positions) for column in self.values
+        ]
+        return Columns(self.names, values, self.rows[positions])
 
 
 def column_names(path: Path) -> list[str]:

@@ -3,8 +3,10 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sensequant_assets.core.bars import Bars, Columns, parse_bars
+from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.universe import Listing
+from sensequant_assets.sources.parsing import parse_bars
+from sensequant_assets.sources.reading import Columns
 
 if TYPE_CHECKING:
     import pandas as pd

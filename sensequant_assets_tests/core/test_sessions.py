@@ -6,10 +6,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from sensequant_assets.core.bars import Bars, Columns, parse_bars
+from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
 from sensequant_assets.core.lattice import Recipe, SkipReason, plan_symbol, window_rows
 from sensequant_assets.core.samples import OvernightLabels, Samples, build_samples
@@ -246,27 +245,6 @@ def test_windows_of_a_few_days_cut_sessions_between_them():
 def test_windows_of_one_day_are_allowed_and_a_cut_one_is_dropped():
     assert len(build_windows(FIRST_SESSION, FIRST_SESSION + timedelta(days=3), 1)) == 3
     assert len(build_windows(FIRST_SESSION, FIRST_SESSION + timedelta(days=13), 5)) == 2
-
-
-def zoned(zone: str) -> pd.DataFrame:
-    stamps = pd.Series(pd.to_datetime(times(2))).dt.tz_localize("Asia/Kolkata").dt.tz_convert(zone).astype(str)
-    return pd.DataFrame({"datetime": stamps, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 0})
-
-
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/New_York"])
-def test_the_exchange_zone_gives_the_same_clock_whatever_zone_the_file_is_in(zone):
-    bars = parse_bars(Columns.of(zoned(zone)), symbol="AAA", origin="f", timezone="Asia/Kolkata")
-    assert (bars.time == times(2)).all()
-
-
-def test_intraday_bars_in_utc_need_the_exchange_zone():
-    with pytest.raises(WindowError, match="--timezone") as caught:
-        parse_bars(Columns.of(zoned("UTC")), symbol="AAA", origin="f")
-    assert caught.value.kind is FailureKind.CORRUPT_BARS
-
-
-def test_intraday_bars_in_the_exchange_zone_need_no_other():
-    assert (parse_bars(Columns.of(zoned("Asia/Kolkata")), symbol="AAA", origin="f").time == times(2)).all()
 
 
 def test_a_window_of_sessions_makes_a_teacher_and_a_student():

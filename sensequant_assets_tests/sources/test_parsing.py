@@ -1,0 +1,189 @@
+"""Claims about what the columns of a file are parsed into."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sensequant_assets.core.bars import Bars
+from sensequant_assets.errors import FailureKind, WindowError
+from sensequant_assets.sources.parsing import parse_bars
+from sensequant_assets.sources.reading import Columns
+from sensequant_assets_tests.making import bars_frame, with_cell
+
+
+def parsed(frame: pd.DataFrame, row_offset: int = 0, **options: Any) -> Bars:
+    return parse_bars(Columns.of(frame, row_offset), symbol="TCS", origin="tcs.csv", **options)
+
+
+def refusal(frame: pd.DataFrame, **options: Any) -> str:
+    with pytest.raises(WindowError) as caught:
+        parsed(frame, **options)
+    assert caught.value.kind is FailureKind.CORRUPT_BARS
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["date", "open", "high", "low", "close", "volume"])
+def test_a_missing_column_is_named_with_the_file_the_symbol_and_what_is_there(column):
+    message = refusal(bars_frame().drop(columns=column))
+    there = [name for name in ("date", "open", "high", "low", "close", "volume") if name != column]
+    assert message == f"tcs.csv: column {column} is missing for TCS; it has {', '.join(there)}."
+
+
+def test_a_column_that_stands_there_twice_is_refused():
+    frame = bars_frame().assign(Close=11.0)
+    assert refusal(frame).startswith("tcs.csv: column close stands there twice for TCS")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("open", "ten", "open is not a number (open is ten)"),
+        ("close", float("nan"), "close is not a number (close is nan)"),
+        ("high", float("inf"), "high is not a number (high is inf)"),
+        ("volume", "", "volume is not a number (volume is )"),
+        ("volume", "1,000", "volume is not a number (volume is 1,000)"),
+        ("open", 0.0, "open is not positive (open is 0.0)"),
+        ("low", -0.5, "low is not positive (low is -0.5)"),
+        ("volume", -1.0, "volume is negative (volume is -1.0)"),
+        ("high", 10.9, "high is below open or close (high is 10.9)"),  # the close is 11
+        ("low", 10.1, "low is above open or close (low is 10.1)"),  # the open is 10
+        ("date", "2024-01-02", "the same time stands there twice (date is 2024-01-02)"),
+        ("date", "2023-12-31", "rows are not sorted by time (date is 2023-12-31)"),
+        ("date", "soon", "time is not a date or time (date is soon)"),
+        ("date", "2024-02-30", "time is not a date or time (date is 2024-02-30)"),
+        ("date", None, "time is not a date or time (date is None)"),
+    ],
+)
+def test_a_broken_row_is_named_by_file_row_symbol_and_rule(column, value, rule):
+    # Position 2 of a file whose header is its first line is the file's fourth line.
+    message = refusal(with_cell(bars_frame(), 2, column, value), row_offset=2)
+    assert message == f"tcs.csv, row 4: TCS: {rule}."
+
+
+@pytest.mark.parametrize("value", [0, -3, "x", None])
+def test_an_adjusted_close_that_is_no_price_is_refused(value):
+    frame = with_cell(bars_frame(adj_close=5.5), 4, "adj_close", value)
+    assert refusal(frame).startswith("tcs.csv, row 4: TCS: adj_close is not ")
+
+
+def test_rows_are_named_as_the_index_counts_them_in_the_whole_file():
+    frame = with_cell(bars_frame(), 0, "close", "?").set_axis([40, 43, 44, 50, 51])
+    assert refusal(frame, row_offset=2).startswith("tcs.csv, row 42: ")
+
+
+def test_column_names_may_be_in_any_case_and_time_may_have_other_names():
+    frame = bars_frame().rename(columns={"date": " Datetime", "open": "Open", "close": "CLOSE", "volume": "Volume "})
+    bars = parsed(frame)
+    assert (bars.first_day, bars.last_day) == (date(2024, 1, 1), date(2024, 1, 5))
+    assert bars.close.tolist() == [11.0] * 5
+
+
+def test_adj_close_scales_prices_and_divides_volume():
+    # 5.5 / 11 is one half: a share was split in two.
+    bars = parsed(bars_frame(1, **{"Adj Close": 5.5}))
+    assert (bars.open[0], bars.high[0], bars.low[0], bars.close[0]) == (5.0, 6.0, 4.5, 5.5)
+    assert bars.volume[0] == 200.0
+
+
+def test_zoned_times_become_exchange_time():
+    # 20:00 UTC is 01:30 of the next day in Kolkata, five and a half hours ahead.
+    frame = bars_frame(1, date=["2024-01-01T20:00:00+00:00"])
+    assert parsed(frame, timezone="Asia/Kolkata").time[0] == np.datetime64("2024-01-02T01:30:00")
+
+
+def test_zoned_times_without_an_exchange_zone_keep_their_wall_clock():
+    frame = bars_frame(1, date=["2024-01-01T20:00:00+05:30"])
+    assert parsed(frame).time[0] == np.datetime64("2024-01-01T20:00:00")
+
+
+def test_times_of_summer_and_winter_become_exchange_time():
+    # New York is five hours behind UTC in winter and four in summer, from 10 March 2024 on.
+    frame = bars_frame(2, date=["2024-03-08T14:30:00+00:00", "2024-03-11T09:30:00-04:00"])
+    times = parsed(frame, timezone="America/New_York").time
+    assert times.astype(str).tolist() == ["2024-03-08T09:30:00", "2024-03-11T09:30:00"]
+
+
+def test_times_of_summer_and_winter_keep_their_wall_clock_without_an_exchange_zone():
+    frame = bars_frame(2, date=["2024-03-08T09:30:00-05:00", "2024-03-11T09:30:00-04:00"])
+    assert parsed(frame).time.astype(str).tolist() == ["2024-03-08T09:30:00", "2024-03-11T09:30:00"]
+
+
+def test_naive_times_are_exchange_time_already():
+    frame = bars_frame(1, date=["2024-01-01 09:15"])
+    assert parsed(frame, timezone="Asia/Kolkata").time[0] == np.datetime64("2024-01-01T09:15:00")
+
+
+def test_days_written_as_one_number_are_days():
+    bars = parsed(bars_frame(2, date=[20240105, 20240108]))
+    assert (bars.first_day, bars.last_day) == (date(2024, 1, 5), date(2024, 1, 8))
+
+
+@pytest.mark.filterwarnings("ignore:Could not infer format")
+def test_seconds_since_1970_are_no_days():
+    assert "time is not a date or time" in refusal(bars_frame(2, date=[1704412800, 1704672000]))
+
+
+def test_times_of_a_parquet_file_are_taken_as_they_are():
+    frame = bars_frame(2, date=pd.to_datetime(["2024-01-05", "2024-01-08"]))
+    assert parsed(frame).time.tolist() == [np.datetime64("2024-01-05", "s"), np.datetime64("2024-01-08", "s")]
+
+
+def sessions(zone: str) -> pd.DataFrame:
+    """Two bars a day of two days of Kolkata, written in a zone."""
+    stamps = ["2024-03-18 09:15", "2024-03-18 09:30", "2024-03-19 09:15", "2024-03-19 09:30"]
+    written = pd.Series(pd.to_datetime(stamps)).dt.tz_localize("Asia/Kolkata").dt.tz_convert(zone).astype(str)
+    return bars_frame(4).assign(date=written)
+
+
+SESSIONS = pd.to_datetime(sessions("Asia/Kolkata")["date"]).dt.tz_localize(None).to_numpy("datetime64[s]")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/New_York"])
+def test_the_exchange_zone_gives_the_same_clock_whatever_zone_the_file_is_in(zone):
+    assert (parsed(sessions(zone), timezone="Asia/Kolkata").time == SESSIONS).all()
+
+
+def test_intraday_bars_in_utc_need_the_exchange_zone():
+    assert "--timezone" in refusal(sessions("UTC"))
+
+
+def test_intraday_bars_in_the_exchange_zone_need_no_other():
+    assert (parsed(sessions("Asia/Kolkata")).time == SESSIONS).all()
+
+
+def arrays(frame: pd.DataFrame) -> Columns:
+    return Columns(list(frame.columns), [frame[name].to_numpy() for name in frame.columns], frame.index.to_numpy())
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ms", "ns"])
+@pytest.mark.parametrize("number", ["float64", "float32", "int64", "object"])
+def test_arrays_are_bars_as_series_are(unit, number):
+    frame = bars_frame()
+    prices = {name: frame[name].round().astype(number) for name in ("open", "high", "low", "close", "volume")}
+    prices["high"], prices["low"] = frame["high"].max().round() + 1, frame["low"].min().round() - 1
+    frame = frame.assign(**prices)
+    one = parsed(frame)
+    timed = arrays(frame.assign(date=pd.to_datetime(frame["date"])))
+    stamps = np.asarray(timed.values[0]).astype(f"datetime64[{unit}]")
+    other = parse_bars(Columns(timed.names, [stamps, *timed.values[1:]], timed.rows), symbol="TCS", origin="tcs.csv")
+    for name in ("time", "open", "high", "low", "close", "volume"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(one, name))
+
+
+def test_a_broken_rule_of_arrays_names_row_and_cell_as_that_of_series_does():
+    frame = bars_frame()
+    frame = frame.assign(date=pd.to_datetime(frame["date"]).iloc[[0, 1, 2, 2, 4]].to_numpy())
+    frame.index += 7
+    with pytest.raises(WindowError) as caught:
+        parse_bars(arrays(frame), symbol="TCS", origin="tcs.csv")
+    assert str(caught.value) == refusal(frame)
+    assert "row 10: TCS: the same time stands there twice (date is 20" in refusal(frame)
+
+
+def test_rows_that_are_taken_keep_their_positions():
+    taken = Columns.of(bars_frame(), 2).take(np.array([3, 1]))
+    assert taken.rows.tolist() == [5, 3]
+    assert taken.values[0].tolist() == [bars_frame()["date"][3], bars_frame()["date"][1]]
