@@ -3,14 +3,14 @@
 import difflib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, AliasGenerator, BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.lattice import Recipe
@@ -20,63 +20,92 @@ from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.sample import SAMPLE
 
 PROJECT = Path(__file__).resolve().parent.parent
-MARKET_FIELDS = (
-    "universe", "bars", "timezone", "start", "end", "window_days",
-    "horizon", "threshold", "min_samples", "validation_fraction", "open_windows", "overnight_labels",
-)  # fmt: skip
-"""Settings that say which lattice there is; `market.json` keeps those of the last batch for the UI."""
 
-_ENV = SettingsConfigDict(env_prefix="SENSEQUANT_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+_PLAIN_VARIABLES = {
+    "open_windows": "OPEN_WINDOWS",
+    "max_failure_rate": "BATCH_TRAINING_MAX_FAILURE_RATE",
+    "retry_limit": "PARALLEL_RETRY_LIMIT",
+    "stalled_after_min": "STALLED_AFTER_MIN",
+}
+"""Variables by field that need no `SENSEQUANT_`, and are read with it too."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
+_Parameters = TypeVar("_Parameters", bound=BaseSettings)
 
 
-class Settings(BaseSettings):
-    """Where things are, which lattice there is, and how a batch runs (environment: `SENSEQUANT_*`)."""
+def variable_of_setting(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    return _PLAIN_VARIABLES.get(field, f"SENSEQUANT_{field.upper()}")
 
-    model_config = _ENV
 
-    data_dir: Path = Field(Path("data"), description="Models, telemetry and Dagster's home lie below it.")
-    universe: Path = Field(PROJECT / "data" / "universes" / "sample.csv", description="Universe file.")
+def _spellings(field: str) -> AliasChoices:
+    return AliasChoices(*dict.fromkeys([variable_of_setting(field), f"SENSEQUANT_{field.upper()}"]))
+
+
+def _timezone(name: str | None) -> str | None:
+    if name is not None:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):  # unknown, no name at all, a directory of zones
+            raise ValueError(name) from None
+    return name
+
+
+class MarketSettings(Recipe):
+    """Which lattice there is: universe, bars and windows, and how bars become rows.
+
+    Each field is an option of the command line and stands in the Launchpad; `market.json` keeps those of the last batch
+    for the UI.
+    """
+
+    universe: Path = Field(
+        PROJECT / "data" / "universes" / "sample.csv", description="Universe file: symbol, name, listing_date."
+    )
     bars: str = Field(SAMPLE, description="File or directory of bars, or 'sample' for the embedded ones.")
     timezone: str | None = Field(None, description="Exchange time zone of zoned bars, such as Asia/Kolkata.")
     start: date = Field(date(2009, 1, 1), description="First day of the first window.")
     end: date = Field(date(2012, 12, 11), description="Day after the last window.")
     window_days: int = Field(180, ge=1, le=3650, description="Calendar days a window.")
-    horizon: int = Field(7, ge=1, le=10_000, description="Bars that a label looks ahead.")
-    threshold: float = Field(0.02, ge=-1, le=10, description="A label is 1 when the forward return is above it.")
-    min_samples: int = Field(20, ge=1, description="Fewest training rows a window needs.")
-    validation_fraction: float = Field(0.2, ge=0, lt=1, description="Share of a window's last rows for validation.")
-    open_windows: Literal["train", "skip"] = Field(
-        "train",
-        validation_alias=AliasChoices("OPEN_WINDOWS", "SENSEQUANT_OPEN_WINDOWS"),
-        description="What to do with a window that the labels do not fill yet.",
+
+    _known_timezone = field_validator("timezone")(_timezone)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How bars become labelled rows."""
+        return Recipe.model_construct(**{name: getattr(self, name) for name in Recipe.model_fields})
+
+    @property
+    def market(self) -> dict[str, Any]:
+        """The settings that say which lattice there is, as JSON values."""
+        return self.model_dump(mode="json", include=set(MarketSettings.model_fields))
+
+
+class Settings(MarketSettings, BaseSettings):
+    """Where things are, which lattice there is, and how a batch runs (environment: `SENSEQUANT_*`)."""
+
+    model_config = SettingsConfigDict(
+        alias_generator=AliasGenerator(validation_alias=_spellings),
+        env_prefix="SENSEQUANT_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
-    overnight_labels: Literal["drop", "keep"] = Field(
-        "drop", description="What to do with intraday labels that reach into a later session."
-    )
+
+    data_dir: Path = Field(Path("data"), description="Models, telemetry and Dagster's home lie below it.")
     workers: int = Field(0, ge=0, le=1024, description="Windows trained at once; 0 is the number of cores.")
     run_size: int = Field(0, ge=0, description="Most windows a run of a UI backfill; 0 is no limit.")
     window_timeout_s: float = Field(600, gt=0, description="Seconds after which a window fails.")
-    max_failure_rate: float = Field(
-        0.15,
-        ge=0,
-        le=1,
-        validation_alias=AliasChoices("BATCH_TRAINING_MAX_FAILURE_RATE", "SENSEQUANT_MAX_FAILURE_RATE"),
-        description="Greatest share of attempted windows that may fail.",
-    )
+    max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
     retry_limit: int = Field(
         3,
         ge=0,
         le=10,
-        validation_alias=AliasChoices("PARALLEL_RETRY_LIMIT", "SENSEQUANT_RETRY_LIMIT"),
         description="Most attempts at a window in one batch, the first included; the retry sensor makes the others.",
     )
     retry_backoff_s: float = Field(60, gt=0, description="Seconds before the second attempt; doubled for each further.")
     stalled_after_min: float = Field(
-        30,
-        gt=0,
-        validation_alias=AliasChoices("STALLED_AFTER_MIN", "SENSEQUANT_STALLED_AFTER_MIN"),
-        description="Minutes without a sign of life after which a running batch is stalled.",
+        30, gt=0, description="Minutes without a sign of life after which a running batch is stalled."
     )
     run_start_limit_s: float = Field(
         180, gt=0, description="Seconds after which a started run without a telemetry record is taken for dead."
@@ -87,32 +116,13 @@ class Settings(BaseSettings):
     schedule_timezone: str = Field("UTC", description="Time zone of the schedules.")
     webhook_url: SecretStr | None = Field(None, description="Where sensors post what a person must know; a secret.")
 
-    @field_validator("timezone", "schedule_timezone")
-    @classmethod
-    def _is_timezone(cls, name: str | None) -> str | None:
-        if name is not None:
-            try:
-                ZoneInfo(name)
-            except (KeyError, ValueError, OSError):  # unknown, no name at all, a directory of zones
-                raise ValueError(name) from None
-        return name
-
-    @property
-    def recipe(self) -> Recipe:
-        """How bars become labelled rows."""
-        return Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})
+    _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
 
     @property
     def worker_count(self) -> int:
         """Windows trained at once: `workers`, or the cores this process may use."""
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return self.workers or usable
-
-    @property
-    def market(self) -> dict[str, Any]:
-        """The settings that say which lattice there is, as JSON values."""
-        values = self.model_dump(mode="json")
-        return {name: values[name] for name in MARKET_FIELDS}
 
     @property
     def dagster_home(self) -> Path:
@@ -159,18 +169,22 @@ def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: boo
         raise UsageError(
             f"{settings.market_file} cannot be read: {error}. Delete it; the next batch writes it."
         ) from error
-    kept = {name: kept[name] for name in MARKET_FIELDS if name in kept and name not in settings.model_fields_set}
+    kept = {
+        name: kept[name]
+        for name in MarketSettings.model_fields
+        if name in kept and name not in settings.model_fields_set
+    }
     return _validated(Settings, kept | given, variable_of_setting)
 
 
 def read_teacher(overrides: Mapping[str, Any] | None = None) -> TeacherParameters:
     """Teacher parameters of the environment (`TEACHER_*`) and `.env`, with overrides by field name."""
-    return _read_parameters(TeacherParameters, _TeacherEnvironment, "TEACHER_", overrides)
+    return _read_parameters(_TeacherEnvironment, overrides)
 
 
 def read_student(overrides: Mapping[str, Any] | None = None) -> StudentParameters:
     """Student parameters of the environment (`STUDENT_*`) and `.env`, with overrides by field name."""
-    return _read_parameters(StudentParameters, _StudentEnvironment, "STUDENT_", overrides)
+    return _read_parameters(_StudentEnvironment, overrides)
 
 
 def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -202,14 +216,12 @@ def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str
     return found["teacher"], found["student"]
 
 
-def _read_parameters(
-    model: type[_Model], environment: type[BaseSettings], prefix: str, overrides: Mapping[str, Any] | None
-) -> _Model:
+def _read_parameters(model: type[_Parameters], overrides: Mapping[str, Any] | None) -> _Parameters:
+    prefix = model.model_config["env_prefix"]
     for name in {*os.environ, *dotenv_values(".env")}:
         if name.upper().startswith(prefix):
             _refuse_unknown(name, name.upper().removeprefix(prefix).lower(), model.model_fields)
-    read = _validated(environment, dict(overrides or {}), lambda field: f"{prefix}{field.upper()}")
-    return model.model_validate(read.model_dump())
+    return _validated(model, dict(overrides or {}), lambda field: f"{prefix}{field.upper()}")
 
 
 def _refuse_unknown(shown: str, field: str, known: Iterable[str]) -> None:
@@ -220,27 +232,27 @@ def _refuse_unknown(shown: str, field: str, known: Iterable[str]) -> None:
         raise UsageError(f"{shown} is no parameter. {hint}There are: {', '.join(name.upper() for name in known)}.")
 
 
-def variable_of_setting(field: str) -> str:
-    """The environment variable of a field of `Settings`."""
-    alias = Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return field if field.isupper() else f"SENSEQUANT_{field.upper()}"
-
-
-def _validated(model: type[_Model], given: Mapping[str, Any], variable: Any) -> _Model:
+def _validated(model: type[_Model], given: Mapping[str, Any], variable: Callable[[str], str]) -> _Model:
     try:
         return model(**given)
     except ValidationError as error:
         raise UsageError(" ".join(_sentence(model, found, variable) for found in error.errors())) from None
 
 
-def _sentence(model: type[BaseModel], found: Mapping[str, Any], variable: Any) -> str:
+def _sentence(model: type[BaseModel], found: Mapping[str, Any], variable: Callable[[str], str]) -> str:
     location = str(found["loc"][0]) if found["loc"] else ""
     aliases = {str(variable(name)): name for name in model.model_fields}
     field = aliases.get(location, location)
     bounds = describe_bounds(model, field)
     return f"{variable(field)}={found['input']} is not allowed: it must be {bounds}."
+
+
+def describe_default(model: type[BaseModel], field: str) -> str:
+    """A field's default as text, a path of the project as seen from there; empty where there is none."""
+    default = model.model_fields[field].default
+    if isinstance(default, Path) and default.is_absolute():
+        default = default.relative_to(PROJECT)
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def describe_bounds(model: type[BaseModel], field: str) -> str:
@@ -284,5 +296,5 @@ def environment(settings: Settings) -> Mapping[str, str]:
     variables = {"SENSEQUANT_DATA_DIR": str(settings.data_dir.resolve())}
     for name, value in absolute_market(settings.market).items():
         if value is not None:
-            variables["OPEN_WINDOWS" if name == "open_windows" else f"SENSEQUANT_{name.upper()}"] = str(value)
+            variables[variable_of_setting(name)] = str(value)
     return variables

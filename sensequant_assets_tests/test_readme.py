@@ -1,14 +1,13 @@
 """What the README says of settings is what the code says."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.errors import FailureKind
-from sensequant_assets.settings import PROJECT, Settings, describe_bounds, variable_of_setting
+from sensequant_assets.settings import PROJECT, Settings, describe_bounds, describe_default, variable_of_setting
 
 README = PROJECT / "README.md"
 
@@ -16,10 +15,8 @@ README = PROJECT / "README.md"
 def rows(model: type[BaseModel], variable: Callable[[str], str]) -> Iterator[str]:
     """The rows of the README's configuration table, as the code has them."""
     for name, field in model.model_fields.items():
-        default = field.default
-        if isinstance(default, Path) and default.is_absolute():
-            default = default.relative_to(PROJECT)
-        shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        default = describe_default(model, name)
+        shown = f"`{default}`" if default else ""
         bounds = describe_bounds(model, name).replace("valid", "")
         yield f"| `{variable(name)}` | {shown} | {bounds} | {field.description} |"
 

@@ -8,7 +8,7 @@ import pytest
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import (
-    MARKET_FIELDS,
+    MarketSettings,
     Settings,
     describe_bounds,
     parse_overrides,
@@ -57,6 +57,19 @@ def test_open_windows_has_two_names_and_an_override_wins_over_both(monkeypatch, 
     assert read_settings().open_windows == "skip"
     assert read_settings({"open_windows": "train"}).open_windows == "train"
     assert read_settings().recipe.open_windows == "skip"
+
+
+def test_the_environment_wins_over_the_file_whatever_the_spelling(tmp_path, monkeypatch):
+    dotenv(tmp_path, "PARALLEL_RETRY_LIMIT=1", "SENSEQUANT_STALLED_AFTER_MIN=1")
+    monkeypatch.setenv("SENSEQUANT_RETRY_LIMIT", "2")
+    monkeypatch.setenv("STALLED_AFTER_MIN", "2")
+    assert (read_settings().retry_limit, read_settings().stalled_after_min) == (2, 2)
+
+
+@pytest.mark.parametrize("variable", ["HORIZON", "RETRY_LIMIT", "DATA_DIR"])
+def test_a_variable_that_is_not_ours_is_not_read(monkeypatch, variable):
+    monkeypatch.setenv(variable, "5")
+    assert read_settings() == Settings.model_construct()
 
 
 def test_an_override_of_none_says_nothing(monkeypatch):
@@ -217,7 +230,7 @@ def test_what_is_remembered_gives_the_same_lattice(tmp_path):
         {"window_days": 90, "timezone": "Asia/Kolkata", "open_windows": "skip", "start": "2010-02-03"}
     )
     remember(tmp_path, **first.market)
-    assert set(first.market) == set(MARKET_FIELDS)
+    assert set(first.market) == set(MarketSettings.model_fields)
     assert read_settings(remembered=True).market == first.market
 
 

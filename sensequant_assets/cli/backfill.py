@@ -14,7 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sensequant_assets.batch.run import Options
 from sensequant_assets.cli.launch import Launch, launch, new_batch_id
-from sensequant_assets.cli.options import EXIT_EXCEEDED, market_options, selected, settings_of, split
+from sensequant_assets.cli.options import (
+    EXIT_EXCEEDED,
+    market_options,
+    selected,
+    setting_option,
+    settings_of,
+    split,
+)
 from sensequant_assets.cli.tables import summary_table
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome
@@ -40,8 +47,8 @@ from sensequant_assets.telemetry.store import TelemetryStore
 )
 @click.option("--teachers-only", is_flag=True, help="Train no students.")
 @click.option("--students-only", is_flag=True, help="Train students on the teachers of their last batch.")
-@click.option("--workers", type=int, help="Windows at once (the number of cores).")
-@click.option("--max-failure-rate", type=float, help="Greatest share of attempted windows that may fail (0.15).")
+@setting_option("workers")
+@setting_option("max_failure_rate")
 @click.option(
     "--param", "params", multiple=True, metavar="K=V", help="A parameter, such as TEACHER_NUM_LEAVES=31; repeatable."
 )
@@ -71,7 +78,7 @@ def backfill(
     started, cpu_started = time.perf_counter(), time.process_time()
     if teachers_only and students_only:
         raise click.UsageError("--teachers-only and --students-only exclude each other.")
-    settings = settings_of(options, ("workers", "max_failure_rate"))
+    settings = settings_of(options)
     teacher, student = parse_overrides(params)
     summary = run_batch(
         Request(

@@ -2,34 +2,40 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
-from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.lattice import Key, Recipe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
-from sensequant_assets.settings import MARKET_FIELDS, Settings, read_settings
+from sensequant_assets.settings import MarketSettings, Settings, describe_default, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
 EXIT_EXCEEDED = 1
 NO_BATCH = "No batch yet: `sensequant backfill` starts one."
 _NAMED = 8
 
+_TYPES: dict[Any, Any] = {int: int, float: float, Path: click.Path(path_type=Path)}
+"""How click reads an option of a field's type; it leaves any other to the settings as text."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+def setting_option(name: str) -> Callable[[_Command], _Command]:
+    """The option that sets a field of `Settings`: its name, its type, and its description with its default."""
+    field = Settings.model_fields[name]
+    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
+    kind = click.Choice(choices) if choices else _TYPES.get(field.annotation)
+    default = describe_default(Settings, name)
+    shown = f"{str(field.description).removesuffix('.')} ({default})." if default else field.description
+    return click.option(f"--{name.replace('_', '-')}", type=kind, help=shown)
+
+
 def market_options(command: _Command) -> _Command:
-    """Add the options that say which lattice is meant."""
+    """Add the options that say which lattice is meant: universe, bars and windows first, then the recipe."""
     options = (
-        click.option("--universe", type=click.Path(path_type=Path), help="Universe file: symbol, name, listing_date."),
-        click.option("--bars", help="File or directory of bars, or 'sample' for the embedded ones."),
-        click.option("--start", help="First day of the first window, such as 2022-01-01."),
-        click.option("--end", help="Day after the last window."),
-        click.option("--window-days", type=int, help="Calendar days a window (180)."),
-        click.option("--horizon", type=int, help="Bars that a label looks ahead (7)."),
-        click.option("--threshold", type=float, help="A label is 1 above this forward return (0.02)."),
-        click.option("--timezone", help="Exchange time zone of zoned bars, such as Asia/Kolkata."),
+        *map(setting_option, sorted(MarketSettings.model_fields, key=Recipe.model_fields.__contains__)),
         click.option("--symbols", help="Only these, separated by commas."),
         click.option("--windows", help="Only these, by start date, separated by commas."),
     )
@@ -38,9 +44,10 @@ def market_options(command: _Command) -> _Command:
     return command
 
 
-def settings_of(options: Mapping[str, Any], names: Sequence[str] = (), *, remembered: bool = False) -> Settings:
-    """Settings of the options of a market, and of others that are named."""
-    return read_settings({name: options.get(name) for name in (*MARKET_FIELDS, *names)}, remembered=remembered)
+def settings_of(options: Mapping[str, Any], *, remembered: bool = False) -> Settings:
+    """Settings of those options of a command that are fields of `Settings`."""
+    given = {name: value for name, value in options.items() if name in Settings.model_fields}
+    return read_settings(given, remembered=remembered)
 
 
 def split(text: str | None) -> list[str] | None:

@@ -15,7 +15,7 @@ from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.settings import MARKET_FIELDS, Settings, absolute_market, read_settings
+from sensequant_assets.settings import MarketSettings, Settings, absolute_market, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
 _Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])
@@ -92,7 +92,7 @@ class MarketResource(dg.ConfigurableResource[Market]):
     @property
     def settings(self) -> Settings:
         """The settings this resource stands for."""
-        given: dict[str, Any] = {name: getattr(self, name) for name in MARKET_FIELDS}
+        given: dict[str, Any] = {name: getattr(self, name) for name in MarketSettings.model_fields}
         return read_settings(given | {"data_dir": self.data_dir})
 
     def open(self) -> Market:
