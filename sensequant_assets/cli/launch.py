@@ -5,11 +5,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
-from dagster_shared.error import SerializableErrorInfo
 
 from sensequant_assets.batch.run import Options
 from sensequant_assets.core.lattice import Key
@@ -24,6 +22,9 @@ from sensequant_assets.settings import Settings
 
 # The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+_CHECK_FAILED = "DagsterAssetCheckFailedError"
+"""What a blocking check that did not pass raises; the class is private, its name is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +99,26 @@ def launch(batch: Launch) -> str | None:
     # What a step leaves half done is closed by the collector, and that ends its journal.
     gc.collect()
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    if failures and all(error and error.cls_name == DagsterAssetCheckFailedError.__name__ for error in failures):
+    if failures and all(error and error.cls_name == _CHECK_FAILED for error in failures):
         return None
     return "; ".join(_cause(error) for error in failures if error) or "Dagster gives no cause"
 
 
-def _cause(error: SerializableErrorInfo) -> str:
+class _Error(Protocol):
+    """An exception as Dagster records it."""
+
+    @property
+    def cls_name(self) -> str | None: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def cause(self) -> "_Error | None": ...
+
+
+def _cause(error: _Error) -> str:
     """What was raised first, without the traceback, which the run's page shows."""
     while error.cause:
         error = error.cause
-    if error.cls_name == DagsterExecutionInterruptedError.__name__:
+    if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
         return "it was interrupted. What it has trained is kept; the next backfill does the rest."
     return error.message.strip()

@@ -84,7 +84,7 @@ def run() -> NoReturn:
         main()
     except SystemExit as end:
         code = end.code
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # noqa: SLF001  # what `os._exit` leaves out, and Python runs under no other name
     try:
         sys.stdout.flush()
         sys.stderr.flush()

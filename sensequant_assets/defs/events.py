@@ -2,24 +2,55 @@
 
 import logging
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 import dagster as dg
-from dagster._core.events import (
-    AssetObservationData,
-    DagsterEvent,
-    DagsterEventBatchMetadata,
-    DagsterEventType,
-    StepMaterializationData,
-)
+
+from sensequant_assets.storage import dagster_private as private
 
 Event = dg.AssetMaterialization | dg.AssetObservation
 
 BATCH, DELAY_S = 500, 0.5
+
+
+# What an event says of its step, and where the step's private context has it.
+_OF_STEP = {
+    "job_name": "job_name",
+    "step_handle": "step.handle",
+    "node_handle": "step.node_handle",
+    "step_kind_value": "step.kind.value",
+    "logging_tags": "event_tags",
+}
+# Parameters of what is called here and meant for Dagster alone.
+_SIGNATURES = {
+    dg.DagsterInstance: {
+        "report_dagster_event": ["self", "dagster_event", "run_id", "log_level", "batch_metadata", "timestamp"]
+    },
+    dg.DagsterEvent: {
+        "__new__": [
+            "cls", "event_type_value", "job_name", "step_handle", "node_handle", "step_kind_value", "logging_tags",
+            "event_specific_data", "message", "pid", "step_key",
+        ]
+    },
+}  # fmt: skip
+
+
+def unsupported_reason() -> str | None:
+    """Tell why the installed Dagster cannot be handed events together.
+
+    Returns
+    -------
+    str or None
+        What is changed and what is done instead, or None when everything is as `EventLog` expects.
+    """
+    found = next(filter(None, (private.changed(stock, methods) for stock, methods in _SIGNATURES.items())), None)
+    return private.TOGETHER.closed or (found and private.TOGETHER.because(found))
 
 
 class EventLog:
@@ -27,8 +58,8 @@ class EventLog:
 
     `context.log_event` costs a transaction and a printed line an event. Dagster knows batches of events, and its
     storage is given one where `DAGSTER_EVENT_BATCH_SIZE` is set; its public context has no way to say so, hence the use
-    of its event classes. A kill loses the events of the last half second, never a row of the journal, and the next run
-    logs those windows as reused.
+    of its event classes. A Dagster without them is told of each event alone, after a warning. A kill loses the events
+    of the last half second, never a row of the journal, and the next run logs those windows as reused.
 
     Parameters
     ----------
@@ -39,8 +70,17 @@ class EventLog:
     """
 
     def __init__(self, context: dg.AssetExecutionContext, clock: Callable[[], float] = monotonic) -> None:
-        self._step = context.op_execution_context._step_execution_context
-        self._instance, self._run_id = context.instance, context.run.run_id
+        self._context = context
+        self._of_step: dict[str, Any] = {}
+        reason = unsupported_reason()
+        try:
+            step = context.get_step_execution_context()
+            self._of_step = {name: attrgetter(place)(step) for name, place in _OF_STEP.items()}
+        except AttributeError as error:
+            reason = reason or private.TOGETHER.because(f"changed its steps: {error}")
+        if reason:
+            warnings.warn(reason, stacklevel=2)
+        self._report = self._report_alone if reason else self._report_together
         self._clock = clock
         self._waiting: list[Event] = []
         self._flushed = clock() - DELAY_S
@@ -54,33 +94,36 @@ class EventLog:
     def flush(self) -> None:
         """Log what waits."""
         waiting, self._waiting = self._waiting, []
-        batch = str(uuid4())
-        for number, event in enumerate(waiting, start=1):
-            self._instance.report_dagster_event(
-                self._dressed(event),
-                self._run_id,
-                logging.DEBUG,
-                batch_metadata=DagsterEventBatchMetadata(batch, number == len(waiting)),
-            )
+        self._report(waiting)
         self._flushed = self._clock()
 
-    def _dressed(self, event: Event) -> DagsterEvent:
+    def _report_alone(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._context.log_event(event)
+
+    def _report_together(self, events: Sequence[Event]) -> None:
+        batch = str(uuid4())
+        for number, event in enumerate(events, start=1):
+            self._context.instance.report_dagster_event(
+                self._dressed(event),
+                self._context.run.run_id,
+                logging.DEBUG,
+                batch_metadata=private.DagsterEventBatchMetadata(batch, number == len(events)),
+            )
+
+    def _dressed(self, event: Event) -> dg.DagsterEvent:
         """The event as Dagster's step logs it, but for the line that it would also print."""
-        step, materialized = self._step, isinstance(event, dg.AssetMaterialization)
-        return DagsterEvent(
+        materialized = isinstance(event, dg.AssetMaterialization)
+        return dg.DagsterEvent(
             event_type_value=(
-                DagsterEventType.ASSET_MATERIALIZATION if materialized else DagsterEventType.ASSET_OBSERVATION
+                dg.DagsterEventType.ASSET_MATERIALIZATION if materialized else dg.DagsterEventType.ASSET_OBSERVATION
             ).value,
-            job_name=step.job_name,
-            step_handle=step.step.handle,
-            node_handle=step.step.node_handle,
-            step_kind_value=step.step.kind.value,
-            logging_tags=step.event_tags,
-            event_specific_data=StepMaterializationData(event)
+            event_specific_data=private.StepMaterializationData(event)
             if isinstance(event, dg.AssetMaterialization)
-            else AssetObservationData(event),
+            else private.AssetObservationData(event),
             message="Materialized value." if materialized else None,
             pid=os.getpid(),
+            **self._of_step,
         )
 
     def __enter__(self) -> Self:

@@ -3,10 +3,11 @@
 import fcntl
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
@@ -28,12 +29,10 @@ backfills: {use_threads: true, num_workers: 2, num_submit_workers: 4}
 # Two runs of a pool (the CPU, or a GPU) at once: while one starts, the other trains. Further ones wait in the queue.
 concurrency: {pools: {granularity: run, default_limit: 2}}
 run_coordinator:
-  module: dagster._core.run_coordinator
+  module: dagster
   class: QueuedRunCoordinator
   config: {dequeue_interval_seconds: 1}
 """
-
-_NO_CAPTURE = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 
 EVENT_BATCH_SIZE = 1000
 """Events that Dagster hands to the storage together where it can, such as the planned ones of a run."""
@@ -79,18 +78,28 @@ def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["Dagst
         Dagster cannot make sense of `dagster.yaml`, or a variable is not set that it names.
     """
     from dagster import DagsterInstance, DagsterInvalidConfigError
-    from dagster._core.instance import InstanceRef
 
-    overrides = None if capture_output else {"compute_logs": _NO_CAPTURE}
+    overrides = None if capture_output else _no_capture()
     with ExitStack() as stack:
         with (home / "opening.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                ref = InstanceRef.from_dir(str(home), overrides=overrides)
-                instance = stack.enter_context(DagsterInstance.from_ref(ref))
+                # The only public way to override a part of `dagster.yaml`; nothing of it is temporary.
+                instance = stack.enter_context(DagsterInstance.local_temp(str(home), overrides))
                 _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
             except DagsterInvalidConfigError as error:
                 # Dagster's messages go on with a traceback.
                 why = " ".join(re.split(r"\s+Stack Trace:", one.message)[0] for one in error.errors)
                 raise UsageError(f"{home / 'dagster.yaml'} cannot be used: {why}") from error
         yield instance
+
+
+def _no_capture() -> dict[str, Any] | None:
+    """What keeps Dagster from capturing output, where it still can."""
+    from sensequant_assets.storage import dagster_private as private
+
+    if closed := private.SILENT.closed:
+        warnings.warn(closed, stacklevel=2)
+        return None
+    manager = private.NoOpComputeLogManager
+    return {"compute_logs": {"module": manager.__module__, "class": manager.__name__}}

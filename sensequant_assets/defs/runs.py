@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.core.lattice import Key
@@ -27,6 +26,18 @@ from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.intake import BatchState
 
+_UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
+"""Statuses of a backfill that is not over; Dagster's own list is private, and takes half a window to import."""
+
+_HAS_PROCESS = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.SUSPENDED,
+    dg.DagsterRunStatus.CANCELING,
+)
+"""Statuses of a run that neither waits nor is over."""
+
 
 def runs_of(instance: dg.DagsterInstance, batch_id: str) -> list[dg.DagsterRun]:
     """All runs of a batch, newest first."""
@@ -41,13 +52,8 @@ def runs_of(instance: dg.DagsterInstance, batch_id: str) -> list[dg.DagsterRun]:
 
 def has_ended(instance: dg.DagsterInstance, batch_id: str, runs: Sequence[dg.DagsterRun]) -> bool:
     """Whether all runs of a batch are over, and its backfill starts no others."""
-    # Costs as long to import as some windows take, and a batch from the command line has no backfill.
-    from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
-
     backfill = instance.get_backfill(batch_id)
-    return all(run.is_finished for run in runs) and (
-        backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES
-    )
+    return all(run.is_finished for run in runs) and (backfill is None or backfill.status.name not in _UNDER_WAY)
 
 
 def attempt_of(run: dg.DagsterRun) -> int:
@@ -86,8 +92,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_
     run_start_limit_s
         Seconds after which a started run without a record is taken for dead.
     """
-    unfinished = [status for status in NOT_FINISHED_STATUSES if status is not dg.DagsterRunStatus.QUEUED]
-    records = instance.get_run_records(filters=dg.RunsFilter(statuses=unfinished))
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=list(_HAS_PROCESS)))
     records = [record for record in records if _trains(record.dagster_run)]
     if not records:
         return []

@@ -170,7 +170,7 @@ def _opencl_library() -> ctypes.CDLL | None:
     from lightgbm.libpath import _LIB
 
     # A second handle on the same library: nothing that happens to it is seen by LightGBM.
-    lightgbm_library = ctypes.CDLL(_LIB._name)
+    lightgbm_library = ctypes.CDLL(_LIB._name)  # noqa: SLF001  # ctypes keeps a library's path under no other name
     if hasattr(lightgbm_library, "clGetPlatformIDs"):
         return lightgbm_library
     if sys.platform == "win32":

@@ -147,7 +147,8 @@ class ConnectionPool:
             if newer >= self._max_files or now - self._kept[path].used_at > self._idle_s:
                 self.close(path)
 
-    def _forget_inherited(self) -> None:
+    def forget_inherited(self) -> None:
+        """Start empty in a forked child, and neither use nor close what the parent opened."""
         _INHERITED.extend([*self._held.values(), *(file.connection for file in self._kept.values())])
         self._start_empty()
 
@@ -172,7 +173,7 @@ def _close_all() -> None:
 
 def _forget_all_inherited() -> None:
     for pool in list(_POOLS):
-        pool._forget_inherited()
+        pool.forget_inherited()
 
 
 atexit.register(_close_all)

@@ -6,21 +6,19 @@ database, and events are stored in one transaction with what they change in the 
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dagster._core.events import DagsterEventType
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
+import dagster as dg
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
 
 from sensequant_assets.errors import UsageError
-from sensequant_assets.storage.indexing import index_events
+from sensequant_assets.storage import dagster_private as private
+from sensequant_assets.storage.indexing import store_indexed
 
 try:
     from dagster_postgres import (
@@ -43,10 +41,44 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from dagster_postgres.auth import PgTokenProvider
 
+    from sensequant_assets.storage.dagster_private import ConfigurableClassData
+
 # Two connections stay open in each process; a burst of threads may open eighteen more, closed after use.
 _POOL_SIZE, _MAX_OVERFLOW = 2, 18
 _Storage = TypeVar("_Storage")
-_INSERT_FOR_ID = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+
+# Parameters of the stock methods that are overridden or called here.
+_SIGNATURES = {
+    "__init__": ["self", "postgres_url", "should_autocreate_tables", "inst_data", "token_provider"],
+    "_connect": ["self"],
+    "_event_to_row": ["self", "event"],
+    "_get_asset_entry_values": ["self", "event", "event_id", "has_asset_key_index_cols"],
+    "_store_asset_event_tags": ["self", "conn", "events", "event_ids"],
+    "dispose": ["self"],
+    "has_secondary_index": ["self", "name"],
+    "has_table": ["self", "table_name"],
+    "index_connection": ["self"],
+    "index_transaction": ["self"],
+    "store_asset_check_event": ["self", "event", "event_id"],
+    "store_event": ["self", "event"],
+    "store_event_batch": ["self", "events"],
+}
+# What the stock methods that are replaced here refer to.
+_BODIES = {
+    "store_event": "ASSET_CHECK_EVENTS ASSET_EVENTS CHANNEL_NAME DagsterInvariantViolationError EventLogEntry"
+    " SqlEventLogStorageTable _connect _store_asset_event _store_asset_event_tags asset_key c check close dagster_event"
+    " dagster_event_type db execute fetchone id index_transaction inst_param int is_dagster_event prepare_insert_event"
+    " returning run_id store_asset_check_event str text",
+    "_store_asset_event": "ASSET_KEY_INDEX_COLS AssetKeyTable _get_asset_entry_values asset_key c dagster_event dict"
+    " execute has_secondary_index insert on_conflict_do_nothing on_conflict_do_update postgresql to_string values",
+}
+# Private attributes in which the stock classes keep what is replaced here.
+_SET = {
+    PostgresEventLogStorage: ["_engine"],
+    PostgresRunStorage: ["_engine"],
+    PostgresScheduleStorage: ["_engine"],
+    DagsterPostgresStorage: ["_event_log_storage", "_run_storage", "_schedule_storage"],
+}
 
 
 def psycopg2_url(url: str) -> str:
@@ -88,18 +120,40 @@ def _pooled_engine(url: str, token_provider: "PgTokenProvider | None") -> Engine
 
 def _arguments(config_value: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "postgres_url": pg_url_from_config(config_value),
+        "postgres_url": psycopg2_url(pg_url_from_config(config_value)),
         "should_autocreate_tables": config_value.get("should_autocreate_tables", True),
         "token_provider": get_token_provider_from_config(config_value),
     }
 
 
+def unsupported_reason() -> str | None:
+    """Tell why the pooled storages cannot stand in for those of the installed dagster-postgres.
+
+    Returns
+    -------
+    str or None
+        What is changed and what is done instead, or None when everything that they build on is as they expect.
+    """
+    found = private.changed(PostgresEventLogStorage, _SIGNATURES, _BODIES)
+    for stock, attributes in _SET.items():
+        for attribute in attributes:
+            if not found and attribute not in stock.__init__.__code__.co_names:
+                found = f"changed {stock.__name__}: it has no {attribute}"
+    return private.POOLED.closed or (found and private.POOLED.because(found))
+
+
 def _made(
-    storage: Callable[..., _Storage], inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    pooled: Callable[..., _Storage],
+    stock: Callable[..., _Storage],
+    inst_data: "ConfigurableClassData | None",
+    config_value: Mapping[str, Any],
 ) -> _Storage:
     """Make a storage of its configuration, or say in one sentence why its database cannot be used."""
+    reason = unsupported_reason()
+    if reason:
+        warnings.warn(reason, stacklevel=3)
     try:
-        return storage(inst_data=inst_data, **_arguments(config_value))
+        return (stock if reason else pooled)(inst_data=inst_data, **_arguments(config_value))
     except DagsterPostgresException as error:
         # What the driver said stands below SQLAlchemy's words; neither has the password.
         said = str(getattr(error.__cause__, "orig", error)).strip().partition("\n")[0]
@@ -125,7 +179,7 @@ class PooledPostgresEventLogStorage(PostgresEventLogStorage):
         self,
         postgres_url: str,
         should_autocreate_tables: bool = True,
-        inst_data: ConfigurableClassData | None = None,
+        inst_data: "ConfigurableClassData | None" = None,
         token_provider: "PgTokenProvider | None" = None,
     ) -> None:
         self._storing = threading.local()
@@ -134,30 +188,30 @@ class PooledPostgresEventLogStorage(PostgresEventLogStorage):
         self._engine = _pooled_engine(self.postgres_url, token_provider)
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """Make the storage that `dagster.yaml` names."""
-        return _made(cls, inst_data, config_value)
+    def from_config_value(  # type: ignore[override]  # Dagster's base class promises this very class
+        cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]
+    ) -> PostgresEventLogStorage:
+        """Make the storage that `dagster.yaml` names, or the stock one, with a warning, where it cannot work."""
+        return _made(cls, PostgresEventLogStorage, inst_data, config_value)
 
-    def store_event(self, event: EventLogEntry) -> None:
+    def store_event(self, event: dg.EventLogEntry) -> None:
         """Store one event."""
         self._store([event])
 
-    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events in one transaction; all of them or none."""
-        dropped = DagsterEventType.ASSET_FAILED_TO_MATERIALIZE  # as dagster-postgres drops it from batches
+        dropped = dg.DagsterEventType.ASSET_FAILED_TO_MATERIALIZE  # as dagster-postgres drops it from batches
         self._store([event for event in events if event.dagster_event_type != dropped])
 
-    def _store(self, events: Sequence[EventLogEntry]) -> None:
+    def _store(self, events: Sequence[dg.EventLogEntry]) -> None:
         if not events:
             return
-        dated = self.has_secondary_index(ASSET_KEY_INDEX_COLS)
-        rows = [self._event_to_row(event) for event in events]
+        dated = self.has_secondary_index(private.ASSET_KEY_INDEX_COLS)
+        rows = [(event, self._event_to_row(event)) for event in events]
         with self.index_transaction() as connection:
             self._storing.connection = connection
             try:
-                ids = connection.scalars(_INSERT_FOR_ID, rows).all()
-                stored = list(zip(ids, events, strict=True))
-                index_events(self, connection, stored, dated=dated, insert=postgresql.insert, bare_keys=True)
+                store_indexed(self, connection, rows, dated=dated, insert=postgresql.insert, bare_keys=True)
             finally:
                 del self._storing.connection
 
@@ -191,16 +245,18 @@ class PooledPostgresRunStorage(PostgresRunStorage):
         self,
         postgres_url: str,
         should_autocreate_tables: bool = True,
-        inst_data: ConfigurableClassData | None = None,
+        inst_data: "ConfigurableClassData | None" = None,
         token_provider: "PgTokenProvider | None" = None,
     ) -> None:
         super().__init__(psycopg2_url(postgres_url), should_autocreate_tables, inst_data, token_provider)
         self._engine = _pooled_engine(self.postgres_url, token_provider)
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """Make the storage that `dagster.yaml` names."""
-        return _made(cls, inst_data, config_value)
+    def from_config_value(  # type: ignore[override]  # Dagster's base class promises this very class
+        cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]
+    ) -> PostgresRunStorage:
+        """Make the storage that `dagster.yaml` names, or the stock one, with a warning, where it cannot work."""
+        return _made(cls, PostgresRunStorage, inst_data, config_value)
 
 
 class PooledPostgresScheduleStorage(PostgresScheduleStorage):
@@ -210,16 +266,18 @@ class PooledPostgresScheduleStorage(PostgresScheduleStorage):
         self,
         postgres_url: str,
         should_autocreate_tables: bool = True,
-        inst_data: ConfigurableClassData | None = None,
+        inst_data: "ConfigurableClassData | None" = None,
         token_provider: "PgTokenProvider | None" = None,
     ) -> None:
         super().__init__(psycopg2_url(postgres_url), should_autocreate_tables, inst_data, token_provider)
         self._engine = _pooled_engine(self.postgres_url, token_provider)
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """Make the storage that `dagster.yaml` names."""
-        return _made(cls, inst_data, config_value)
+    def from_config_value(  # type: ignore[override]  # Dagster's base class promises this very class
+        cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]
+    ) -> PostgresScheduleStorage:
+        """Make the storage that `dagster.yaml` names, or the stock one, with a warning, where it cannot work."""
+        return _made(cls, PostgresScheduleStorage, inst_data, config_value)
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -229,7 +287,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self,
         postgres_url: str,
         should_autocreate_tables: bool = True,
-        inst_data: ConfigurableClassData | None = None,
+        inst_data: "ConfigurableClassData | None" = None,
         token_provider: "PgTokenProvider | None" = None,
     ) -> None:
         url = psycopg2_url(postgres_url)
@@ -239,6 +297,8 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self._schedule_storage = PooledPostgresScheduleStorage(url, False, token_provider=token_provider)
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """Make the storage that `dagster.yaml` names."""
-        return _made(cls, inst_data, config_value)
+    def from_config_value(  # type: ignore[override]  # Dagster's base class promises this very class
+        cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]
+    ) -> DagsterPostgresStorage:
+        """Make the storage that `dagster.yaml` names, or the stock one, with a warning, where it cannot work."""
+        return _made(cls, DagsterPostgresStorage, inst_data, config_value)

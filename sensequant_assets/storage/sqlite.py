@@ -4,42 +4,31 @@ It reads and writes the files of the stock class, which can take over at any tim
 """
 
 import fcntl
-import inspect
 import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import sqlalchemy as db
-from dagster._config.config_schema import UserConfigSchema
-from dagster._core.events import (
-    ASSET_CHECK_EVENTS,
-    ASSET_EVENTS,
-    EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
-    DagsterEventType,
-)
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
-from sensequant_assets.storage.indexing import index_events
+from sensequant_assets.storage import dagster_private as private
+from sensequant_assets.storage.indexing import insert_events, store_indexed
 from sensequant_assets.storage.pool import ConnectionPool, sqlite_engine
+
+if TYPE_CHECKING:
+    from sensequant_assets.storage.dagster_private import ConfigurableClassData, UserConfigSchema
 
 _INDEX = "index"
 _VERSION = "alembic_version"
-_MIRRORED = ASSET_EVENTS | ASSET_CHECK_EVENTS | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys()
-_RUN_ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
-_INSERT = SqlEventLogStorageTable.insert()
-_INSERT_FOR_ID = _INSERT.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+_RUN_ENDS = {dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
 
 # Parameters of the stock methods that are overridden or called here.
 _SIGNATURES = {
@@ -64,7 +53,7 @@ _SIGNATURES = {
     "wipe": ["self"],
 }
 # What the stock methods that are replaced here refer to: another name means that another thing is written.
-_NAMES = {
+_BODIES = {
     "store_event": "ASSET_CHECK_EVENTS ASSET_EVENTS DagsterInvariantViolationError EVENT_TYPE_TO_PIPELINE_RUN_STATUS"
     " EventLogEntry _store_asset_event _store_asset_event_tags check dagster_event_type db_result execute"
     " index_connection index_transaction inserted_primary_key inst_param is_dagster_event prepare_insert_event"
@@ -83,30 +72,11 @@ def unsupported_reason() -> str | None:
     Returns
     -------
     str or None
-        A sentence, or None when everything that `PooledSqliteEventLogStorage` builds on is as it expects.
+        What is changed and what is done instead, or None when everything that `PooledSqliteEventLogStorage` builds on
+        is as it expects.
     """
-    stock = SqliteEventLogStorage
-    for method in {**_SIGNATURES, **_NAMES}:
-        function = inspect.unwrap(getattr(stock, method, _missing))
-        parameters = list(inspect.signature(function).parameters)
-        used = set(function.__code__.co_names)
-        rewritten = used ^ set(_NAMES[method].split()) if method in _NAMES else set()
-        if function is _missing:
-            found = f"{method} is gone"
-        elif parameters != _SIGNATURES.get(method, parameters):
-            found = f"{method} takes ({', '.join(parameters)})"
-        elif rewritten:
-            found = f"{method} is rewritten around {', '.join(sorted(rewritten))}"
-        else:
-            continue
-        return (
-            f"Dagster {dg.__version__} changed {stock.__name__}: {found}. Its own class is used instead, which is"
-            " slower and otherwise the same; a newer sensequant-assets may know this release."
-        )
-    return None
-
-
-def _missing() -> None: ...
+    found = private.changed(private.SqliteEventLogStorage, _SIGNATURES, _BODIES)
+    return private.POOLED.closed or (found and private.POOLED.because(found))
 
 
 def _base_dir(config: Mapping[str, Any]) -> str:
@@ -118,7 +88,7 @@ def _base_dir(config: Mapping[str, Any]) -> str:
     return str(config.get("base_dir") or Path(str(home), "history", "runs"))
 
 
-class PooledSqliteEventLogStorage(SqliteEventLogStorage):
+class PooledSqliteEventLogStorage(private.SqliteEventLogStorage):
     """Event log in one SQLite file a run and an index, over connections that stay open.
 
     A run's file is kept open while this process stores its events, and closed when the run ends, so that no
@@ -132,54 +102,56 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         How Dagster configured this object.
     """
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str, inst_data: "ConfigurableClassData | None" = None) -> None:
         index_path = str(Path(base_dir).absolute() / f"{_INDEX}.db")
         self._pool = ConnectionPool(pinned=index_path)
         self._known_tables: set[str] = set()
         self._known_columns: set[str] = set()
+        self._mirrored = (
+            private.ASSET_EVENTS | private.ASSET_CHECK_EVENTS | private.EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys()
+        )
         super().__init__(base_dir, inst_data)
 
     @classmethod
-    def config_type(cls) -> UserConfigSchema:
+    def config_type(cls) -> "UserConfigSchema":
         """Accept `base_dir`; without it the stock place under DAGSTER_HOME is used."""
         return {"base_dir": dg.Field(dg.StringSource, is_required=False)}
 
     @classmethod
     def from_config_value(  # type: ignore[override]  # the stock signature names a TypedDict that requires base_dir
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> SqliteEventLogStorage:
+        cls, inst_data: "ConfigurableClassData | None", config_value: Mapping[str, Any]
+    ) -> private.SqliteEventLogStorage:
         """Make the storage that `dagster.yaml` names, or the stock one, with a warning, where it cannot work."""
         base_dir = _base_dir(config_value)
         reason = unsupported_reason()
         if reason:
             warnings.warn(reason, stacklevel=2)
-            return SqliteEventLogStorage(base_dir, inst_data)
+            return private.SqliteEventLogStorage(base_dir, inst_data)
         return cls(base_dir, inst_data)
 
-    def store_event(self, event: EventLogEntry) -> None:
+    def store_event(self, event: dg.EventLogEntry) -> None:
         """Store one event."""
         self.store_event_batch([event])
 
-    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events in one transaction of the index and one of each run's file; all of them or none."""
         rows = [self._event_to_row(event) for event in events]
         by_run: dict[str, list[dict[str, Any]]] = {}
         for event, row in zip(events, rows, strict=True):
             by_run.setdefault(event.run_id, []).append(row)
         mirrored = [
-            (event, row) for event, row in zip(events, rows, strict=True) if event.dagster_event_type in _MIRRORED
+            (event, row) for event, row in zip(events, rows, strict=True) if event.dagster_event_type in self._mirrored
         ]
         with ExitStack() as runs:
             # Runs first and in order, the index last: no two processes wait for each other.
             for run_id in sorted(by_run):
-                runs.enter_context(self._connect(run_id, keep=True)).execute(_INSERT, by_run[run_id])
+                runs.enter_context(self._connect(run_id, keep=True)).execute(insert_events(), by_run[run_id])
             if mirrored:
                 with self.index_connection() as connection:
-                    ids = connection.scalars(_INSERT_FOR_ID, [row for _, row in mirrored]).all()
-                    index_events(
+                    store_indexed(
                         self,
                         connection,
-                        [(event_id, event) for event_id, (event, _) in zip(ids, mirrored, strict=True)],
+                        mirrored,
                         dated=self._has_asset_key_index_cols_on_connection(connection),
                         insert=sqlite.insert,
                     )

@@ -1,5 +1,6 @@
 """The pooled PostgreSQL storage, against a real server that these tests start on loopback."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -28,9 +29,11 @@ from sensequant_assets_tests.storage.test_sqlite import CLOCK_COLUMNS, materiali
 
 dagster_postgres = pytest.importorskip("dagster_postgres", reason="pip install 'sensequant-assets[postgres]'")
 
-from sensequant_assets.storage.postgres import (  # noqa: E402  # only after its extra is known to be there
+from sensequant_assets.storage import postgres  # noqa: E402  # only after its extra is known to be there
+from sensequant_assets.storage.postgres import (  # noqa: E402  # as above
     PooledPostgresEventLogStorage,
     psycopg2_url,
+    unsupported_reason,
 )
 
 
@@ -164,6 +167,32 @@ def test_the_pool_bounds_the_connections_of_many_threads(database: str) -> None:
     assert connections(database) <= 2
     assert len(storage.get_materialized_partitions(TEACHER)) == 30
     storage.dispose()
+
+
+@pytest.mark.parametrize(
+    ("stock", "method", "replacement", "complaint"),
+    [
+        ("PostgresEventLogStorage", "store_event", lambda self, event: None, "store_event is rewritten around"),
+        ("PostgresEventLogStorage", "_connect", lambda self, shard: None, r"_connect takes \(self, shard\)"),
+        ("PostgresRunStorage", "__init__", lambda self, postgres_url: None, "it has no _engine"),
+    ],
+)
+def test_a_dagster_postgres_that_changed_gets_its_own_classes_and_a_warning(
+    monkeypatch: pytest.MonkeyPatch, database: str, stock: str, method: str, replacement: Any, complaint: str
+) -> None:
+    assert unsupported_reason() is None
+    with monkeypatch.context() as other_release:
+        other_release.setattr(getattr(dagster_postgres, stock), method, replacement)
+        reason = unsupported_reason()
+    assert reason
+    assert re.search(f"changed {stock}: {complaint}", reason)
+    monkeypatch.setattr("sensequant_assets.storage.postgres.unsupported_reason", lambda: reason)
+    for kind in ("EventLogStorage", "RunStorage", "ScheduleStorage", "Storage"):
+        pooled = getattr(postgres, f"PooledPostgres{kind}")
+        with pytest.warns(UserWarning, match="Its own class is used instead"):
+            storage = pooled.from_config_value(None, {"postgres_url": database})
+        assert type(storage).__module__.startswith("dagster_postgres.")
+        assert isinstance(storage, pooled.__bases__)
 
 
 def test_a_missing_dagster_postgres_is_named_with_the_extra_that_brings_it() -> None:

@@ -1,0 +1,138 @@
+"""The private names of Dagster that this package uses: why each, and what is done where one is gone.
+
+Every other module takes them from here, as attributes and at the time of use, so that all can be imported without them.
+`dagster` is pinned to a minor release, but its patch releases owe nobody a private name.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    # How mypy calls what is passed through unread; nothing is asked of them at run time.
+    from dagster._config.config_schema import UserConfigSchema as UserConfigSchema
+    from dagster._core.storage.event_log import SqlEventLogStorage as SqlEventLogStorage
+    from dagster._serdes import ConfigurableClassData as ConfigurableClassData
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Something that takes private names, and the public way that stands in for it.
+
+    Parameters
+    ----------
+    instead
+        What is done where a name of it is gone, as the start of a sentence.
+    """
+
+    instead: str
+    _gone: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def needs(self, why: str) -> Iterator[None]:
+        """Import one name of this way, or note that it is gone.
+
+        Parameters
+        ----------
+        why
+            What the name is needed for, after "which".
+        """
+        try:
+            yield
+        except ImportError as error:
+            *names, module = re.findall(r"'([\w.]+)'", error.msg)
+            self._gone.append(f"has no {'.'.join([module, *names])}, which {why}")
+
+    @property
+    def closed(self) -> str | None:
+        """Why the public way is taken, and which it is, in two sentences; None while every name is there."""
+        return self.because(self._gone[0]) if self._gone else None
+
+    def because(self, found: str) -> str:
+        """Say what Dagster does otherwise, and what is done instead."""
+        return f"Dagster {dg.__version__} {found}. {self.instead}; a newer sensequant-assets may know this release."
+
+
+def changed(stock: type, signatures: Mapping[str, list[str]], bodies: Mapping[str, str] | None = None) -> str | None:
+    """Tell what Dagster changed in a class that is built upon.
+
+    Parameters
+    ----------
+    stock
+        The class.
+    signatures
+        Parameters by method of what is overridden or called.
+    bodies
+        Names that a method refers to, separated by spaces, where it is replaced: another name means that another thing
+        is done.
+
+    Returns
+    -------
+    str or None
+        What to put after "Dagster 1.2.3", or None while everything is as it was.
+    """
+    bodies = bodies or {}
+    for method in {**signatures, **bodies}:
+        function: Callable[..., object] = inspect.unwrap(getattr(stock, method, _missing))
+        parameters = list(inspect.signature(function).parameters)
+        rewritten = set(function.__code__.co_names) ^ set(bodies[method].split()) if method in bodies else set()
+        if function is _missing:
+            found = f"{method} is gone"
+        elif parameters != signatures.get(method, parameters):
+            found = f"{method} takes ({', '.join(parameters)})"
+        elif rewritten:
+            found = f"{method} is rewritten around {', '.join(sorted(rewritten))}"
+        else:
+            continue
+        return f"changed {stock.__name__}: {found}"
+    return None
+
+
+def _missing() -> None: ...
+
+
+POOLED = Way("Its own class is used instead, which is slower and otherwise the same")
+"""Events over kept connections (`storage.sqlite`, `storage.postgres`)."""
+
+with POOLED.needs("tells which events change the row of an asset"):
+    from dagster._core.events import ASSET_EVENTS as ASSET_EVENTS
+with POOLED.needs("tells which events change the row of a check"):
+    from dagster._core.events import ASSET_CHECK_EVENTS as ASSET_CHECK_EVENTS
+with POOLED.needs("tells which events of a run stand in the index too"):
+    from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS as EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+with POOLED.needs("is the table of events, of which a whole batch is written at once"):
+    from dagster._core.storage.event_log import SqlEventLogStorageTable as SqlEventLogStorageTable
+with POOLED.needs("is the table of assets, of which a batch writes each row once"):
+    from dagster._core.storage.event_log import AssetKeyTable as AssetKeyTable
+with POOLED.needs("names the migration after which the table of assets has times"):
+    from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS as ASSET_KEY_INDEX_COLS
+with POOLED.needs("is the event log in SQLite files that the pooled one extends"):
+    from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
+
+if not TYPE_CHECKING and "SqliteEventLogStorage" not in globals():
+    # An instance without configuration has it, wherever it lives.
+    with dg.DagsterInstance.local_temp() as _instance:
+        SqliteEventLogStorage = type(_instance.event_log_storage)
+
+
+TOGETHER = Way("Each event is logged alone instead, which takes longer than some windows")
+"""Many events of a step in one transaction (`defs.events`)."""
+
+with TOGETHER.needs("tells the storage which events come together"):
+    from dagster._core.events import DagsterEventBatchMetadata as DagsterEventBatchMetadata
+with TOGETHER.needs("is what the event of a materialization carries"):
+    from dagster._core.events import StepMaterializationData as StepMaterializationData
+with TOGETHER.needs("is what the event of an observation carries"):
+    from dagster._core.events import AssetObservationData as AssetObservationData
+
+
+SILENT = Way("What the run prints is captured instead, by four processes more")
+"""A run whose output stays in the terminal (`defs.home`)."""
+
+with SILENT.needs("captures nothing of what a run prints"):
+    from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager as NoOpComputeLogManager
