@@ -1,12 +1,13 @@
 """Claims about work on threads."""
 
+import queue
 import threading
 import time
 
 import pytest
 
 from sensequant_assets.batch import workers
-from sensequant_assets.batch.workers import GivenUp
+from sensequant_assets.batch.workers import GivenUp, Settled
 
 SOON = 30.0
 """Seconds after which a wait that should have been short gives up and the test fails."""
@@ -88,6 +89,20 @@ def test_a_task_that_never_comes_back_is_given_up_and_the_rest_goes_on(monkeypat
     assert results == {task: task for task in range(10) if task != 3}
 
 
+def test_a_task_that_comes_back_late_but_within_the_grace_has_its_own_result(monkeypatch):
+    monkeypatch.setattr(workers, "GRACE_S", SOON)
+
+    def work(task, expired):
+        while not expired():
+            time.sleep(0.005)
+        # Longer than the caller waits before it looks for work to give up.
+        time.sleep(0.8)
+        return "late"
+
+    results = list(run_all(["slow"], work, workers=1, timeout_s=0.1))
+    assert results == [("slow", "late")]
+
+
 def test_a_task_that_never_comes_back_is_given_up_while_others_keep_coming(monkeypatch):
     monkeypatch.setattr(workers, "GRACE_S", 0.2)
     released = threading.Event()
@@ -127,15 +142,51 @@ def test_a_task_that_comes_back_after_it_was_given_up_is_not_told_twice(monkeypa
     assert list(results) == [("other", "other")]
 
 
+@pytest.mark.parametrize("error", [KeyError, queue.Empty])
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_an_unexpected_error_is_raised_where_the_results_are_asked_for(count):
+def test_an_unexpected_error_is_raised_where_the_results_are_asked_for(count, error):
     def work(task, expired):
         if task == 2:
-            raise KeyError("a fault of the code")
+            raise error("a fault of the code")
         return task
 
-    with pytest.raises(KeyError, match="a fault of the code"):
+    with pytest.raises(error, match="a fault of the code"):
         list(run_all(range(50), work, workers=count, timeout_s=SOON))
+
+
+def test_what_is_settled_is_handed_out_in_its_place_and_takes_no_thread():
+    done = []
+
+    def work(task, expired):
+        done.append(task)
+        return -task
+
+    tasks = [Settled("first"), 1, Settled("second"), Settled("third"), 2]
+    results = list(workers.run_all(tasks, work, workers=1, timeout_s=SOON))
+    assert [one.result for one in results if isinstance(one, Settled)] == ["first", "second", "third"]
+    assert [one for one in results if not isinstance(one, Settled)] == [(1, -1), (2, -2)]
+    assert done == [1, 2]
+
+
+def test_tasks_are_taken_one_for_each_worker_ahead():
+    taken, released = [], threading.Event()
+
+    def tasks():
+        for task in range(20):
+            taken.append(task)
+            yield task
+
+    def work(task, expired):
+        if task:
+            assert released.wait(SOON)
+        return task
+
+    results = run_all(tasks(), work, workers=2, timeout_s=SOON)
+    assert next(results) == (0, 0)
+    # Two threads hold one each, and two wait.
+    assert len(taken) <= 5
+    released.set()
+    assert len(list(results)) == 19
 
 
 def test_running_work_is_told_to_stop_when_nobody_waits_any_more():
