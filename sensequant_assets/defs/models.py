@@ -1,7 +1,7 @@
 """The models: teachers and students of the lattice, and the check between them."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -9,16 +9,11 @@ import dagster as dg
 from pydantic import Field
 
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
-from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.outcome import Outcome
+from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import check_result
 from sensequant_assets.defs.market import universe_event
-from sensequant_assets.defs.names import (
-    ASSETS,
-    CHECK,
-    COMMAND_LINE,
-    CPU_POOL,
-    SYMBOL,
-)
+from sensequant_assets.defs.names import ASSETS, CHECK, COMMAND_LINE, CPU_POOL, SYMBOL
 from sensequant_assets.defs.resources import MarketResource, StudentResource, TeacherResource
 from sensequant_assets.defs.runs import identity_of, keys_of
 from sensequant_assets.defs.telling import log_outcomes
@@ -70,11 +65,6 @@ def model_assets(
         workers: int = _default("workers", settings.worker_count)
         window_timeout_s: float = _default("window_timeout_s", settings.window_timeout_s)
 
-    with warnings.catch_warnings():
-        # Its interface is marked beta; the version is pinned.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        by_symbol = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SYMBOL)
-
     @dg.multi_asset(
         name="models",
         partitions_def=lattice,
@@ -84,37 +74,8 @@ def model_assets(
             dg.BackfillPolicy.multi_run(settings.run_size) if settings.run_size else dg.BackfillPolicy.single_run()
         ),
         can_subset=True,
-        specs=[
-            dg.AssetSpec(
-                ASSETS["teacher"],
-                description="LightGBM teacher of one symbol in one window, with its out-of-fold soft targets. "
-                "It reads the bars as they are now and computes features in memory by the function of `features`, "
-                "so that it never trains on a stale table.",
-                group_name=GROUP,
-                kinds={"lightgbm"},
-                skippable=True,
-                deps=[dg.AssetDep("features", partition_mapping=by_symbol)],
-            ),
-            dg.AssetSpec(
-                ASSETS["student"],
-                description="Small LightGBM student of one symbol in one window, distilled from the teacher's "
-                "out-of-fold probabilities. It is not trained when too many teachers of its batch failed.",
-                group_name=GROUP,
-                kinds={"lightgbm"},
-                skippable=True,
-                deps=[ASSETS["teacher"]],
-            ),
-        ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                CHECK,
-                asset=asset,
-                blocking=True,
-                description=f"The share of attempted {model} windows that failed does not exceed the limit. "
-                "Skipped windows do not count.",
-            )
-            for model, asset in ASSETS.items()
-        ],
+        specs=_specs(),
+        check_specs=_check_specs(),
     )
     def models(
         context: dg.AssetExecutionContext,
@@ -124,44 +85,101 @@ def model_assets(
         student: StudentResource,
     ) -> Iterator[dg.AssetCheckResult]:
         """Train teachers, judge them, and train students if few enough teachers failed."""
-        selected = {key.to_user_string() for key in context.selected_asset_keys}
-        kinds = [kind for kind, asset in ASSETS.items() if asset in selected]
+        kinds = _kinds(context.selected_asset_keys)
         if not kinds:
             # A check executed alone has no windows of its own: it judges the latest batch again.
-            asked = {key.asset_key.to_user_string() for key in context.selected_asset_check_keys}
-            for kind in (kind for kind, asset in ASSETS.items() if asset in asked):
+            for kind in _kinds(key.asset_key for key in context.selected_asset_check_keys):
                 yield latest_verdict(market, kind, config.max_failure_rate)
             return
-        identity = identity_of(context.run)
-        telemetry, opened = market.telemetry, market.open()
-        universe = opened.universe.name
-        keys = keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning)
-        run = Run(
-            market=opened,
-            keys=keys,
-            store=market.models,
-            journal=Journal(telemetry.shards, batch_id=identity.batch_id, run_id=identity.run_id, clock=utc_now),
-            identity=identity,
-            teacher=TeacherParameters.model_validate(teacher.model_dump()),
-            student=StudentParameters.model_validate(student.model_dump()),
-            options=Options(config.workers, config.window_timeout_s, config.max_failure_rate, config.force),
-            earlier_teachers=lambda: earlier_teachers(telemetry, keys, universe),
-        )
         try:
-            run.begin(kinds, market.settings.market)
-            for kind in kinds:
-                if kind == "teacher":
-                    context.log_event(universe_event(opened.universe, market.universe))
-                log_outcomes(context, run.train(kind), opened, market)
-                yield check_result(ASSETS[kind], run.verdict(kind), run.outcomes(kind))
+            yield from _carried_out(context, config, kinds, market, teacher, student)
         finally:
-            run.end()
-            # Bars and features leave memory before the ingest, which takes as much. The command line does it itself.
-            del run, opened
-            if identity.source != COMMAND_LINE:
-                telemetry.ingest(wait_s=5)
+            # Bars and features have left memory with the run: the ingest takes as much.
+            if identity_of(context.run).source != COMMAND_LINE:  # which ingests itself
+                market.telemetry.ingest(wait_s=5)
 
     return models
+
+
+def _carried_out(
+    context: dg.AssetExecutionContext,
+    config: ModelsConfig,
+    kinds: Sequence[ModelKind],
+    market: MarketResource,
+    teacher: TeacherParameters,
+    student: StudentParameters,
+) -> Iterator[dg.AssetCheckResult]:
+    """Train and judge the models of a Dagster run, and tell Dagster of each window."""
+    opened, identity, telemetry = market.open(), identity_of(context.run), market.telemetry
+    keys = keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning)
+    run = Run(
+        market=opened,
+        keys=keys,
+        models=kinds,
+        store=market.models,
+        journal=Journal(telemetry.shards, batch_id=identity.batch_id, run_id=identity.run_id, clock=utc_now),
+        identity=identity,
+        teacher=TeacherParameters.model_validate(teacher.model_dump()),
+        student=StudentParameters.model_validate(student.model_dump()),
+        options=Options(config.workers, config.window_timeout_s, config.max_failure_rate, config.force),
+        settings=market.settings.market,
+        earlier_teachers=lambda: earlier_teachers(telemetry, keys, opened.universe.name),
+    )
+
+    def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:
+        if kind == "teacher":
+            context.log_event(universe_event(opened.universe, market.universe))
+        log_outcomes(context, outcomes, opened, market)
+
+    for judged in run.carry_out(tell):
+        yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes)
+
+
+def _kinds(keys: Iterable[dg.AssetKey]) -> list[ModelKind]:
+    """The models among assets, teachers first."""
+    names = {key.to_user_string() for key in keys}
+    return [kind for kind, asset in ASSETS.items() if asset in names]
+
+
+def _specs() -> list[dg.AssetSpec]:
+    with warnings.catch_warnings():
+        # Its interface is marked beta; the version is pinned.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        by_symbol = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SYMBOL)
+    return [
+        dg.AssetSpec(
+            ASSETS["teacher"],
+            description="LightGBM teacher of one symbol in one window, with its out-of-fold soft targets. "
+            "It reads the bars as they are now and computes features in memory by the function of `features`, "
+            "so that it never trains on a stale table.",
+            group_name=GROUP,
+            kinds={"lightgbm"},
+            skippable=True,
+            deps=[dg.AssetDep("features", partition_mapping=by_symbol)],
+        ),
+        dg.AssetSpec(
+            ASSETS["student"],
+            description="Small LightGBM student of one symbol in one window, distilled from the teacher's "
+            "out-of-fold probabilities. It is not trained when too many teachers of its batch failed.",
+            group_name=GROUP,
+            kinds={"lightgbm"},
+            skippable=True,
+            deps=[ASSETS["teacher"]],
+        ),
+    ]
+
+
+def _check_specs() -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            CHECK,
+            asset=asset,
+            blocking=True,
+            description=f"The share of attempted {model} windows that failed does not exceed the limit. "
+            "Skipped windows do not count.",
+        )
+        for model, asset in ASSETS.items()
+    ]
 
 
 def _default(name: str, value: float) -> Any:

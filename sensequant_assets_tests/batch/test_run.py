@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from sensequant_assets.batch import run as batch
+from sensequant_assets.batch import rows, trainer, windows
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run
+from sensequant_assets.batch.trainer import key_of
 from sensequant_assets.core import training
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.judging import metrics
@@ -43,12 +44,13 @@ class Workshop:
         self.models = ModelStore(directory / "models", "two")
 
     def run(self, name: str, learning_rate: float = 0.1, **options: Any) -> dict[str, list[Outcome]]:
-        """Teachers and students of all pairs; outcomes in the order of the plan."""
+        """Teachers and students of all pairs; outcomes as they were told, in the order of the plan."""
         settings = read_settings({"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)})
         market = Market.open(settings)
         run = Run(
             market=market,
             keys=market.keys(),
+            models=MODELS,
             store=self.models,
             journal=Journal(self.telemetry.shards, batch_id=name, run_id=f"{name}-run", clock=utc_now),
             identity=Identity(batch_id=name, run_id=f"{name}-run"),
@@ -56,12 +58,11 @@ class Workshop:
             student=STUDENT,
             options=Options(max_failure_rate=0.5, **options),
         )
-        run.begin(MODELS, settings.market)
-        for model in MODELS:
-            list(run.train(model))
-            run.verdict(model)
-        run.end()
-        return {model: list(run.outcomes(model)) for model in MODELS}
+        told: dict[str, list[Outcome]] = {model: [] for model in MODELS}
+        for judged in run.carry_out(lambda model, outcomes: told[model].extend(outcomes)):
+            told[judged.model].sort(key=lambda outcome: run.keys.index(key_of(outcome.pair)))
+            assert [key_of(outcome.pair) for outcome in judged.outcomes] == run.keys
+        return told
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in self.telemetry.query(sql, list(parameters)).to_pylist()]
@@ -78,15 +79,15 @@ def teach_but(monkeypatch: pytest.MonkeyPatch, bad: Callable[[Teach, Lesson, Exp
     real: Teach = training.teach
 
     def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired) -> TrainedModel:
-        if (lesson.pair.symbol, lesson.pair.window.key) != BAD:
+        if key_of(lesson.pair) != BAD:
             return real(lesson, parameters, code, expired)
         return bad(lambda *_: real(lesson, parameters, code, expired), lesson, expired)
 
-    monkeypatch.setattr(batch, "teach", teach)
+    monkeypatch.setattr(trainer, "teach", teach)
 
 
 def statuses(outcomes: list[Outcome]) -> dict[Key, Status]:
-    return {(outcome.pair.symbol, outcome.pair.window.key): outcome.status for outcome in outcomes}
+    return {key_of(outcome.pair): outcome.status for outcome in outcomes}
 
 
 def the_bad_one(outcomes: list[Outcome]) -> Outcome:
@@ -150,15 +151,15 @@ def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
         return model
 
     hung: Any = training.teach
-    real_row = Run._row
+    real_row = rows.window_record
 
-    def row(self: Run, outcome: Outcome, *arguments: Any) -> dict[str, Any]:
-        made = real_row(self, outcome, *arguments)
+    def row(*told: Any) -> dict[str, Any]:
+        made = real_row(*told)
         if released.is_set():
             ended.set()
         return made
 
-    monkeypatch.setattr(Run, "_row", row)
+    monkeypatch.setattr(windows, "window_record", row)
     teach_but(monkeypatch, hang)
     teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=1.0)["teacher"])
     assert teacher.failure is FailureKind.TIMEOUT
@@ -208,7 +209,7 @@ def test_another_judge_judges_every_model_again_and_trains_none(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = workshop.run("first")
-    monkeypatch.setattr(batch, "judging", lambda: "a new metric")
+    monkeypatch.setattr(trainer, "judging", lambda: "a new metric")
     monkeypatch.setattr(metrics, "brier", lambda *_: 7.0)
     second = workshop.run("second")
     for model in MODELS:
@@ -231,7 +232,7 @@ def test_a_model_that_was_cut_is_trained_again(workshop: Workshop) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     again = the_only_trained(workshop.run("again")["teacher"])
-    assert (again.pair.symbol, again.pair.window.key) == BAD
+    assert key_of(again.pair) == BAD
     assert path.read_bytes() == whole
 
 

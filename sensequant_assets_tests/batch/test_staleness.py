@@ -11,6 +11,7 @@ from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run
 from sensequant_assets.batch.staleness import Cause, Staleness, stale_pairs
+from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.errors import FailureKind
 from sensequant_assets.market.market import Market
@@ -53,13 +54,19 @@ class Shop:
 
     def train(self, market: Market, batch: str) -> None:
         journal = Journal(self.telemetry.shards, batch_id=batch, run_id=batch, clock=utc_now)
-        identity, options = Identity(batch, batch), Options(max_failure_rate=0.5)
-        run = Run(market, market.keys(), self.store, journal, identity, self.teacher, self.student, options)
-        run.begin(MODELS, {})
-        for model in MODELS:
-            list(run.train(model))
-            run.verdict(model)
-        run.end()
+        run = Run(
+            market=market,
+            keys=market.keys(),
+            models=MODELS,
+            store=self.store,
+            journal=journal,
+            identity=Identity(batch, batch),
+            teacher=self.teacher,
+            student=self.student,
+            options=Options(max_failure_rate=0.5),
+        )
+        told: list[Outcome] = []
+        assert len(list(run.carry_out(lambda _, outcomes: told.extend(outcomes)))) == len(MODELS)
 
     def stale(self, market: Market, **changed: object) -> Staleness:
         asked = {"code": code(), **changed}

@@ -1,0 +1,162 @@
+"""What becomes of one pair: its model is on disk and made from the same, or it is trained."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from sensequant_assets.batch.made_with import code, judging
+from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.lattice import Key, Pair
+from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.training import Fingerprints, Lesson, TrainedModel, distil, teach
+from sensequant_assets.errors import FailureKind, WindowError
+from sensequant_assets.market.market import Market
+from sensequant_assets.models.store import ModelStore, StoredModel
+
+
+@dataclass(frozen=True, slots=True)
+class Teachers:
+    """What students need to know of the teachers of their batch.
+
+    Attributes
+    ----------
+    outcomes
+        Status by (symbol, window key).
+    verdict_exceeded
+        Whether too many of them failed.
+    described
+        Where the teachers come from, in words.
+    """
+
+    outcomes: Mapping[Key, str]
+    verdict_exceeded: bool
+    described: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What is left to do for a pair, and what its model is made from."""
+
+    pair: Pair
+    made_from: Fingerprints
+    train: Callable[[Expired], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Finds the models of pairs unchanged, or says how they are made.
+
+    Parameters
+    ----------
+    market
+        Universe, windows and bars.
+    store
+        Where models lie.
+    teacher, student
+        Parameters.
+    force
+        Train even what is unchanged.
+    """
+
+    market: Market
+    store: ModelStore
+    teacher: TeacherParameters
+    student: StudentParameters
+    force: bool
+
+    def teach(self, pair: Pair) -> Outcome | Training:
+        """What becomes of the teacher of an eligible pair.
+
+        Raises
+        ------
+        WindowError
+            The symbol's bars cannot be used.
+        """
+        lesson = self._lesson(pair)
+        made_from = lesson.fingerprints(self.teacher, code())
+
+        def train(expired: Expired) -> Outcome:
+            return self._saved(teach(lesson, self.teacher, code(), expired), pair, "teacher")
+
+        return self._unchanged("teacher", lesson, made_from) or Training(pair, made_from, train)
+
+    def distil(self, pair: Pair, teachers: Teachers) -> Outcome | Training:
+        """What becomes of the student of an eligible pair.
+
+        Raises
+        ------
+        WindowError
+            Of kind `missing_teacher` if its teacher was neither trained nor reused in its batch, or is not on disk; the
+            symbol's bars cannot be used.
+        """
+        status = teachers.outcomes.get(key_of(pair))
+        stored = self.store.find("teacher", *key_of(pair))
+        if status not in (Status.TRAINED, Status.REUSED) or stored is None:
+            what = "failed" if status == Status.FAILED else "was not trained" if status is None else "is not on disk"
+            raise WindowError(FailureKind.MISSING_TEACHER, f"The teacher of {pair.key} {what} in {teachers.described}.")
+        lesson = self._lesson(pair)
+        soft_targets, unseen = np.array(stored.record["soft_targets"]), np.array(stored.record["unseen"])
+        made_from = lesson.fingerprints(self.student, code(), soft_targets)
+
+        def train(expired: Expired) -> Outcome:
+            return self._saved(distil(lesson, soft_targets, unseen, self.student, code(), expired), pair, "student")
+
+        return self._unchanged("student", lesson, made_from, unseen) or Training(pair, made_from, train)
+
+    def _lesson(self, pair: Pair) -> Lesson:
+        samples = self.market.plan(pair.symbol).samples
+        if isinstance(samples, WindowError):
+            raise samples
+        return Lesson.of(pair, samples, self.market.recipe, judging())
+
+    def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
+        return _outcome(Status.TRAINED, pair, kind, self.store.save(trained, pair, kind))
+
+    def _unchanged(
+        self, kind: ModelKind, lesson: Lesson, made_from: Fingerprints, teacher_unseen: Floats | None = None
+    ) -> Outcome | Training | None:
+        """What becomes of a window whose model is on disk and made from the same; None if it is to be trained."""
+        pair = lesson.pair
+        if self.force:
+            return None
+        stored = self.store.find(kind, *key_of(pair))
+        if stored is None or stored.fingerprints != made_from:
+            return None
+        if stored.record["tested_on"] == lesson.tested_on:
+            return _outcome(Status.REUSED, pair, kind, stored)
+
+        def judge_again(_: Expired) -> Outcome:
+            # The model is unchanged, and the next window has grown or the judge is another: judge it on what is there.
+            unseen = lesson.unseen(stored.booster())
+            soft_targets = np.array(stored.record["soft_targets"]) if kind == "teacher" else None
+            found = lesson.scores(unseen, soft_targets=soft_targets, teacher_unseen=teacher_unseen)
+            found["trees"] = stored.record["metrics"]["trees"]
+            rescored = self.store.rescored(stored, found, unseen, lesson.row_counts, lesson.tested_on)
+            return _outcome(Status.REUSED, pair, kind, rescored)
+
+        return Training(pair, made_from, judge_again)
+
+
+def key_of(pair: Pair) -> Key:
+    """Symbol and window key of a pair."""
+    return pair.symbol, pair.window.key
+
+
+def _outcome(status: Status, pair: Pair, kind: ModelKind, stored: StoredModel) -> Outcome:
+    record = stored.record
+    return Outcome(
+        model=kind,
+        pair=pair,
+        status=status,
+        metrics=record["metrics"],
+        parameters=record["parameters"],
+        rows=record["rows"],
+        fingerprints=stored.fingerprints,
+        trees_fingerprint=record["trees_fingerprint"],
+        effective_end=datetime.fromisoformat(record["effective_end"]).date(),
+        path=str(stored.path),
+    )

@@ -1,0 +1,177 @@
+"""One model's windows on their way: each is prepared in its turn, trained on a thread, and told to the journal once."""
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from time import perf_counter, thread_time
+from typing import Any
+
+from sensequant_assets.batch.rows import Identity, traceback_record, window_record
+from sensequant_assets.batch.trainer import Training, key_of
+from sensequant_assets.batch.workers import GivenUp, Settled, run_all
+from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.lattice import Key, Pair
+from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.parameters import ModelKind
+from sensequant_assets.core.training import Fingerprints
+from sensequant_assets.errors import FailureKind, WindowError, failure_kind
+from sensequant_assets.market.market import Market
+from sensequant_assets.telemetry.journal import Journal, RecordKind, utc_now
+
+Prepare = Callable[[Pair], Outcome | Training]
+"""Says what becomes of an eligible pair, or what is left to do for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A model's windows in one run; no error of one costs another.
+
+    Parameters
+    ----------
+    model
+        `teacher` or `student`.
+    keys
+        The pairs to attempt, in order.
+    prepare
+        For each of them.
+    market
+        Universe, windows and bars.
+    journal
+        Where rows go.
+    identity
+        Which run of which batch this is.
+    device
+        What they are trained on.
+    blocked
+        Why none of them is attempted, in words; empty if they are.
+
+    Attributes
+    ----------
+    outcomes
+        What became of each window so far. Metrics and parameters are in the journal; kept here, they would be most of
+        the memory of a large run.
+    """
+
+    model: ModelKind
+    keys: Sequence[Key]
+    prepare: Prepare
+    market: Market
+    journal: Journal
+    identity: Identity
+    device: str
+    blocked: str = ""
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    _given_up: set[Key] = field(default_factory=set)
+    _telling: threading.Lock = field(default_factory=threading.Lock)
+
+    def train(self, workers: int, timeout_s: float) -> Generator[Outcome, None, None]:
+        """Train those that are to be trained; outcomes as they come, whole.
+
+        Parameters
+        ----------
+        workers
+            Windows at once.
+        timeout_s
+            Seconds a window may take.
+        """
+        for finished in run_all(self._prepared(), self._trained, workers=workers, timeout_s=timeout_s):
+            outcome = self._outcome_of(finished)
+            self.outcomes[key_of(outcome.pair)] = replace(outcome, metrics={}, parameters={})
+            yield outcome
+
+    def _prepared(self) -> "Iterator[Training | Settled[_Finished]]":
+        for key in () if self.blocked else self.keys:
+            watch = _Stopwatch()
+            pair = self.market.pair(*key)
+            try:
+                prepared = self.prepare(pair) if pair.eligible else _skipped(self.model, pair)
+            except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
+                prepared = self._failed(pair, error)
+            if isinstance(prepared, Outcome):
+                self._tell(self._row(prepared, *watch.read()))
+                yield Settled(_Finished(prepared))
+            else:
+                yield prepared
+
+    def _trained(self, training: Training, expired: Expired) -> "_Finished":
+        watch = _Stopwatch()
+        try:
+            outcome = training.train(expired)
+        except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
+            outcome = self._failed(training.pair, error, training.made_from)
+        row = self._row(outcome, *watch.read())
+        if outcome.failure is FailureKind.TIMEOUT:
+            # Its time is up, or the run was broken off: then nobody takes the row, and nothing is blamed on it.
+            return _Finished(outcome, row)
+        with self._telling:
+            # A window that comes back after it was given up has its row, and was judged by it.
+            if key_of(training.pair) not in self._given_up:
+                self._tell(row)
+        return _Finished(outcome)
+
+    def _outcome_of(self, finished: "tuple[Training, _Finished | GivenUp] | Settled[_Finished]") -> Outcome:
+        """The outcome of a window that came back or did not, whose row is told from here on."""
+        if isinstance(finished, Settled):
+            return finished.result.outcome
+        training, result = finished
+        if isinstance(result, GivenUp):
+            return self._give_up(training.pair, result.after_s)
+        if result.untold:
+            self._tell(result.untold)
+        return result.outcome
+
+    def _give_up(self, pair: Pair, after_s: float) -> Outcome:
+        outcome = self._failed(pair, WindowError(FailureKind.TIMEOUT, f"It did not come back within {after_s:g} s."))
+        row = self._row(outcome, utc_now() - timedelta(seconds=after_s), after_s, 0.0)
+        with self._telling:
+            self._given_up.add(key_of(pair))
+            self._tell(row)
+        return outcome
+
+    def _failed(self, pair: Pair, error: Exception, made_from: Fingerprints | None = None) -> Outcome:
+        """The outcome of an error; one of the code leaves its traceback."""
+        outcome = Outcome(
+            self.model,
+            pair,
+            Status.FAILED,
+            failure=failure_kind(error),
+            error_type=type(error).__name__,
+            error_message=str(error) or type(error).__name__,
+            fingerprints=made_from,
+        )
+        if outcome.failure is FailureKind.CODE_ERROR:
+            self.journal.append(RecordKind.EVENT, traceback_record(pair, error))
+        return outcome
+
+    def _row(self, outcome: Outcome, started: datetime, duration_s: float, cpu_s: float) -> dict[str, Any]:
+        universe = self.market.universe.name
+        return window_record(self.identity, universe, outcome, self.device, started, duration_s, cpu_s)
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        self.journal.append(RecordKind.WINDOW_RUN, row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What became of a window, and its row if that is not told yet."""
+
+    outcome: Outcome
+    untold: dict[str, Any] | None = None
+
+
+class _Stopwatch:
+    """The time that a window takes on one thread."""
+
+    __slots__ = ("_cpu", "_started", "_wall")
+
+    def __init__(self) -> None:
+        self._started, self._wall, self._cpu = utc_now(), perf_counter(), thread_time()
+
+    def read(self) -> tuple[datetime, float, float]:
+        """When it was started, seconds since then, and CPU seconds of this thread since then."""
+        return self._started, perf_counter() - self._wall, thread_time() - self._cpu
+
+
+def _skipped(model: str, pair: Pair) -> Outcome:
+    return Outcome(model, pair, Status.SKIPPED, reason=pair.reason, error_message=pair.detail)
