@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test bench bench-scale clean
+.PHONY: run test quick bench bench-scale clean
 
 # The environment is made once, and again when what it is made from changes.
 $(STAMP): pyproject.toml constraints.txt
@@ -20,6 +20,10 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# The core and telemetry alone: no Dagster, and an answer while one still remembers the question.
+quick: $(STAMP)
+	$(BIN)/pytest -n 2 sensequant_assets_tests/core sensequant_assets_tests/telemetry
 
 bench: $(STAMP)
 	$(BIN)/python bench/bench_nse.py

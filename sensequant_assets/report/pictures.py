@@ -77,6 +77,7 @@ class Histogram:
 
 
 def seconds(value: float | None) -> str:
+    """A duration in seconds, in words; a dash for none."""
     if value is None:
         return "-"
     return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:,.1f} s"
@@ -99,6 +100,7 @@ def _shown(report: Report) -> tuple[list[str], str]:
 
 
 def outcome_map(report: Report, model: str) -> HeatMap:
+    """What became of each pair."""
     rows, (symbols, note) = report.of(model), _shown(report)
     counts: dict[str, Counter[str]] = {window: Counter() for window in report.windows}
     for row in rows.values():
@@ -129,6 +131,7 @@ def outcome_map(report: Report, model: str) -> HeatMap:
 
 
 def auc_map(report: Report, model: str) -> HeatMap:
+    """Test AUC of each pair."""
     rows, (symbols, note) = report.of(model), _shown(report)
     by_window: dict[str, list[float]] = {window: [] for window in report.windows}
     for row in rows.values():
@@ -218,6 +221,7 @@ def _histogram(
 
 
 def auc_histogram(report: Report, model: str) -> Histogram:
+    """Test AUC of all windows beside what noise would give."""
     rows = report.tested(model)
     edges = [index / 20 for index in range(21)]
     counts = [0] * 20

@@ -359,9 +359,9 @@ def shard_rows(home: Home) -> int:
 def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(tmp_path: Path) -> None:
     home = Home(tmp_path)
     slow = ("backfill", "--json", "--workers", "1", "--symbols", "AAPL,IBM", "--param", "TEACHER_N_ESTIMATORS=300")
-    process = home.start(*slow, "--teachers-only")
-    until(lambda: shard_rows(home) >= 3 or process.poll() is not None, "rows")
-    kill(process)
+    with home.start(*slow, "--teachers-only") as process:
+        until(lambda: shard_rows(home) >= 3 or process.poll() is not None, "rows")
+        kill(process)
     kept = shard_rows(home)
     assert 3 <= kept < 16, "it was not killed in the middle"
     (batch,) = home.query("SELECT batch_id, status FROM batches")

@@ -65,13 +65,13 @@ def test_a_command_ends_with_its_exit_code_and_all_it_printed(
 
 
 def test_a_pipe_that_closes_early_ends_a_command_without_a_traceback(home: Home) -> None:
-    process = home.start("plan", "--json")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert "Traceback" not in process.stderr.read()
-    assert process.wait(60) in (0, 1)
+    with home.start("plan", "--json") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(60) in (0, 1)
 
 
 def test_no_write_ahead_log_is_left_behind(home: Home) -> None:

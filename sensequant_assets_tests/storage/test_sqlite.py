@@ -181,12 +181,12 @@ while True:
 
 
 def test_an_event_that_was_stored_survives_kill_9(tmp_path: Path) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(tmp_path)], stdout=subprocess.PIPE)
-    assert writer.stdout is not None
-    head = [writer.stdout.readline() for _ in range(200)]
-    writer.send_signal(signal.SIGKILL)
-    reported = {line.decode().strip() for line in [*head, *writer.stdout] if line.endswith(b"\n")}
-    assert writer.wait() == -signal.SIGKILL
+    with subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        head = [writer.stdout.readline() for _ in range(200)]
+        writer.send_signal(signal.SIGKILL)
+        reported = {line.decode().strip() for line in [*head, *writer.stdout] if line.endswith(b"\n")}
+    assert writer.returncode == -signal.SIGKILL
     assert len(reported) >= 200
 
     reopened = SqliteEventLogStorage(str(tmp_path))
