@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,9 +155,13 @@ def test_telemetry_has_every_window_of_the_backfill_once(covered: Covered) -> No
 
 
 def test_no_secret_of_the_environment_is_in_any_file_of_the_runs_either(covered: Covered) -> None:
-    files = [path for path in covered.home.data.rglob("*") if path.is_file()]
-    assert any(path.name == "runs.db" for path in files)
-    assert not [path for path in files if b"hunter2" in path.read_bytes()]
+    read = set()
+    for path in covered.home.data.rglob("*"):
+        # The daemon is alive: SQLite takes a log into its database and removes it at any moment.
+        with suppress(FileNotFoundError, IsADirectoryError):
+            assert b"hunter2" not in path.read_bytes(), path
+            read.add(path.name)
+    assert read >= {"runs.db", "telemetry.duckdb"}
 
 
 @pytest.mark.parametrize(
