@@ -1,0 +1,128 @@
+"""Claims about where things live: each module in its room, each with tests at the same place."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+PACKAGE = PROJECT / "sensequant_assets"
+TESTS = PROJECT / "sensequant_assets_tests"
+DECISIONS = PROJECT / "docs" / "decisions"
+
+TESTED_ELSEWHERE = {
+    "batch/rows.py": ("batch/test_run.py", "a row is asked for by the run that writes it"),
+    "batch/trainer.py": ("batch/test_run.py", "what becomes of a pair is seen of its run"),
+    "batch/windows.py": ("batch/test_run.py", "threads, deadlines and rows are seen of their run"),
+    "cli/__main__.py": ("cli/test_start.py", "starts the command and does nothing else"),
+    "cli/backfill.py": ("cli/test_main.py", "a command is a process"),
+    "cli/dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
+    "cli/launch.py": ("defs/test_models.py", "a launch is a run of the assets"),
+    "cli/options.py": ("cli/test_main.py", "an option is given to a command"),
+    "cli/plan.py": ("cli/test_main.py", "the plan is compared with what became of it"),
+    "cli/progress.py": ("watch/test_progress.py", "the view is of what is counted there"),
+    "cli/tables.py": ("cli/test_main.py", "the summary is printed by a backfill"),
+    "cli/telemetry.py": ("watch/test_failures.py", "its commands print what telemetry is asked there"),
+    "core/judging/skill.py": ("report/test_report.py", "what a score is worth is shown by the report"),
+    "core/samples.py": ("core/test_features.py", "samples are features and labels side by side"),
+    "definitions.py": ("daemon/test_backfill.py", "what Dagster loads, in one line"),
+    "defs/events.py": ("defs/test_models.py", "events are what a run has logged"),
+    "defs/home.py": ("cli/test_start.py", "a home is made by the command that needs one"),
+    "defs/jobs.py": ("defs/test_schedules.py", "two jobs, run by schedules"),
+    "defs/location.py": ("defs/test_market.py", "every test of an asset loads the location"),
+    "defs/names.py": ("defs/test_runs.py", "names alone"),
+    "defs/resources.py": ("defs/test_models.py", "resources are what the Launchpad changes"),
+    "defs/sensors/batch_failure_rate.py": ("defs/test_sensors.py", "sensors work on each other's batches"),
+    "defs/sensors/desk.py": ("defs/test_sensors.py", "what sensors share"),
+    "defs/sensors/new_bars.py": ("defs/test_sensors.py", "sensors work on each other's batches"),
+    "defs/sensors/retry_transient.py": ("defs/test_sensors.py", "sensors work on each other's batches"),
+    "defs/sensors/stalled_batch.py": ("defs/test_sensors.py", "sensors work on each other's batches"),
+    "defs/telling.py": ("defs/test_models.py", "what is told stands in the events of a run"),
+    "defs/verdicts.py": ("defs/test_sensors.py", "a verdict is asked of a batch that a sensor judged"),
+    "errors.py": ("watch/test_failures.py", "kinds of errors and what to do, as they are listed"),
+    "market/tables.py": ("defs/test_market.py", "tables are what an asset writes"),
+    "report/comparison.py": ("report/test_report.py", "a report is one page"),
+    "report/facts.py": ("report/test_report.py", "a report is one page"),
+    "report/markdown.py": ("report/test_report.py", "a report is one page"),
+    "report/page.py": ("report/test_report.py", "a report is one page"),
+    "report/pictures.py": ("report/test_report.py", "a report is one page"),
+    "sources/reading.py": ("sources/test_files.py", "columns are read of files"),
+    "storage/indexing.py": (
+        "storage/test_sqlite.py",
+        "what the index holds is compared with the stock class, row by row",
+    ),
+    "storage/pool.py": ("storage/test_sqlite.py", "connections are seen of the storages that keep them"),
+    "telemetry/ingest.py": ("telemetry/test_store.py", "what is ingested is asked of the store"),
+    "telemetry/questions.py": ("batch/test_staleness.py", "what failed for good is why a pair is not stale"),
+    "telemetry/render.py": ("telemetry/test_store.py", "answers are rendered"),
+    "telemetry/schema.py": ("telemetry/test_store.py", "a layout is what a store makes and migrates"),
+    "watch/intake.py": ("watch/test_operations.py", "what sensors decide"),
+    "watch/notes.py": ("watch/test_operations.py", "what sensors have noted"),
+    "watch/retries.py": ("watch/test_operations.py", "what sensors decide"),
+    "watch/stalls.py": ("watch/test_operations.py", "what sensors decide"),
+    "watch/verdicts.py": ("watch/test_operations.py", "what sensors decide"),
+}
+"""Modules without a test module at the same place: where they are tested, and why there."""
+
+
+def modules() -> set[str]:
+    """Every module of the package with something in it, by its path in the package."""
+    return {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+
+
+def mirror(module: str) -> Path:
+    """Where the tests of a module belong."""
+    path = Path(module)
+    return TESTS / path.parent / f"test_{path.name}"
+
+
+def test_every_module_has_its_tests_at_the_same_place_or_a_reason() -> None:
+    without = {module for module in modules() if not mirror(module).exists()}
+    assert without - TESTED_ELSEWHERE.keys() == set(), "a module without tests"
+    assert TESTED_ELSEWHERE.keys() - without == set(), "a reason that nobody needs"
+    for place, why in TESTED_ELSEWHERE.values():
+        assert (TESTS / place).exists(), place
+        assert why
+
+
+def test_few_files_lie_at_the_top_of_the_package() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 6
+
+
+def test_the_readme_draws_every_room() -> None:
+    layout = (PROJECT / "README.md").read_text().split("## Layout")[1].split("```")[1]
+    drawn = re.findall(r"^  (\w+)/ ", layout, re.MULTILINE)
+    assert sorted(drawn) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+    for file in PACKAGE.glob("[a-z]*.py"):
+        assert file.name in layout
+
+
+@pytest.mark.parametrize(
+    ("stray", "named"),
+    [
+        (None, ""),
+        ("stray.py", "sensequant_assets.stray"),
+        ("core/stray.py", "core.stray"),
+        ("attic/__init__.py", "attic"),
+    ],
+)
+def test_a_new_file_without_a_room_breaks_a_contract(tmp_path: Path, stray: str | None, named: str) -> None:
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    if stray is not None:
+        path = tmp_path / PACKAGE.name / stray
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('"""A module that nobody has drawn."""\n')
+    found = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert found.returncode == (0 if stray is None else 1), found.stdout + found.stderr
+    assert named in found.stdout
+
+
+def test_every_decision_is_in_the_index() -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DECISIONS / "README.md").read_text()))
+    assert linked == {path.name for path in DECISIONS.glob("*.md")} - {"README.md"}
