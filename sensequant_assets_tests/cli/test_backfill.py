@@ -1,4 +1,4 @@
-"""Claims about the command line, made of real processes."""
+"""Claims about a backfill of the command line, made of real processes."""
 
 import gzip
 import json
