@@ -4,7 +4,23 @@
 whether trying again can help, and what a person does about it.
 """
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+
+
+class Exit(IntEnum):
+    """What a command's process ends with; each code means one thing."""
+
+    DONE = 0
+    EXCEEDED = 1
+    """More windows failed than allowed."""
+    USAGE = 2
+    """Bad usage or input; nothing was trained."""
+    BROKE_OFF = 3
+    """A run did not come to its end, or the fault is the program's or the machine's."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells tell of it."""
+    UNREAD = 141
+    """Whoever read the output has gone, as shells tell of it."""
 
 
 class FailureKind(StrEnum):
@@ -52,11 +68,25 @@ _ADVICE = {
 
 
 class SenseQuantError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose; `exit_code` is what a command ends with."""
+
+    exit_code = Exit.BROKE_OFF
 
 
 class UsageError(SenseQuantError):
-    """A bad argument, setting or input file: nothing was trained (exit code 2)."""
+    """A bad argument, setting or input file: nothing was trained."""
+
+    exit_code = Exit.USAGE
+
+
+class BrokeOffError(SenseQuantError):
+    """A batch that had begun did not come to its end; what it has trained is kept."""
+
+
+class StoppedError(SenseQuantError):
+    """A person has stopped a batch; what it has trained is kept."""
+
+    exit_code = Exit.INTERRUPTED
 
 
 class WindowError(SenseQuantError):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -20,6 +20,9 @@ from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.sample import SAMPLE
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+DOTENV = Path(".env")
+"""Where variables stand that the environment does not have."""
 
 _PLAIN_VARIABLES = {
     "open_windows": "OPEN_WINDOWS",
@@ -86,7 +89,7 @@ class Settings(MarketSettings, BaseSettings):
     model_config = SettingsConfigDict(
         alias_generator=AliasGenerator(validation_alias=_spellings),
         env_prefix="SENSEQUANT_",
-        env_file=".env",
+        env_file=DOTENV,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -135,12 +138,21 @@ class Settings(MarketSettings, BaseSettings):
         return self.data_dir / "market.json"
 
 
+SECRETS = frozenset(
+    spelling
+    for name, field in Settings.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
+    for spelling in (variable_of_setting(name), f"SENSEQUANT_{name.upper()}")
+)
+"""Variables whose values are shown nowhere."""
+
+
 class _TeacherEnvironment(TeacherParameters, BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="TEACHER_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TEACHER_", env_file=DOTENV, extra="ignore", frozen=True)
 
 
 class _StudentEnvironment(StudentParameters, BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="STUDENT_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="STUDENT_", env_file=DOTENV, extra="ignore", frozen=True)
 
 
 def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: bool = False) -> Settings:
@@ -218,7 +230,7 @@ def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str
 
 def _read_parameters(model: type[_Parameters], overrides: Mapping[str, Any] | None) -> _Parameters:
     prefix = model.model_config["env_prefix"]
-    for name in {*os.environ, *dotenv_values(".env")}:
+    for name in {*os.environ, *dotenv_values(DOTENV)}:
         if name.upper().startswith(prefix):
             _refuse_unknown(name, name.upper().removeprefix(prefix).lower(), model.model_fields)
     return _validated(model, dict(overrides or {}), lambda field: f"{prefix}{field.upper()}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -115,14 +115,16 @@ class Home:
         """Telemetry, read in this process."""
         return TelemetryStore(self.data / "telemetry")
 
-    def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str, stdout: "int | IO[str]" = subprocess.PIPE, **variables: str
+    ) -> "subprocess.Popen[str]":
         """Start `sensequant` in a session of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "sensequant_assets.cli", *arguments],
             cwd=self.directory,
             env=clean_environment(SENSEQUANT_DATA_DIR=str(self.data), **(self.variables | variables)),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -130,7 +132,7 @@ class Home:
 
     def run(self, *arguments: str, **variables: str) -> Finished:
         """Run `sensequant` to its end."""
-        return finish(self.start(*arguments, **variables))
+        return finish(self.start(*arguments, stdout=subprocess.PIPE, **variables))
 
     def backfill(self, *arguments: str, **variables: str) -> Finished:
         """Run a quick backfill that ends with a line of JSON."""

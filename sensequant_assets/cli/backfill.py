@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sensequant_assets.batch.run import Options
 from sensequant_assets.cli.launch import Launch, launch, new_batch_id
 from sensequant_assets.cli.options import (
-    EXIT_EXCEEDED,
     market_options,
     selected,
     setting_option,
@@ -28,7 +27,7 @@ from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.resources import handed_over
-from sensequant_assets.errors import UsageError
+from sensequant_assets.errors import BrokeOffError, Exit, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
@@ -62,14 +61,15 @@ def backfill(
     force: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> Exit:
     """Train teachers, check their failure rate, train students.
 
     Without options it trains the embedded sample: five US companies, eight windows of 180 days from 2009. What is
     unchanged since it was trained is reused. It is recorded where `sensequant dev` shows it.
 
     \b
-    Exit codes: 0 done; 1 more windows failed than allowed; 2 bad usage or input.
+    Exit codes: 0 done; 1 more windows failed than allowed; 2 bad usage or input, nothing was trained; 3 the run broke
+    off, or a fault of the program; 130 interrupted.
 
     \b
     sensequant backfill --universe nifty100.csv --bars nse_daily.parquet --start 2022-01-01 --end 2025-12-10
@@ -97,7 +97,7 @@ def backfill(
     if as_json:
         spent = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
         click.echo(json.dumps(summary.as_json() | {name: round(value, 3) for name, value in spent.items()}))
-    sys.exit(EXIT_EXCEEDED if summary.exceeded else 0)
+    return Exit.EXCEEDED if summary.exceeded else Exit.DONE
 
 
 Selection = Literal["all", "missing", "failed"]
@@ -174,6 +174,8 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     ------
     UsageError
         Anything is wrong before the first window: nothing was trained.
+    BrokeOffError, StoppedError
+        The run did not come to its end, or its end cannot be told.
     """
     settings, teacher = request.settings, request.teacher
     market = Market.open(settings)
@@ -194,12 +196,16 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
     # Bars leave memory before the ingest, which takes as much.
     del market
-    with telemetry.session():
-        summary = summarize(telemetry, batch_id)
-        if summary.counts:
-            summary_table(out, telemetry, batch_id, settings)
+    try:
+        with telemetry.session():
+            summary = summarize(telemetry, batch_id)
+            if summary.counts:
+                summary_table(out, telemetry, batch_id, settings)
+    except UsageError as error:
+        # It has trained, whatever keeps it from telling what.
+        raise failure or BrokeOffError(f"Batch {batch_id} is over and cannot be summed up: {error}") from error
     if failure:
-        raise UsageError(f"The run broke off: {failure}")
+        raise failure
     return summary
 
 

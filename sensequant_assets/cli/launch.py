@@ -18,6 +18,7 @@ from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
+from sensequant_assets.errors import BrokeOffError, StoppedError
 from sensequant_assets.settings import Settings
 
 # The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
@@ -61,13 +62,13 @@ def new_batch_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def launch(batch: Launch) -> str | None:
+def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     """Run a batch in this process, in the instance of `DAGSTER_HOME`; what became of it is in telemetry.
 
     Returns
     -------
-    str or None
-        What broke the run off; None if it came to its end, also where a check failed it.
+    BrokeOffError or StoppedError or None
+        Why the run did not come to its end; None if it did, also where a check failed it.
     """
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=True)
     symbols = symbol_partitions(batch.settings.universe.stem)
@@ -101,7 +102,12 @@ def launch(batch: Launch) -> str | None:
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     if failures and all(error and error.cls_name == _CHECK_FAILED for error in failures):
         return None
-    return "; ".join(_cause(error) for error in failures if error) or "Dagster gives no cause"
+    causes = [_first(error) for error in failures if error]
+    if any(cause.cls_name == dg.DagsterExecutionInterruptedError.__name__ for cause in causes):
+        return StoppedError("The run was interrupted. What it has trained is kept; the next backfill does the rest.")
+    # Without the traceback, which the run's page shows.
+    said = "; ".join(cause.message.strip() for cause in causes)
+    return BrokeOffError(f"The run broke off: {said or 'Dagster gives no cause'}")
 
 
 class _Error(Protocol):
@@ -115,10 +121,8 @@ class _Error(Protocol):
     def cause(self) -> "_Error | None": ...
 
 
-def _cause(error: _Error) -> str:
-    """What was raised first, without the traceback, which the run's page shows."""
+def _first(error: _Error) -> _Error:
+    """What was raised first."""
     while error.cause:
         error = error.cause
-    if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-        return "it was interrupted. What it has trained is kept; the next backfill does the rest."
-    return error.message.strip()
+    return error

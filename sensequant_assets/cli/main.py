@@ -3,16 +3,18 @@
 import atexit
 import gc
 import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from sensequant_assets import __version__
-from sensequant_assets.errors import SenseQuantError
-
-EXIT_USAGE = 2
+from sensequant_assets.cli.interrupts import answer_interrupts
+from sensequant_assets.errors import Exit, SenseQuantError
 
 _COLLECT_EVERY = 100_000
 """New objects after which Python looks for garbage; 700 is its default."""
@@ -31,7 +33,7 @@ COMMANDS = {
 
 
 class _Group(click.Group):
-    """Imports a command when it is asked for, and prints an error of ours as one sentence, with exit code 2."""
+    """Imports a command when it is asked for, and turns whatever it raises into a sentence and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click calls it so
         return list(COMMANDS)
@@ -45,12 +47,76 @@ class _Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print nothing: the text of the group names every command."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _unread():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _unread():
             return super().invoke(ctx)
-        except SenseQuantError as error:
-            click.echo(f"sensequant: {error}", err=True)
-            ctx.exit(EXIT_USAGE)
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        call = super().main
+        sys.exit(exit_code_of(lambda: call(*args, **extra | {"standalone_mode": False})))
+
+
+class _UnreadError(Exception):
+    """Whoever read the output has gone."""
+
+
+@contextmanager
+def _unread() -> Iterator[None]:
+    """Tell a reader that has gone from other exits, before click and Rich make exits of it with the code 1."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _UnreadError from error
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            raise _UnreadError from end
+        raise
+
+
+def exit_code_of(command: Callable[[], Any]) -> int:
+    """Call a command, say in a sentence what it raises, and give the exit code.
+
+    Parameters
+    ----------
+    command
+        What it returns is the exit code; nothing is 0.
+    """
+    try:
+        with _unread():
+            code = command()
+            sys.stdout.flush()
+    except SenseQuantError as error:
+        return _say(str(error), error.exit_code)
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted.", Exit.INTERRUPTED)
+    except _UnreadError:
+        return Exit.UNREAD
+    except BaseException as error:  # noqa: BLE001  # this is the door: nothing leaves it as a traceback
+        return _say(_fault(error), Exit.BROKE_OFF)
+    return Exit.DONE if code is None else int(code)
+
+
+def _say(message: str, code: int) -> int:
+    # Where nobody can be told, the code still tells.
+    with suppress(OSError):
+        click.echo(f"sensequant: {message}", err=True)
+    return code
+
+
+def _fault(error: BaseException) -> str:
+    from sensequant_assets.cli.faults import describe, write_log
+
+    log = write_log(error)
+    where = f"its traceback is in {log}" if log else "and no file can be written that would hold its traceback"
+    return f"{describe(error)} - a fault of the program or of its machine; {where}"
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,14 +145,18 @@ def run() -> NoReturn:
     reuses every model. Mypy, for one, does both.
     """
     gc.set_threshold(_COLLECT_EVERY)
-    code: Any = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
+    answer_interrupts()
+    code: Any = Exit.INTERRUPTED
+    with suppress(KeyboardInterrupt):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        # What is left to do is short, and Ctrl-C would cut it in two; a second one still ends the process.
+        signal.signal(signal.SIGINT, lambda *_: None)
     atexit._run_exitfuncs()  # noqa: SLF001  # what `os._exit` leaves out, and Python runs under no other name
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
-        os._exit(code if isinstance(code, int) else code is not None)
+        os._exit(code if isinstance(code, int) else Exit.BROKE_OFF)

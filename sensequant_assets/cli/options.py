@@ -12,7 +12,6 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.settings import MarketSettings, Settings, describe_default, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
-EXIT_EXCEEDED = 1
 NO_BATCH = "No batch yet: `sensequant backfill` starts one."
 _NAMED = 8
 

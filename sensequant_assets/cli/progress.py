@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from math import isnan
 
@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sensequant_assets.cli.interrupts import end_without_answer
 from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
 from sensequant_assets.core.outcome import Verdict, planned_of
 from sensequant_assets.watch.progress import RECENT_S, Progress, follow
@@ -28,7 +29,9 @@ from sensequant_assets.watch.progress import RECENT_S, Progress, follow
 def progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
     """Say how far a batch is, whoever started it: percent of its plan, counts, pace, time to go, first failures."""
     # Who looks on stops looking by Ctrl-C; the batch goes on.
-    with suppress(KeyboardInterrupt):
+    if watch:
+        end_without_answer()
+    with suppress(KeyboardInterrupt) if watch else nullcontext():
         _show_progress(watch, interval, batch_id, as_json)
 
 

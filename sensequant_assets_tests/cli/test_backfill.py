@@ -1,9 +1,12 @@
 """Claims about a backfill of the command line, made of real processes."""
 
+import fcntl
 import gzip
 import json
 import shutil
 import signal
+import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -387,17 +390,40 @@ def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(tmp_
     assert len(home.models()) == 16
 
 
-def test_an_interrupted_backfill_says_so_and_blames_no_window(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+def interrupted_backfill(home: Home) -> "subprocess.Popen[str]":
+    """A backfill that was asked once to stop, in the middle of its teachers."""
     process = home.start("backfill", "--workers", "1", "--symbols", "AAPL", "--param", "TEACHER_N_ESTIMATORS=1000")
     until(lambda: shard_rows(home) >= 1 or process.poll() is not None, "rows")
     process.send_signal(signal.SIGINT)
-    interrupted = finish(process)
-    assert interrupted.code == 2, interrupted.err
-    assert "it was interrupted" in interrupted.err
+    return process
+
+
+def test_an_interrupted_backfill_says_so_and_blames_no_window(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    interrupted = finish(interrupted_backfill(home))
+    assert interrupted.code == 130, interrupted.err
+    assert "sensequant: stopping; Ctrl-C again ends it at once\n" in interrupted.err
+    assert "The run was interrupted. What it has trained is kept" in interrupted.err
+    assert "Traceback" not in interrupted.err
     left = home.rows("SELECT DISTINCT outcome FROM window_status WHERE model = 'teacher' ORDER BY 1")
     assert [row["outcome"] for row in left] == ["not_attempted", "trained"]
     assert home.rows("SELECT status FROM batches") == [{"status": "failed"}]
+
+
+def test_a_second_interrupt_ends_a_backfill_that_waits_to_end_in_order(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.telemetry.ingest()
+    with (home.telemetry.directory / "telemetry.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = interrupted_backfill(home)
+        assert process.stderr is not None
+        until(lambda: "stopping" in process.stderr.readline(), "the answer")
+        time.sleep(2)
+        assert process.poll() is None, "it did not wait for telemetry"
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert finish(process).code == 130
+    assert time.monotonic() - asked < 5
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG
 from sensequant_assets.defs.runs import identity_of, keys_of
-from sensequant_assets.errors import UsageError
+from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -40,7 +40,7 @@ class Platform:
     settings: Settings
     instance: dg.DagsterInstance
 
-    def launch(self, name: str, limit: float, keys: list[Key] | None = None, **options: Any) -> str | None:
+    def launch(self, name: str, limit: float, keys: list[Key] | None = None, **options: Any) -> SenseQuantError | None:
         """Run a batch the way the command line does."""
         chosen = keys or Market.open(self.settings).keys()
         how = Options(max_failure_rate=limit, workers=2, **options)
@@ -260,7 +260,7 @@ def test_the_partition_of_a_symbol_that_left_the_universe_costs_no_other(platfor
     assert set(moved.materialized("teacher_models", "moved")) == {"AAPL|2009-01-01"}
     cause = moved.launch("gone", 0.15, [("GONE", "2009-01-01")])
     assert cause is not None
-    assert "Universe six has no GONE|2009-01-01" in cause
+    assert "Universe six has no GONE|2009-01-01" in str(cause)
 
 
 def test_runs_of_one_backfill_are_one_batch_and_a_run_alone_is_its_own() -> None:
