@@ -16,7 +16,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
 
     def request(context: dg.ScheduleEvaluationContext, market: Market, keys: list[Key], name: str) -> dg.RunRequest:
         add_symbols(context.instance, desk.symbols, market.universe.symbols)
-        order = context.instance.get_dynamic_partitions(desk.symbols.name or "")
+        order = desk.known_symbols(context.instance)
         batch = f"{name}-{context.scheduled_execution_time:%Y%m%d-%H%M%S}"
         tags = {BATCH_TAG: batch, SOURCE_TAG: "schedule"}
         return desk.request(keys, (order, market.window_keys), tags, batch)

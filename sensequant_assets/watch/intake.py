@@ -1,15 +1,14 @@
-"""What an operator watches, as questions with plain answers: new bars, verdicts of batches, retries, stalls.
-
-Each `evaluate_*` is a pure function of what was found and of the time; the sensors ask, act and tell.
-"""
+"""Bars that have changed: whether to look at them, which pairs to train for them, and what cannot be taken."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
 
 from sensequant_assets.core.lattice import Key
+
+PROBLEMS_SHOWN = 10
 
 
 class BatchState(Enum):
@@ -65,10 +64,22 @@ class IntakeCursor:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look at changed bars found: pairs to train, and what cannot be taken and why."""
+    """What a look at changed bars found.
 
-    keys: Sequence[Key]
+    Attributes
+    ----------
+    keys
+        Pairs to train.
+    problems
+        What cannot be taken, and why.
+    symbols, windows
+        The lattice they are of: its symbols, and its window keys in order; empty if there is none to be had.
+    """
+
+    keys: Sequence[Key] = ()
     problems: Sequence[str] = ()
+    symbols: Sequence[str] = ()
+    windows: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +103,13 @@ class Intake:
     reason: str
     cursor: IntakeCursor
 
+    def after_telling(self) -> "Intake":
+        """What to do where a tick has failed with the problems already."""
+        return replace(self, problems=(), cursor=replace(self.cursor, told=True))
 
-def evaluate_intake(
-    cursor: IntakeCursor,
-    content: str,
-    state: BatchState,
-    look: Callable[[], Found],
-    told: Callable[[str], bool],
-    limit: int,
-) -> Intake:
-    """Decide what to do about the bars.
+
+def must_look(cursor: IntakeCursor, content: str, state: BatchState) -> bool:
+    """Whether to find out what the bars ask for.
 
     One batch is under way at a time, so that no pair is asked for twice; what arrives meanwhile waits for its end. A
     batch that broke off is asked for again.
@@ -114,45 +122,58 @@ def evaluate_intake(
         Digest of what is there.
     state
         Of the batch that the cursor names.
-    look
-        Finds what the content asks for; called only if it has changed or the batch broke off.
-    told
-        Whether a tick has failed with the problems of this cursor identity.
+    """
+    return state is not BatchState.RUNNING and (content != cursor.content or state is BatchState.BROKEN_OFF)
+
+
+def evaluate_intake(cursor: IntakeCursor, content: str, state: BatchState, found: Found | None, limit: int) -> Intake:
+    """Decide what to do about the bars.
+
+    Parameters
+    ----------
+    cursor, content, state
+        As for `must_look`.
+    found
+        What the content asks for; None unless `must_look`.
     limit
         Most batches for one change.
     """
     if state is BatchState.RUNNING:
         return Intake((), (), f"Batch {cursor.batch} is under way; what arrives meanwhile is taken after it.", cursor)
-    changed = content != cursor.content
-    keys: Sequence[Key] = ()
-    if changed or state is BatchState.BROKEN_OFF:
-        found = look()
-        keys, problems = found.keys, tuple(found.problems)
-        attempt = 1 if changed else cursor.attempt + 1
-        if keys and attempt > limit:
-            keys = ()
-            problems += (
-                f"Batch {cursor.batch} broke off, as did the {limit - 1} before it for these bars. "
-                "See why on the page of its run, then launch its windows again.",
-            )
-        upcoming = IntakeCursor(content, cursor.changes + changed, None, attempt, problems)
-        if keys:
-            batch = f"bars-{_digest(upcoming.identity, *('|'.join(key) for key in keys))}"
-            return Intake(keys, (), "", replace(upcoming, batch=batch))
-    else:
-        upcoming = replace(cursor, batch=None)
-    if upcoming.problems and not upcoming.told:
-        if not told(upcoming.identity):
-            return Intake((), upcoming.problems, "", upcoming)
-        upcoming = replace(upcoming, told=True)
+    keys, upcoming = _taken(cursor, content, found, limit) if found else ((), replace(cursor, batch=None))
+    if keys:
+        return Intake(keys, (), "", upcoming)
     reason = (
-        "The bars have changed, and every window is trained on what it needs of them."
-        if changed
-        else ("The bars are those that were taken last.")
+        "The bars are those that were taken last."
+        if content == cursor.content
+        else "The bars have changed, and every window is trained on what it needs of them."
     )
     if upcoming.problems:
         reason += " Still not taken: " + " ".join(upcoming.problems)
-    return Intake((), (), reason, upcoming)
+    return Intake((), () if upcoming.told else upcoming.problems, reason, upcoming)
+
+
+def _taken(cursor: IntakeCursor, content: str, found: Found, limit: int) -> tuple[Sequence[Key], IntakeCursor]:
+    """The pairs to train for what was found, and the cursor after it."""
+    changed = content != cursor.content
+    attempt = 1 if changed else cursor.attempt + 1
+    keys, problems = found.keys, _shown(found.problems)
+    if keys and attempt > limit:
+        keys = ()
+        problems += (
+            f"Batch {cursor.batch} broke off, as did the {limit - 1} before it for these bars. "
+            "See why on the page of its run, then launch its windows again.",
+        )
+    upcoming = IntakeCursor(content, cursor.changes + changed, None, attempt, problems)
+    if keys:
+        upcoming = replace(upcoming, batch=f"bars-{_digest(upcoming.identity, *('|'.join(key) for key in keys))}")
+    return keys, upcoming
+
+
+def _shown(problems: Iterable[str]) -> tuple[str, ...]:
+    different = tuple(dict.fromkeys(problems))
+    more = len(different) - PROBLEMS_SHOWN
+    return (*different[:PROBLEMS_SHOWN], *([f"And {more} more."] if more > 0 else []))
 
 
 def _digest(*parts: str) -> str:

@@ -16,6 +16,27 @@ class Running:
     last_sign: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A batch that has given no sign of life for too long, and since when."""
+
+    batch_id: str
+    since: datetime
+
+    @property
+    def identity(self) -> str:
+        """Names this silence, the same at each look until the batch gives a sign of life."""
+        return f"{self.batch_id}:{self.since.isoformat()}"
+
+    @property
+    def message(self) -> str:
+        """What a person is told."""
+        return (
+            f"Batch {self.batch_id} runs and has given no sign of life since {self.since:%Y-%m-%d %H:%M} UTC. "
+            "Look at its run; end it there if it hangs."
+        )
+
+
 def running_batches(telemetry: TelemetryStore) -> list[Running]:
     """Batches of which a run is still being written."""
     rows = telemetry.query(
@@ -34,6 +55,6 @@ def running_batches(telemetry: TelemetryStore) -> list[Running]:
     return [Running(**row) for row in rows]
 
 
-def evaluate_stalls(running: Sequence[Running], now: datetime, after: timedelta) -> list[Running]:
+def evaluate_stalls(running: Sequence[Running], now: datetime, after: timedelta) -> list[Stall]:
     """The batches without a sign of life for as long as `after`."""
-    return [batch for batch in running if now - batch.last_sign >= after]
+    return [Stall(batch.batch_id, batch.last_sign) for batch in running if now - batch.last_sign >= after]

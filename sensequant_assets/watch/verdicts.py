@@ -1,9 +1,12 @@
 """Batches that have ended and are to be judged as a whole."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sensequant_assets.core.outcome import Verdict, evaluate_batch
+from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.telemetry.store import TelemetryStore
 
 LOOK_BACK = timedelta(days=1)
@@ -70,3 +73,25 @@ def failed_windows(telemetry: TelemetryStore, batch_id: str, model: str, most: i
         [batch_id, model, most],
     ).to_pylist()
     return rows
+
+
+def judge_whole(batch: EndedBatch, counts: Iterable[Mapping[str, Any]]) -> dict[ModelKind, Verdict]:
+    """Judge all runs of a batch together.
+
+    Parameters
+    ----------
+    batch
+        Which one.
+    counts
+        Its rows of `batch_summary`, teachers first.
+
+    Returns
+    -------
+    dict of Verdict
+        By model, in their order. Students that nobody tried are blamed on the teachers that failed.
+    """
+    verdicts: dict[ModelKind, Verdict] = {}
+    for row in counts:
+        model = row["model"]
+        verdicts[model] = evaluate_batch(model, row, batch.max_failure_rate, teachers=verdicts.get("teacher"))
+    return verdicts

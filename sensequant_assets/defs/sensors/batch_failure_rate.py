@@ -3,7 +3,6 @@
 import dagster as dg
 
 from sensequant_assets.batch.rows import verdict_record
-from sensequant_assets.core.outcome import Verdict, evaluate_batch
 from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation
 from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.runs import fail_dead_runs, has_ended, runs_of
@@ -11,7 +10,7 @@ from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.telemetry.journal import Journal, RecordKind, utc_now
-from sensequant_assets.watch.verdicts import ended_batches, failed_windows
+from sensequant_assets.watch.verdicts import EndedBatch, ended_batches, failed_windows, judge_whole
 
 
 def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
@@ -24,35 +23,32 @@ def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
         "the check's last verdict. A batch of one run has its verdict already.",
     )
     def batch_failure_rate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        telemetry, judged = desk.telemetry, []
-        fail_dead_runs(context.instance, telemetry, desk.settings.run_start_limit_s)
-        for batch in ended_batches(telemetry, desk.universe, utc_now()):
+        fail_dead_runs(context.instance, desk.telemetry, desk.settings.run_start_limit_s)
+        judged = []
+        for batch in ended_batches(desk.telemetry, desk.universe, utc_now()):
             runs = runs_of(context.instance, batch.batch_id)
-            if len(runs) < 2 or not has_ended(context.instance, batch.batch_id, runs):
-                continue
-            verdicts: dict[str, Verdict] = {}
-            report = markdown(read_report(telemetry, batch.batch_id))
-            for counts in telemetry.batch_summary(batch.batch_id):
-                model = counts["model"]
-                verdict = evaluate_batch(
-                    model, counts, batch.max_failure_rate, teachers=verdicts.get("teacher") if verdicts else None
-                )
-                verdicts[model] = verdict
-                failed = failed_windows(telemetry, batch.batch_id, model, FAILURES_SHOWN)
-                silent = len(runs) - batch.runs
-                evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch.batch_id, silent, report)
-                if not batch.superseded:
-                    context.instance.report_runless_asset_event(evaluation)
-                if verdict.exceeded:
-                    said = str(evaluation.description)
-                    desk.tell(context, batch.batch_id, said, failed=verdict.failed, attempted=verdict.attempted)
-            # Last, so that a kill before it repeats the verdict and never loses it.
-            with Journal(telemetry.shards, batch_id=batch.batch_id, run_id="", clock=utc_now) as journal:
-                for verdict in verdicts.values():
-                    journal.append(RecordKind.VERDICT, verdict_record(verdict))
-            judged.append(batch.batch_id)
-        if judged:
-            return dg.SkipReason(f"Judged {', '.join(judged)}.")
-        return dg.SkipReason("No batch of several runs has ended since.")
+            if len(runs) > 1 and has_ended(context.instance, batch.batch_id, runs):
+                _judge(context, desk, batch, silent_runs=len(runs) - batch.runs)
+                judged.append(batch.batch_id)
+        return dg.SkipReason(f"Judged {', '.join(judged)}." if judged else "No batch of several runs has ended since.")
 
     return batch_failure_rate
+
+
+def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, silent_runs: int) -> None:
+    """Judge a batch as a whole, record it as the checks' last verdicts, and tell of a limit that is exceeded."""
+    telemetry, batch_id = desk.telemetry, batch.batch_id
+    verdicts = judge_whole(batch, telemetry.batch_summary(batch_id))
+    report = markdown(read_report(telemetry, batch_id))
+    for model, verdict in verdicts.items():
+        failed = failed_windows(telemetry, batch_id, model, FAILURES_SHOWN)
+        evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch_id, silent_runs, report)
+        if not batch.superseded:
+            context.instance.report_runless_asset_event(evaluation)
+        if verdict.exceeded:
+            said = str(evaluation.description)
+            desk.tell(context, batch_id, said, failed=verdict.failed, attempted=verdict.attempted)
+    # Last, so that a kill before it repeats the verdict and never loses it.
+    with Journal(telemetry.shards, batch_id=batch_id, run_id="", clock=utc_now) as journal:
+        for verdict in verdicts.values():
+            journal.append(RecordKind.VERDICT, verdict_record(verdict))

@@ -45,6 +45,10 @@ class Desk:
         """Name of the universe."""
         return self.settings.universe.stem
 
+    def known_symbols(self, instance: dg.DagsterInstance) -> list[str]:
+        """Symbols that have partitions, in the order of these."""
+        return list(instance.get_dynamic_partitions(self.symbols.name or ""))
+
     def tell(self, context: dg.SensorEvaluationContext, batch_id: str, message: str, **details: Any) -> None:
         """Log a message, and post it to the webhook once for a sensor and batch."""
         context.log.error(message)

@@ -1,6 +1,7 @@
 """The sensor `new_bars`: retrains what changed bars ask for."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import dagster as dg
 
@@ -17,10 +18,8 @@ from sensequant_assets.sources.digests import Digests, content_digest
 from sensequant_assets.sources.files import bars_files
 from sensequant_assets.sources.sample import SAMPLE
 from sensequant_assets.telemetry.questions import permanent_failures
-from sensequant_assets.watch.intake import Found, Intake, IntakeCursor, evaluate_intake
+from sensequant_assets.watch.intake import Found, Intake, IntakeCursor, evaluate_intake, must_look
 from sensequant_assets.watch.notes import is_noted, note
-
-PROBLEMS_SHOWN = 10
 
 
 class BarsNotTakenError(SenseQuantError, dg.DagsterError):
@@ -46,60 +45,56 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
     def new_bars(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if settings.bars == SAMPLE:
             return dg.SensorResult(skip_reason="The embedded sample never changes; watch files with SENSEQUANT_BARS.")
-        telemetry, cursor = desk.telemetry, IntakeCursor.parse(context.cursor)
-        found = digests.of([*bars_files(Path(settings.bars)), settings.universe])
-        market: Market | None = None
-
-        def look() -> Found:
-            nonlocal market
-            try:
-                source = Market.open(settings)
-            except UsageError as error:
-                return Found((), (str(error),))
-            market = source
-            stale = stale_pairs(
-                market,
-                MarketResource.of(settings).models,
-                desk.teacher,
-                desk.student,
-                code(),
-                failed=permanent_failures(telemetry, desk.universe),
-            )
-            problems = list(dict.fromkeys([*market.left_out, *map(str, stale.unreadable.values())]))
-            more = len(problems) - PROBLEMS_SHOWN
-            shown = [*problems[:PROBLEMS_SHOWN], *([f"And {more} more."] if more > 0 else [])]
-            return Found(stale.by(Cause.UNTRAINED, Cause.DATA), tuple(shown))
-
-        intake = evaluate_intake(
-            cursor,
-            content_digest(found),
-            batch_state(context.instance, telemetry, cursor.batch, settings.run_start_limit_s),
-            look,
-            lambda identity: is_noted(telemetry, "problem", f"{context.sensor_name}:{identity}"),
-            settings.retry_limit or 1,
-        )
-        known = list(context.instance.get_dynamic_partitions(desk.symbols.name or ""))
-        new = [symbol for symbol in market.universe.symbols if symbol not in known] if market else []
+        cursor = IntakeCursor.parse(context.cursor)
+        content = content_digest(digests.of([*bars_files(Path(settings.bars)), settings.universe]))
+        state = batch_state(context.instance, desk.telemetry, cursor.batch, settings.run_start_limit_s)
+        found = _look(desk) if must_look(cursor, content, state) else None
+        intake = evaluate_intake(cursor, content, state, found, settings.retry_limit or 1)
+        if intake.problems and is_noted(desk.telemetry, "problem", _identity(context, intake)):
+            intake = intake.after_telling()
         if intake.problems:
-            return _failed_tick(context, intake)
-        requests = []
-        if intake.keys:
-            assert market is not None  # noqa: S101  # pairs come from a look at it
-            batch = str(intake.cursor.batch)
-            tags = {BATCH_TAG: batch, SOURCE_TAG: "sensor"}
-            requests.append(desk.request(intake.keys, ([*known, *new], market.window_keys), tags, batch))
-        return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None if requests else intake.reason,
-            cursor=intake.cursor.text(),
-            dynamic_partitions_requests=[desk.symbols.build_add_request(new)] if new else None,
-        )
-
-    def _failed_tick(context: dg.SensorEvaluationContext, intake: Intake) -> dg.SensorResult:
-        # Dagster keeps no cursor of a tick that fails: what was told lies in telemetry.
-        message = "Some bars were not taken, the others were: " + " ".join(intake.problems)
-        note(desk.telemetry, "problem", f"{context.sensor_name}:{intake.cursor.identity}", message)
-        desk.tell(context, f"bars {intake.cursor.identity}", message, problems=list(intake.problems))
-        raise BarsNotTakenError(message)
+            _fail_tick(context, desk, intake)
+        return _result(context.instance, desk, intake, found or Found())
 
     return new_bars
+
+
+def _look(desk: Desk) -> Found:
+    """What the bars ask for as they are now."""
+    try:
+        market = Market.open(desk.settings)
+    except UsageError as error:
+        return Found(problems=(str(error),))
+    models, failed = MarketResource.of(desk.settings).models, permanent_failures(desk.telemetry, desk.universe)
+    stale = stale_pairs(market, models, desk.teacher, desk.student, code(), failed=failed)
+    problems = [*market.left_out, *map(str, stale.unreadable.values())]
+    return Found(stale.by(Cause.UNTRAINED, Cause.DATA), problems, market.universe.symbols, market.window_keys)
+
+
+def _identity(context: dg.SensorEvaluationContext, intake: Intake) -> str:
+    return f"{context.sensor_name}:{intake.cursor.identity}"
+
+
+def _fail_tick(context: dg.SensorEvaluationContext, desk: Desk, intake: Intake) -> NoReturn:
+    # Dagster keeps no cursor of a tick that fails: what was told lies in telemetry.
+    message = "Some bars were not taken, the others were: " + " ".join(intake.problems)
+    note(desk.telemetry, "problem", _identity(context, intake), message)
+    desk.tell(context, f"bars {intake.cursor.identity}", message, problems=list(intake.problems))
+    raise BarsNotTakenError(message)
+
+
+def _result(instance: dg.DagsterInstance, desk: Desk, intake: Intake, found: Found) -> dg.SensorResult:
+    """Ask for the run and for partitions of new symbols."""
+    known = desk.known_symbols(instance)
+    new = [symbol for symbol in found.symbols if symbol not in known]
+    requests = []
+    if intake.keys:
+        batch = str(intake.cursor.batch)
+        tags = {BATCH_TAG: batch, SOURCE_TAG: "sensor"}
+        requests.append(desk.request(intake.keys, ([*known, *new], found.windows), tags, batch))
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else intake.reason,
+        cursor=intake.cursor.text(),
+        dynamic_partitions_requests=[desk.symbols.build_add_request(new)] if new else None,
+    )

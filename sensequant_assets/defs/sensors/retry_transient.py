@@ -1,7 +1,9 @@
 """The sensor `retry_transient`: tries again what can pass next time."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import dagster as dg
 
@@ -22,7 +24,17 @@ from sensequant_assets.defs.runs import (
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import utc_now
-from sensequant_assets.watch.retries import batch_basis, evaluate_retries, transient_failures
+from sensequant_assets.watch.retries import (
+    Basis,
+    DiedRun,
+    FailedBatch,
+    Failure,
+    Retry,
+    RetryRule,
+    batch_basis,
+    evaluate_retries,
+    transient_failures,
+)
 from sensequant_assets.watch.verdicts import LOOK_BACK
 
 
@@ -31,6 +43,7 @@ def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
 
     settings = desk.settings
     windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
+    rule = RetryRule(absolute_market(settings.market), settings.retry_limit, settings.retry_backoff_s)
 
     @dg.sensor(
         name="retry_transient",
@@ -41,90 +54,59 @@ def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
         "ever further apart; never bad data or errors of the code.",
     )
     def retry_transient(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        telemetry, now = desk.telemetry, utc_now()
-        fail_dead_runs(context.instance, telemetry, settings.run_start_limit_s)
-        order = list(context.instance.get_dynamic_partitions(desk.symbols.name or ""))
-        requests, waiting = _repeats(context, order)
-        # Transient failures of a run that is repeated are tried again with it.
-        repeated = {request.tags[BATCH_TAG] for request in requests} | set(waiting)
-        failures = [
-            failure for failure in transient_failures(telemetry, desk.universe, now) if failure.batch_id not in repeated
-        ]
-        runs = {batch: runs_of(context.instance, batch) for batch in {failure.batch_id for failure in failures}}
-        ended = {batch for batch, found in runs.items() if has_ended(context.instance, batch, found)}
-        tried = {batch: max([1, *(attempt_of(run) for run in found)]) for batch, found in runs.items()}
-        retries = evaluate_retries(
-            [failure for failure in failures if failure.batch_id in ended],
-            tried,
-            limit=settings.retry_limit,
-            backoff_s=settings.retry_backoff_s,
-        )
-        for retry in retries:
-            basis = batch_basis(telemetry, retry.batch_id)
-            assert basis is not None  # noqa: S101  # it has rows
-            if absolute_market(basis.market) != absolute_market(settings.market):
-                # Its windows are not those of this location.
-                continue
-            if retry.due > now:
-                waiting[retry.batch_id] = retry.due
-                continue
-            # Too many failures of teachers kept these students from being tried.
-            blocked = {(symbol, window) for _, symbol, window in telemetry.missing_pairs(retry.batch_id, "student")}
-            requests.append(
-                desk.request(
-                    sorted({*retry.keys, *blocked}),
-                    (order, windows),
-                    {BATCH_TAG: retry.batch_id, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(retry.attempt)},
-                    f"{retry.batch_id}/{retry.attempt}",
-                    config={"max_failure_rate": basis.max_failure_rate},
-                    resources=basis.parameters,
-                )
-            )
-            desk.tell(
-                context,
-                f"{retry.batch_id} attempt {retry.attempt}",
-                f"Batch {retry.batch_id}: attempt {retry.attempt} at {len(retry.keys)} windows, which can pass now.",
-            )
-        if requests:
-            return dg.SensorResult(run_requests=requests)
-        times = [f"batch {batch} at {due:%H:%M:%S} UTC" for batch, due in waiting.items()]
-        reason = f"Waits to try again: {', '.join(times)}." if times else "No failure of a batch can pass next time."
-        return dg.SensorResult(skip_reason=reason)
-
-    def _repeats(
-        context: dg.SensorEvaluationContext, order: Sequence[str]
-    ) -> tuple[list[dg.RunRequest], dict[str, datetime]]:
-        """Repeat runs that died, each as it was: what it had done is reused, and its check judges the same windows.
-
-        Also gives the batches that wait for it, and until when.
-        """
-        requests: list[dg.RunRequest] = []
-        waiting: dict[str, datetime] = {}
-        for run, died_at in died_runs(context.instance, utc_now() - LOOK_BACK):
-            batch, made, keys = identity_of(run).batch_id, attempt_of(run), pairs_of(run, order, windows)
-            found = batch_basis(desk.telemetry, batch)
-            if made >= settings.retry_limit or not keys:
-                continue
-            if found and absolute_market(found.market) != absolute_market(settings.market):
-                continue
-            due = died_at + timedelta(seconds=settings.retry_backoff_s * 2 ** (made - 1))
-            if due > utc_now():
-                waiting[batch] = max(due, waiting.get(batch, due))
-                continue
-            config = {name: value for name, value in config_of(run).items() if name != "pairs"}
-            requests.append(
-                desk.request(
-                    keys,
-                    (order, windows),
-                    {BATCH_TAG: batch, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(made + 1), REPEATS_TAG: run.run_id},
-                    f"{run.run_id}/{made + 1}",
-                    config=config | ({"max_failure_rate": found.max_failure_rate} if found else {}),
-                    resources=resources_of(run) | (dict(found.parameters) if found else {}),
-                    assets=sorted(run.asset_selection) if run.asset_selection else None,
-                )
-            )
-            message = f"Batch {batch}: attempt {made + 1} at {len(keys)} windows, because run {run.run_id} was killed."
-            desk.tell(context, f"{run.run_id} attempt {made + 1}", message)
-        return requests, waiting
+        fail_dead_runs(context.instance, desk.telemetry, settings.run_start_limit_s)
+        now, market = utc_now(), (desk.known_symbols(context.instance), windows)
+        runs = died_runs(context.instance, now - LOOK_BACK)
+        died = [_died(desk, run, died_at, market) for run, died_at in runs]
+        retries = evaluate_retries(died, _failed_batches(context.instance, desk, now), rule, now)
+        for retry in retries.now:
+            desk.tell(context, f"{retry.culprit} attempt {retry.attempt}", retry.message)
+        requests = [_request(desk, retry, {run.run_id: run for run, _ in runs}, market) for retry in retries.now]
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else retries.reason)
 
     return retry_transient
+
+
+def _died(desk: Desk, run: dg.DagsterRun, died_at: datetime, market: tuple[Sequence[str], Sequence[str]]) -> DiedRun:
+    batch = identity_of(run).batch_id
+    return DiedRun(run.run_id, batch, pairs_of(run, *market), attempt_of(run), died_at, _basis(desk, batch))
+
+
+def _failed_batches(instance: dg.DagsterInstance, desk: Desk, now: datetime) -> Iterator[FailedBatch]:
+    by_batch: dict[str, list[Failure]] = defaultdict(list)
+    for failure in transient_failures(desk.telemetry, desk.universe, now):
+        by_batch[failure.batch_id].append(failure)
+    for batch, failures in by_batch.items():
+        runs = runs_of(instance, batch)
+        if has_ended(instance, batch, runs):
+            attempts = max([1, *(attempt_of(run) for run in runs)])
+            yield FailedBatch(batch, failures, attempts, _basis(desk, batch))
+
+
+def _basis(desk: Desk, batch_id: str) -> Basis | None:
+    found = batch_basis(desk.telemetry, batch_id)
+    return replace(found, market=absolute_market(found.market)) if found else None
+
+
+def _request(
+    desk: Desk, retry: Retry, died: Mapping[str, dg.DagsterRun], market: tuple[Sequence[str], Sequence[str]]
+) -> dg.RunRequest:
+    """Ask for the next attempt with the parameters and the limit of the batch."""
+    tags = {BATCH_TAG: retry.batch_id, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(retry.attempt)}
+    run_key = f"{retry.culprit}/{retry.attempt}"
+    config = {"max_failure_rate": retry.basis.max_failure_rate} if retry.basis else {}
+    resources = dict(retry.basis.parameters) if retry.basis else {}
+    if retry.repeats is None:
+        # Too many failures of teachers kept these students from being tried.
+        blocked = {(symbol, window) for _, symbol, window in desk.telemetry.missing_pairs(retry.batch_id, "student")}
+        return desk.request(sorted({*retry.keys, *blocked}), market, tags, run_key, config=config, resources=resources)
+    run = died[retry.repeats]
+    return desk.request(
+        retry.keys,
+        market,
+        {**tags, REPEATS_TAG: run.run_id},
+        run_key,
+        config={name: value for name, value in config_of(run).items() if name != "pairs"} | config,
+        resources=resources_of(run) | resources,
+        assets=sorted(run.asset_selection) if run.asset_selection else None,
+    )

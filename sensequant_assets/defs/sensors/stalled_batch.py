@@ -8,7 +8,7 @@ from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.watch.notes import is_noted, note
-from sensequant_assets.watch.stalls import evaluate_stalls, running_batches
+from sensequant_assets.watch.stalls import Stall, evaluate_stalls, running_batches
 
 
 def stalled_batch_sensor(desk: Desk) -> dg.SensorDefinition:
@@ -23,20 +23,17 @@ def stalled_batch_sensor(desk: Desk) -> dg.SensorDefinition:
         "process is gone.",
     )
     def stalled_batch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        telemetry = desk.telemetry
-        dead = fail_dead_runs(context.instance, telemetry, desk.settings.run_start_limit_s)
-        stalls = evaluate_stalls(running_batches(telemetry), utc_now(), after)
+        dead = fail_dead_runs(context.instance, desk.telemetry, desk.settings.run_start_limit_s)
+        stalls = evaluate_stalls(running_batches(desk.telemetry), utc_now(), after)
         for stall in stalls:
-            identity = f"{stall.batch_id}:{stall.last_sign.isoformat()}"
-            if not is_noted(telemetry, "stalled", identity):
-                message = (
-                    f"Batch {stall.batch_id} runs and has given no sign of life since {stall.last_sign:%Y-%m-%d %H:%M} "
-                    "UTC. Look at its run; end it there if it hangs."
-                )
-                note(telemetry, "stalled", identity, message, batch_id=stall.batch_id)
-                desk.tell(context, stall.batch_id, message)
-        names = [stall.batch_id for stall in stalls]
-        found = f"Stalled: {', '.join(names)}." if names else "No batch is stalled."
+            _tell_once(context, desk, stall)
+        found = f"Stalled: {', '.join(stall.batch_id for stall in stalls)}." if stalls else "No batch is stalled."
         return dg.SkipReason(found + (f" Failed {len(dead)} runs whose process is gone." if dead else ""))
 
     return stalled_batch
+
+
+def _tell_once(context: dg.SensorEvaluationContext, desk: Desk, stall: Stall) -> None:
+    if not is_noted(desk.telemetry, "stalled", stall.identity):
+        note(desk.telemetry, "stalled", stall.identity, stall.message, batch_id=stall.batch_id)
+        desk.tell(context, stall.batch_id, stall.message)
