@@ -57,11 +57,6 @@ TESTED_ELSEWHERE = {
     "telemetry/questions.py": ("batch/test_staleness.py", "what failed for good is why a pair is not stale"),
     "telemetry/render.py": ("telemetry/test_store.py", "answers are rendered"),
     "telemetry/schema.py": ("telemetry/test_store.py", "a layout is what a store makes and migrates"),
-    "watch/intake.py": ("watch/test_operations.py", "what sensors decide"),
-    "watch/notes.py": ("watch/test_operations.py", "what sensors have noted"),
-    "watch/retries.py": ("watch/test_operations.py", "what sensors decide"),
-    "watch/stalls.py": ("watch/test_operations.py", "what sensors decide"),
-    "watch/verdicts.py": ("watch/test_operations.py", "what sensors decide"),
 }
 """Modules without a test module at the same place: where they are tested, and why there."""
 
