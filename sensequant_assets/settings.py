@@ -189,6 +189,11 @@ def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: boo
     return _validated(Settings, kept | given, variable_of_setting)
 
 
+def read_market(values: Mapping[str, Any]) -> MarketSettings:
+    """The market of these values by field name, and of nothing else; a wrong one is told as for `read_settings`."""
+    return _validated(MarketSettings, values, variable_of_setting)
+
+
 def read_teacher(overrides: Mapping[str, Any] | None = None) -> TeacherParameters:
     """Teacher parameters of the environment (`TEACHER_*`) and `.env`, with overrides by field name."""
     return _read_parameters(_TeacherEnvironment, overrides)

@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from datetime import date
 
 import pytest
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import (
+    PROJECT,
     MarketSettings,
     Settings,
     describe_bounds,
@@ -254,3 +257,65 @@ def test_every_number_has_its_bounds_in_words():
 def test_zero_workers_are_the_cores_of_this_process():
     assert read_settings().worker_count == len(os.sched_getaffinity(0))
     assert read_settings({"workers": 3}).worker_count == 3
+
+
+ONE_MORE = """
+import json
+
+import dagster as dg
+from pydantic import Field
+
+from sensequant_assets.core import lattice
+
+class Recipe(lattice.Recipe):
+    embargo: int = Field(3, ge=0, description="Bars between training and test.")
+
+lattice.Recipe = Recipe
+
+from sensequant_assets.cli.main import main
+from sensequant_assets.cli.options import settings_of
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.resources import launchpad_resources
+from sensequant_assets.settings import Settings, environment, read_settings, remember_market, variable_of_setting
+from sensequant_assets_tests.test_readme import rows
+
+settings, found = read_settings(), {}
+found["environment"] = [settings.embargo, settings.recipe.embargo]
+for name in ("plan", "backfill", "dev"):
+    command = main.get_command(None, name)
+    with command.make_context(name, ["--embargo", "5"]) as context:
+        (option,) = (option for option in command.params if option.name == "embargo")
+        found[name] = [settings_of(context.params).embargo, option.help]
+resources = launchpad_resources(settings, TeacherParameters(), StudentParameters())
+for name, config in (("default", {}), ("changed", {"embargo": 6})):
+    with dg.build_resources(resources, resource_config={"market": {"config": config}}) as built:
+        found[name] = built.market.settings.recipe.embargo
+remember_market(settings)
+found["kept"] = json.loads(settings.market_file.read_text())["embargo"]
+found["ui"] = environment(settings)["SENSEQUANT_EMBARGO"]
+found["readme"] = [row for row in rows(Settings, variable_of_setting) if "EMBARGO" in row]
+print(json.dumps(found))
+"""
+
+
+def test_a_field_added_to_the_recipe_is_in_environment_options_launchpad_last_lattice_and_readme(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-c", ONE_MORE],
+        env=os.environ | {"SENSEQUANT_EMBARGO": "4", "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert finished.returncode == 0, finished.stderr
+    option = [5, "Bars between training and test (3)."]
+    assert json.loads(finished.stdout) == {
+        "environment": [4, 4],
+        "plan": option,
+        "backfill": option,
+        "dev": option,
+        "default": 4,
+        "changed": 6,
+        "kept": 4,
+        "ui": "4",
+        "readme": ["| `SENSEQUANT_EMBARGO` | `3` | a whole number in [0, inf) | Bars between training and test. |"],
+    }

@@ -26,7 +26,6 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.defs.home import prepare_home
-from sensequant_assets.defs.resources import handed_over
 from sensequant_assets.errors import BrokeOffError, Exit, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
@@ -192,8 +191,10 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     batch_id = new_batch_id()
     options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
     total = len(keys) * len(request.models)
-    with _progress_bar(total, progress) as tell, handed_over(settings, market, tell):
-        failure = launch(Launch(settings, teacher, request.student, keys, request.models, options, batch_id))
+    with _progress_bar(total, progress) as tell:
+        failure = launch(
+            Launch(settings, teacher, request.student, keys, request.models, options, batch_id, market, tell)
+        )
     # Bars leave memory before the ingest, which takes as much.
     del market
     try:

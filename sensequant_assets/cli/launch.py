@@ -2,7 +2,7 @@
 
 import gc
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import dagster as dg
 
 from sensequant_assets.batch.run import Options
 from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.home import open_instance
@@ -18,7 +19,9 @@ from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
+from sensequant_assets.defs.resources import MarketResource, to_nobody
 from sensequant_assets.errors import BrokeOffError, StoppedError
+from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
 
 # The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
@@ -46,6 +49,10 @@ class Launch:
         How it runs.
     batch_id
         Its name in telemetry.
+    market
+        The market of the settings if it is open; its bars are then not read a second time.
+    tell
+        Called with what became of each window.
     """
 
     settings: Settings
@@ -55,6 +62,8 @@ class Launch:
     models: Sequence[ModelKind]
     options: Options
     batch_id: str
+    market: Market | None = None
+    tell: Callable[[Outcome], None] = to_nobody
 
 
 def new_batch_id() -> str:
@@ -70,7 +79,8 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     BrokeOffError or StoppedError or None
         Why the run did not come to its end; None if it did, also where a check failed it.
     """
-    definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=True)
+    market = MarketResource(batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.market)
+    definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
     symbols = symbol_partitions(batch.settings.universe.stem)
     # What it prints stands in the terminal already.
     with open_instance(batch.settings.dagster_home, capture_output=False) as instance:

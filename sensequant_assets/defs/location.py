@@ -8,7 +8,7 @@ from sensequant_assets.defs.jobs import MARKET, TRAINING
 from sensequant_assets.defs.market import market_assets
 from sensequant_assets.defs.models import model_assets, pool_of
 from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions
-from sensequant_assets.defs.resources import MarketResource, StudentResource, TeacherResource, resource_of
+from sensequant_assets.defs.resources import MarketResource, launchpad_resources
 from sensequant_assets.defs.schedules import schedules
 from sensequant_assets.defs.sensors.batch_failure_rate import batch_failure_rate_sensor
 from sensequant_assets.defs.sensors.desk import Desk
@@ -29,7 +29,11 @@ def sensors(desk: Desk) -> list[dg.SensorDefinition]:
 
 
 def build_definitions(
-    settings: Settings, teacher: TeacherParameters, student: StudentParameters, *, attended: bool = False
+    settings: Settings,
+    teacher: TeacherParameters,
+    student: StudentParameters,
+    *,
+    attended: MarketResource | None = None,
 ) -> dg.Definitions:
     """Assets, checks, jobs, sensors, schedules and resources of the market that settings name.
 
@@ -40,22 +44,24 @@ def build_definitions(
     teacher, student
         Defaults of the parameters.
     attended
-        Whether a person waits for the run in the terminal: it then keeps no place in a pool, in whose queue it could
-        not wait, and which it would hold for ever when it is killed.
+        The market of a run that a person waits for in the terminal; None for runs that Dagster starts. It keeps no
+        place in a pool, in whose queue it could not wait, and which it would hold for ever when it is killed; and it
+        takes market and parameters as they are, without a Launchpad that changes them.
     """
     symbols = symbol_partitions(settings.universe.stem)
     lattice = lattice_partitions(symbols, build_windows(settings.start, settings.end, settings.window_days))
     desk = Desk(settings, teacher, student, symbols)
     return dg.Definitions(
-        assets=[*market_assets(symbols), model_assets(lattice, settings, None if attended else pool_of(teacher))],
+        assets=[
+            *market_assets(symbols),
+            model_assets(lattice, settings, pool_of(teacher) if attended is None else None),
+        ],
         jobs=[MARKET, TRAINING],
         sensors=sensors(desk),
         schedules=schedules(desk),
-        resources={
-            "market": MarketResource.of(settings),
-            "teacher": resource_of(TeacherResource, teacher.model_dump()),
-            "student": resource_of(StudentResource, student.model_dump()),
-        },
+        resources=launchpad_resources(settings, teacher, student)
+        if attended is None
+        else {"market": attended, "teacher": teacher, "student": student},
         # Windows run side by side on threads of one process; a process a step would only cost its start.
         executor=dg.in_process_executor,
     )

@@ -27,11 +27,13 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
     """
 
     @dg.asset(group_name=GROUP, kinds={"csv"})
-    def universe(context: dg.AssetExecutionContext, market: MarketResource) -> dg.MaterializeResult[None]:
+    def universe(
+        context: dg.AssetExecutionContext, market: dg.ResourceParam[MarketResource]
+    ) -> dg.MaterializeResult[None]:
         """Which symbols there are and since when each is listed. Materialize it to make partitions of new symbols."""
         listed = market.open().universe
         new = add_symbols(context.instance, symbols, listed.symbols)
-        found = universe_event(listed, market.universe).metadata
+        found = universe_event(listed, market.settings.universe).metadata
         return dg.MaterializeResult(metadata={**found, "new_partitions": len(new)})
 
     @dg.multi_asset(
@@ -58,12 +60,14 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
             ),
         ],
     )
-    def symbol_data(context: dg.AssetExecutionContext, market: MarketResource) -> Iterator[dg.AssetMaterialization]:
+    def symbol_data(
+        context: dg.AssetExecutionContext, market: dg.ResourceParam[MarketResource]
+    ) -> Iterator[dg.AssetMaterialization]:
         """Write the tables of each symbol; one that breaks a rule is noted and costs no other."""
         opened = market.open()
         wanted = {key.to_user_string() for key in context.selected_asset_keys}
         for symbol in context.partition_keys:
-            for event in symbol_events(opened, symbol, Path(market.data_dir), wanted):
+            for event in symbol_events(opened, symbol, market.data_dir, wanted):
                 context.log_event(event)
         # Only a generator is taken to yield nothing; anything else is taken for a value of every partition.
         yield from ()
@@ -71,7 +75,7 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
     return [universe, symbol_data]
 
 
-def universe_event(listed: Universe, file: str) -> dg.AssetMaterialization:
+def universe_event(listed: Universe, file: Path) -> dg.AssetMaterialization:
     """The universe as it was read: how many symbols, and the listings as a table."""
     rows = [
         {"symbol": one.symbol, "name": one.name, "listing_date": str(one.listing_date or "")} for one in listed.listings

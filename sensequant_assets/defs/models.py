@@ -2,8 +2,6 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -14,7 +12,7 @@ from sensequant_assets.core.parameters import ModelKind, StudentParameters, Teac
 from sensequant_assets.defs.checks import check_result
 from sensequant_assets.defs.market import universe_event
 from sensequant_assets.defs.names import ASSETS, CHECK, COMMAND_LINE, CPU_POOL, SYMBOL
-from sensequant_assets.defs.resources import MarketResource, StudentResource, TeacherResource
+from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.defs.runs import identity_of, keys_of
 from sensequant_assets.defs.telling import log_outcomes
 from sensequant_assets.defs.verdicts import latest_verdict
@@ -27,9 +25,9 @@ GROUP = "models"
 class ModelsConfig(dg.Config):
     """How one run runs."""
 
-    max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
-    workers: int = Field(1, ge=1, description="Windows at once.")
-    window_timeout_s: float = Field(600, gt=0, description="Seconds after which a window fails.")
+    max_failure_rate: float
+    workers: int
+    window_timeout_s: float
     force: bool = Field(False, description="Train even what is unchanged.")
     pairs: list[str] = Field(
         [], description="Pairs `symbol|window` of a scattered choice; empty: the run's partitions."
@@ -61,9 +59,9 @@ def model_assets(
     class Config(ModelsConfig):
         """How one run runs, with the environment's values as the Launchpad's defaults."""
 
-        max_failure_rate: float = _default("max_failure_rate", settings.max_failure_rate)
-        workers: int = _default("workers", settings.worker_count)
-        window_timeout_s: float = _default("window_timeout_s", settings.window_timeout_s)
+        max_failure_rate: float = with_default(Settings.model_fields["max_failure_rate"], settings.max_failure_rate)
+        workers: int = Field(settings.worker_count, ge=1, description="Windows trained at once.")
+        window_timeout_s: float = with_default(Settings.model_fields["window_timeout_s"], settings.window_timeout_s)
 
     @dg.multi_asset(
         name="models",
@@ -80,9 +78,9 @@ def model_assets(
     def models(
         context: dg.AssetExecutionContext,
         config: Config,
-        market: MarketResource,
-        teacher: TeacherResource,
-        student: StudentResource,
+        market: dg.ResourceParam[MarketResource],
+        teacher: dg.ResourceParam[TeacherParameters],
+        student: dg.ResourceParam[StudentParameters],
     ) -> Iterator[dg.AssetCheckResult]:
         """Train teachers, judge them, and train students if few enough teachers failed."""
         kinds = _kinds(context.selected_asset_keys)
@@ -119,8 +117,8 @@ def _carried_out(
         store=market.models,
         journal=Journal(telemetry.shards, batch_id=identity.batch_id, run_id=identity.run_id, clock=utc_now),
         identity=identity,
-        teacher=TeacherParameters.model_validate(teacher.model_dump()),
-        student=StudentParameters.model_validate(student.model_dump()),
+        teacher=teacher,
+        student=student,
         options=Options(config.workers, config.window_timeout_s, config.max_failure_rate, config.force),
         settings=market.settings.market,
         earlier_teachers=lambda: earlier_teachers(telemetry, keys, opened.universe.name),
@@ -128,7 +126,7 @@ def _carried_out(
 
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:
         if kind == "teacher":
-            context.log_event(universe_event(opened.universe, market.universe))
+            context.log_event(universe_event(opened.universe, market.settings.universe))
         log_outcomes(context, outcomes, opened, market)
 
     for judged in run.carry_out(tell):
@@ -180,10 +178,3 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
         )
         for model, asset in ASSETS.items()
     ]
-
-
-def _default(name: str, value: float) -> Any:
-    """The field of `ModelsConfig` with another default."""
-    field = copy(ModelsConfig.model_fields[name])
-    field.default = value
-    return field

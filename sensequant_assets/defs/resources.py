@@ -1,24 +1,72 @@
-"""Settings and parameters as Dagster resources: defaults from the environment, changed for one run in the Launchpad."""
+"""What assets are given: a market, and the parameters of teachers and students.
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+Runs that Dagster starts are given resources, with the environment's values as defaults, which the Launchpad changes for
+one run. A run of the command line is given the very objects that it was asked with.
+"""
+
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import create_model
+from pydantic.fields import FieldInfo
 
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.settings import MarketSettings, Settings, absolute_market, read_settings
+from sensequant_assets.settings import MarketSettings, Settings, read_market
 from sensequant_assets.telemetry.store import TelemetryStore
 
+_AS_JSON: dict[Any, Any] = {Path: str, date: str}
+"""Types of fields as a run's config, which is JSON, can have them; the others are."""
+
 _Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])
+
+
+def to_nobody(outcome: Outcome) -> None:
+    """Nobody waits for it."""
+
+
+@dataclass(slots=True)
+class MarketResource:
+    """The market that a run works on.
+
+    Attributes
+    ----------
+    settings
+        Which market.
+    data_dir
+        The directory that models, tables and telemetry lie in.
+    tell
+        Called with what became of each window; for who waits for the run.
+    opened
+        The market if who launched the run has it open, so that its bars are not read a second time.
+    """
+
+    settings: MarketSettings
+    data_dir: Path
+    tell: Callable[[Outcome], None] = to_nobody
+    opened: Market | None = None
+
+    def open(self) -> Market:
+        """The market, from here on in the hands of the caller alone, so that its bars leave memory with it."""
+        opened, self.opened = self.opened, None
+        return Market.open(self.settings) if opened is None else opened
+
+    @property
+    def models(self) -> ModelStore:
+        """Where models lie."""
+        return ModelStore(self.data_dir / "models", self.settings.universe.stem)
+
+    @property
+    def telemetry(self) -> TelemetryStore:
+        """Where telemetry lies."""
+        return TelemetryStore(self.data_dir / "telemetry")
 
 
 class TeacherResource(TeacherParameters, dg.ConfigurableResource[TeacherParameters]):
@@ -29,91 +77,41 @@ class StudentResource(StudentParameters, dg.ConfigurableResource[StudentParamete
     """LightGBM parameters of the students."""
 
 
-def resource_of(kind: type[_Resource], values: Mapping[str, Any]) -> _Resource:
-    """A resource with these values as its defaults.
-
-    Of values given to a resource Dagster forgets all when the Launchpad sets one, and takes the defaults of its class.
-    """
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        field = copy(kind.model_fields[name])
-        field.default = value
-        fields[name] = (field.annotation, field)
-    made: type[Any] = create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **fields)
-    resource: _Resource = made()
-    return resource
-
-
-@dataclass(frozen=True, slots=True)
-class _Handed:
-    settings: Mapping[str, Any]
-    market: Market
-    tell: Callable[[Outcome], None]
-
-
-_HANDED: ContextVar[_Handed | None] = ContextVar("handed", default=None)
-
-
-@contextmanager
-def handed_over(settings: Settings, market: Market, tell: Callable[[Outcome], None]) -> Iterator[None]:
-    """Let runs of this process take an open market, instead of reading its bars a second time, and tell of outcomes."""
-    token = _HANDED.set(_Handed(absolute_market(settings.market), market, tell))
-    try:
-        yield
-    finally:
-        _HANDED.reset(token)
-
-
-class MarketResource(dg.ConfigurableResource[Market]):
-    """Universe, bars and windows, and the directory that models and telemetry lie in.
-
-    Dates and lengths are text and numbers here, because a run's config is JSON; the settings check them.
-    """
+class LaunchpadMarket(dg.ConfigurableResource[MarketResource]):
+    """Universe, bars and windows, and the directory that models and telemetry lie in."""
 
     data_dir: str
-    universe: str
-    bars: str
-    timezone: str | None
-    start: str
-    end: str
-    window_days: int
-    horizon: int
-    threshold: float
-    min_samples: int
-    validation_fraction: float
-    open_windows: str
-    overnight_labels: str
 
-    @classmethod
-    def of(cls, settings: Settings) -> "MarketResource":
-        """The resource that stands for settings."""
-        return resource_of(cls, {"data_dir": str(settings.data_dir.resolve()), **settings.market})
+    def create_resource(self, context: dg.InitResourceContext) -> MarketResource:  # noqa: ARG002  # Dagster calls it so
+        """The market of these values, which the settings check."""
+        values = {name: getattr(self, name) for name in MarketSettings.model_fields}
+        return MarketResource(read_market(values), Path(self.data_dir))
 
-    @property
-    def settings(self) -> Settings:
-        """The settings this resource stands for."""
-        given: dict[str, Any] = {name: getattr(self, name) for name in MarketSettings.model_fields}
-        return read_settings(given | {"data_dir": self.data_dir})
 
-    def open(self) -> Market:
-        """Read the universe and open the bars, unless who launched the run has this market open and hands it over."""
-        settings, handed = self.settings, _HANDED.get()
-        if handed is not None and handed.settings == absolute_market(settings.market):
-            return handed.market
-        return Market.open(settings)
+def launchpad_resources(
+    settings: Settings, teacher: TeacherParameters, student: StudentParameters
+) -> dict[str, dg.ConfigurableResource[Any]]:
+    """Resources with these values as their defaults in the Launchpad, by name."""
+    market = {"data_dir": str(settings.data_dir.resolve()), **settings.market}
+    return {
+        "market": _resource(LaunchpadMarket, LaunchpadMarket.model_fields | MarketSettings.model_fields, market),
+        "teacher": _resource(TeacherResource, TeacherParameters.model_fields, teacher.model_dump()),
+        "student": _resource(StudentResource, StudentParameters.model_fields, student.model_dump()),
+    }
 
-    @staticmethod
-    def tell(outcome: Outcome) -> None:
-        """Tell who launched the run, if it is there to listen, what became of a window."""
-        if handed := _HANDED.get():
-            handed.tell(outcome)
 
-    @property
-    def models(self) -> ModelStore:
-        """Where models lie."""
-        return ModelStore(Path(self.data_dir) / "models", self.settings.universe.stem)
+def with_default(field: FieldInfo, value: Any) -> Any:
+    """A field of settings or parameters with its bounds and description, another default, and no name but its own."""
+    changed = copy(field)
+    changed.default, changed.validation_alias = value, None
+    return changed
 
-    @property
-    def telemetry(self) -> TelemetryStore:
-        """Where telemetry lies."""
-        return TelemetryStore(Path(self.data_dir) / "telemetry")
+
+def _resource(kind: type[_Resource], fields: Mapping[str, FieldInfo], values: Mapping[str, Any]) -> _Resource:
+    # Of the values given to a resource Dagster forgets all when the Launchpad sets one; the defaults of its class stay.
+    defaults: dict[str, Any] = {
+        name: (_AS_JSON.get(field.annotation, field.annotation), with_default(field, values[name]))
+        for name, field in fields.items()
+    }
+    resource: _Resource = create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **defaults)()
+    return resource

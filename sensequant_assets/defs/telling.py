@@ -1,7 +1,6 @@
 """What Dagster is told of each window as it finishes."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -25,13 +24,12 @@ def log_outcomes(
     shows what it was trained on.
     """
     seen: set[str] = set()
-    directory = Path(resource.data_dir)
     with EventLog(context) as events:
         for outcome in outcomes:
             symbol = outcome.pair.symbol
             if outcome.model == "teacher" and symbol not in seen:
                 seen.add(symbol)
-                for event in symbol_events(market, symbol, directory, ("bars", "features"), stale_only=True):
+                for event in symbol_events(market, symbol, resource.data_dir, ("bars", "features"), stale_only=True):
                     events.log(event)
             events.log(event_of(outcome))
             resource.tell(outcome)

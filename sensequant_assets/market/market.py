@@ -12,7 +12,7 @@ from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import UsageError, WindowError, failure_kind
-from sensequant_assets.settings import Settings
+from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars, read_universe
 from sensequant_assets.sources.sample import SAMPLE, SampleBars
@@ -55,7 +55,7 @@ class Market:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings) -> "Market":
+    def open(cls, settings: MarketSettings) -> "Market":
         """The market that settings name.
 
         Raises

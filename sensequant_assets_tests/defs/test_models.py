@@ -1,6 +1,9 @@
 """Claims about what Dagster holds after a run, in a real instance."""
 
+import gc
 import gzip
+import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +17,7 @@ from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
@@ -52,6 +56,13 @@ class Platform:
         return definitions.resolve_job_def("training").execute_in_process(
             instance=self.instance, partition_key=pair, run_config=config, raise_on_error=False
         )
+
+    def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """Rows of telemetry."""
+        rows: list[dict[str, Any]] = (
+            TelemetryStore(self.settings.data_dir / "telemetry").query(sql, list(parameters)).to_pylist()
+        )
+        return rows
 
     def run(self, name: str) -> dg.DagsterRun:
         (run,) = self.instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: name}))
@@ -205,6 +216,55 @@ def test_a_scattered_choice_is_one_run_of_only_its_pairs(platform: Platform) -> 
     assert platform.run("scattered").status is dg.DagsterRunStatus.SUCCESS
 
 
+def test_an_open_market_is_handed_to_its_run_and_leaves_memory_with_it(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Outcome] = []
+    keys = [("AAPL", "2009-01-01"), ("FB", "2009-01-01")]
+    market = Market.open(platform.settings)
+    monkeypatch.delattr(Market, "open")
+    left = weakref.ref(market)
+    gc.collect()
+    gc.disable()
+    try:
+        batch = Launch(platform.settings, TEACHER, STUDENT, keys, MODELS, Options(), "handed", market, told.append)
+        assert launch(batch) is None
+        del batch, market
+        assert left() is None
+    finally:
+        gc.enable()
+    assert [(outcome.model, (outcome.pair.symbol, outcome.pair.window.key)) for outcome in told] == [
+        (model, key) for model in MODELS for key in keys
+    ]
+
+
+def test_the_launchpad_changes_the_market_for_one_run(platform: Platform) -> None:
+    pair = "AAPL|2009-06-30"
+    market = {"min_samples": 5000, "end": "2009-12-27"}
+    result = platform.execute(pair, {"resources": {"market": {"config": market}}})
+    assert result.success
+    (batch,) = platform.rows("SELECT settings FROM batches WHERE batch_id = ?", result.run_id)
+    expected = platform.settings.market | market
+    assert json.loads(batch["settings"]) == expected
+    rows = platform.rows("SELECT reason, error_message FROM window_runs WHERE run_id = ?", result.run_id)
+    assert {row["reason"] for row in rows} == {"insufficient_bars"}
+    assert all("needs 5000" in row["error_message"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SENSEQUANT_TIMEZONE", "Asia/Kolkata"), ("SENSEQUANT_HORIZON", "5"), ("SENSEQUANT_WORKERS", "x")],
+)
+def test_a_run_takes_its_market_from_its_resources_and_not_from_the_environment(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = platform.execute("AAPL|2009-01-01", {})
+    assert result.success
+    (batch,) = platform.rows("SELECT settings FROM batches WHERE batch_id = ?", result.run_id)
+    assert json.loads(batch["settings"]) == platform.settings.market
+
+
 def test_the_launchpad_changes_parameters_for_one_run(platform: Platform) -> None:
     pair = "GOOG|2009-06-30"
     result = platform.execute(
@@ -220,10 +280,9 @@ def test_the_launchpad_changes_parameters_for_one_run(platform: Platform) -> Non
     assert "[num_leaves: 15]" in text
     # The other defaults stay those of the settings.
     assert "[num_iterations: 10]" in text
-    telemetry = TelemetryStore(platform.settings.data_dir / "telemetry")
-    (verdict,) = telemetry.query(
-        "SELECT max_failure_rate FROM verdicts WHERE run_id = ? AND model = 'teacher'", [result.run_id]
-    ).to_pylist()
+    (verdict,) = platform.rows(
+        "SELECT max_failure_rate FROM verdicts WHERE run_id = ? AND model = 'teacher'", result.run_id
+    )
     assert verdict["max_failure_rate"] == 0.5
 
 
@@ -232,6 +291,8 @@ def test_the_launchpad_changes_parameters_for_one_run(platform: Platform) -> Non
     [
         ({"resources": {"teacher": {"config": {"num_leaves": 5000}}}}, ("num_leaves", "1024")),
         ({"ops": {"models": {"config": {"max_failure_rate": 2.0}}}}, ("max_failure_rate", "less than or equal to 1")),
+        ({"resources": {"market": {"config": {"window_days": 0}}}}, ("window_days", "greater than or equal to 1")),
+        ({"resources": {"market": {"config": {"start": "May"}}}}, ("SENSEQUANT_START=May", "a date like 2022-01-01")),
     ],
 )
 def test_a_value_out_of_bounds_in_the_launchpad_fails_the_run_by_name(

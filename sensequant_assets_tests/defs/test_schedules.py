@@ -10,8 +10,10 @@ import pytest
 
 from sensequant_assets.core.parameters import TeacherParameters
 from sensequant_assets.defs.home import prepare_home
+from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.models import pool_of
 from sensequant_assets.defs.names import BATCH_TAG
+from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.settings import read_settings
 from sensequant_assets_tests.operating import STUDENT, SYMBOLS, TEACHER, WINDOWS, Office, office_settings
 from sensequant_assets_tests.running import leave
@@ -84,15 +86,13 @@ def test_schedules_are_off_until_they_are_switched_on_and_run_when_the_settings_
 
 
 def test_runs_of_the_daemon_share_a_pool_and_those_of_the_terminal_wait_for_nobody(office: Office) -> None:
-    from sensequant_assets.defs.location import build_definitions
-
-    def pools(**how: bool) -> set[str]:
-        definitions = build_definitions(office.settings, TEACHER, STUDENT, **how)
+    def pools(attended: MarketResource | None = None) -> set[str]:
+        definitions = build_definitions(office.settings, TEACHER, STUDENT, attended=attended)
         nodes = definitions.resolve_job_def("training").nodes
         return {pool for node in nodes for pool in node.definition.pools}
 
     assert pools() == {"sensequant_cpu"}
-    assert pools(attended=True) == set()
+    assert pools(MarketResource(office.settings, office.settings.data_dir)) == set()
 
 
 def test_each_gpu_has_a_pool_of_its_own() -> None:

@@ -65,7 +65,8 @@ def _look(desk: Desk) -> Found:
         market = Market.open(desk.settings)
     except UsageError as error:
         return Found(problems=(str(error),))
-    models, failed = MarketResource.of(desk.settings).models, permanent_failures(desk.telemetry, desk.universe)
+    models = MarketResource(desk.settings, desk.settings.data_dir).models
+    failed = permanent_failures(desk.telemetry, desk.universe)
     stale = stale_pairs(market, models, desk.teacher, desk.student, code(), failed=failed)
     problems = [*market.left_out, *map(str, stale.unreadable.values())]
     return Found(stale.by(Cause.UNTRAINED, Cause.DATA), problems, market.universe.symbols, market.window_keys)
