@@ -1,12 +1,15 @@
 """Settings from the environment and `.env`, read once; a wrong value names its variable and its bounds."""
 
 import difflib
+import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -17,12 +20,20 @@ from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
+from sensequant_assets.sources.regular import read_regular, reason
 from sensequant_assets.sources.sample import SAMPLE
+from sensequant_assets.watch.cron import is_cron
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 DOTENV = Path(".env")
 """Where variables stand that the environment does not have."""
+
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 1, 1)
+"""Bounds of a market's days, beyond which a date is a slip, and a span of days may have no end that can be written."""
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+_PREFIX = "SENSEQUANT_"
 
 _PLAIN_VARIABLES = {
     "open_windows": "OPEN_WINDOWS",
@@ -32,17 +43,21 @@ _PLAIN_VARIABLES = {
 }
 """Variables by field that need no `SENSEQUANT_`, and are read with it too."""
 
+_FORGET = "Delete it; the next batch writes it."
+_SHOWN = 100
+"""Characters of a wrong value that an error quotes."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 _Parameters = TypeVar("_Parameters", bound=BaseSettings)
 
 
 def variable_of_setting(field: str) -> str:
     """The environment variable of a field of `Settings`."""
-    return _PLAIN_VARIABLES.get(field, f"SENSEQUANT_{field.upper()}")
+    return _PLAIN_VARIABLES.get(field, f"{_PREFIX}{field.upper()}")
 
 
-def _spellings(field: str) -> AliasChoices:
-    return AliasChoices(*dict.fromkeys([variable_of_setting(field), f"SENSEQUANT_{field.upper()}"]))
+def _spellings(field: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([variable_of_setting(field), f"{_PREFIX}{field.upper()}"]))
 
 
 def _timezone(name: str | None) -> str | None:
@@ -52,6 +67,40 @@ def _timezone(name: str | None) -> str | None:
         except (KeyError, ValueError, OSError):  # unknown, no name at all, a directory of zones
             raise ValueError(name) from None
     return name
+
+
+def _text(value: object) -> object:
+    # Text that says nothing is left out, not given; and no name of a file has the character that ends one.
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise ValueError(value)
+    return value
+
+
+def _spelled_day(value: object) -> object:
+    # As a number 20240105 would be seconds after 1970.
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.fullmatch(value)):
+        raise ValueError(value)
+    return value
+
+
+def _day(day: date) -> date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(day)
+    return day
+
+
+def _cron(line: str) -> str:
+    if not is_cron(line):
+        raise ValueError(line)
+    return line
+
+
+def _webhook(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError
+    return url
 
 
 class MarketSettings(Recipe):
@@ -70,6 +119,9 @@ class MarketSettings(Recipe):
     end: date = Field(date(2012, 12, 11), description="Day after the last window.")
     window_days: int = Field(180, ge=1, le=3650, description="Calendar days a window.")
 
+    _spelled_text = field_validator("*", mode="before")(_text)
+    _spelled_days = field_validator("start", "end", mode="before")(_spelled_day)
+    _bounded_days = field_validator("start", "end")(_day)
     _known_timezone = field_validator("timezone")(_timezone)
 
     @property
@@ -87,8 +139,8 @@ class Settings(MarketSettings, BaseSettings):
     """Where things are, which lattice there is, and how a batch runs (environment: `SENSEQUANT_*`)."""
 
     model_config = SettingsConfigDict(
-        alias_generator=AliasGenerator(validation_alias=_spellings),
-        env_prefix="SENSEQUANT_",
+        alias_generator=AliasGenerator(validation_alias=lambda field: AliasChoices(*_spellings(field))),
+        env_prefix=_PREFIX,
         env_file=DOTENV,
         extra="ignore",
         frozen=True,
@@ -97,8 +149,8 @@ class Settings(MarketSettings, BaseSettings):
 
     data_dir: Path = Field(Path("data"), description="Models, telemetry and Dagster's home lie below it.")
     workers: int = Field(0, ge=0, le=1024, description="Windows trained at once; 0 is the number of cores.")
-    run_size: int = Field(0, ge=0, description="Most windows a run of a UI backfill; 0 is no limit.")
-    window_timeout_s: float = Field(600, gt=0, description="Seconds after which a window fails.")
+    run_size: int = Field(0, ge=0, le=1_000_000, description="Most windows a run of a UI backfill; 0 is no limit.")
+    window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
     max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
     retry_limit: int = Field(
         3,
@@ -106,12 +158,17 @@ class Settings(MarketSettings, BaseSettings):
         le=10,
         description="Most attempts at a window in one batch, the first included; the retry sensor makes the others.",
     )
-    retry_backoff_s: float = Field(60, gt=0, description="Seconds before the second attempt; doubled for each further.")
+    retry_backoff_s: float = Field(
+        60, gt=0, le=86_400, description="Seconds before the second attempt; doubled for each further."
+    )
     stalled_after_min: float = Field(
-        30, gt=0, description="Minutes without a sign of life after which a running batch is stalled."
+        30, gt=0, le=525_600, description="Minutes without a sign of life after which a running batch is stalled."
     )
     run_start_limit_s: float = Field(
-        180, gt=0, description="Seconds after which a started run without a telemetry record is taken for dead."
+        180,
+        gt=0,
+        le=604_800,
+        description="Seconds after which a started run without a telemetry record is taken for dead.",
     )
     sensor_interval_s: int = Field(30, ge=5, le=86_400, description="Seconds between two looks of a sensor, at least.")
     nightly_cron: str = Field("30 18 * * 1-5", description="When the schedule `nightly` retrains the open windows.")
@@ -119,7 +176,10 @@ class Settings(MarketSettings, BaseSettings):
     schedule_timezone: str = Field("UTC", description="Time zone of the schedules.")
     webhook_url: SecretStr | None = Field(None, description="Where sensors post what a person must know; a secret.")
 
+    _spelled_settings = field_validator("*", mode="before")(_text)
     _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
+    _coming = field_validator("nightly_cron", "weekly_cron")(_cron)
+    _postable = field_validator("webhook_url")(_webhook)
 
     @property
     def worker_count(self) -> int:
@@ -138,11 +198,15 @@ class Settings(MarketSettings, BaseSettings):
         return self.data_dir / "market.json"
 
 
+_VARIABLES = tuple(dict.fromkeys(choice for name in Settings.model_fields for choice in _spellings(name)))
+_OTHERS = ("SENSEQUANT_TEST_CHROMIUM", "SENSEQUANT_TEST_OUTPUT")
+"""Variables of that prefix that are no settings: what tests read."""
+
 SECRETS = frozenset(
     spelling
     for name, field in Settings.model_fields.items()
     if SecretStr in (field.annotation, *get_args(field.annotation))
-    for spelling in (variable_of_setting(name), f"SENSEQUANT_{name.upper()}")
+    for spelling in _spellings(name)
 )
 """Variables whose values are shown nowhere."""
 
@@ -171,22 +235,34 @@ def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: boo
     UsageError
         Names variable, value and bounds.
     """
+    for name in _variables():
+        if name.upper().startswith(_PREFIX) and name.upper() not in _OTHERS:
+            _refuse_unknown(name, "setting", name.upper(), _VARIABLES)
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     settings = _validated(Settings, given, variable_of_setting)
-    if not remembered or not settings.market_file.is_file():
-        return settings
+    kept = _last_market(settings.market_file) if remembered else {}
+    return (
+        _validated(Settings, kept | settings.model_dump(exclude_unset=True), variable_of_setting) if kept else settings
+    )
+
+
+def _last_market(file: Path) -> dict[str, Any]:
+    """The market of the last batch by field name, each as it is written there; nothing before the first batch."""
     try:
-        kept = json.loads(settings.market_file.read_text())
-    except ValueError as error:
-        raise UsageError(
-            f"{settings.market_file} cannot be read: {error}. Delete it; the next batch writes it."
-        ) from error
-    kept = {
-        name: kept[name]
-        for name in MarketSettings.model_fields
-        if name in kept and name not in settings.model_fields_set
-    }
-    return _validated(Settings, kept | given, variable_of_setting)
+        kept = json.loads(read_regular(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else reason(error)
+        raise UsageError(f"{file} cannot be read: {why}. {_FORGET}") from error
+    if not isinstance(kept, dict):
+        raise UsageError(f"{file} holds no market, which is an object of settings. {_FORGET}")
+    kept = {name: kept[name] for name in MarketSettings.model_fields if name in kept}
+    try:
+        _validated(MarketSettings, kept, lambda field: f"{file}: {field}")
+    except UsageError as error:
+        raise UsageError(f"{error} {_FORGET}") from None
+    return kept
 
 
 def read_market(values: Mapping[str, Any]) -> MarketSettings:
@@ -228,25 +304,48 @@ def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str
         for prefix in models:
             if plain.startswith(f"{prefix}_"):
                 model, field = prefix, plain.removeprefix(f"{prefix}_")
-        _refuse_unknown(f"--param {name}", field, models[model].model_fields)
+        _refuse_unknown(f"--param {name}", "parameter", field.upper(), _upper(models[model]))
         found[model][field] = value.strip()
     return found["teacher"], found["student"]
 
 
 def _read_parameters(model: type[_Parameters], overrides: Mapping[str, Any] | None) -> _Parameters:
     prefix = model.model_config["env_prefix"]
-    for name in {*os.environ, *dotenv_values(DOTENV)}:
+    for name in _variables():
         if name.upper().startswith(prefix):
-            _refuse_unknown(name, name.upper().removeprefix(prefix).lower(), model.model_fields)
+            _refuse_unknown(name, "parameter", name.upper().removeprefix(prefix), _upper(model))
     return _validated(model, dict(overrides or {}), lambda field: f"{prefix}{field.upper()}")
 
 
-def _refuse_unknown(shown: str, field: str, known: Iterable[str]) -> None:
-    known = tuple(known)
-    if field not in known:
-        near = difflib.get_close_matches(field, known, n=1)
-        hint = f"Did you mean {near[0].upper()}? " if near else ""
-        raise UsageError(f"{shown} is no parameter. {hint}There are: {', '.join(name.upper() for name in known)}.")
+def _variables() -> set[str]:
+    """Names of the variables of the environment and `.env`.
+
+    Raises
+    ------
+    UsageError
+        `.env` cannot be read.
+    """
+    try:
+        # A directory of that name is somebody's virtual environment.
+        text = "" if DOTENV.is_dir() else read_regular(DOTENV).decode()
+    except FileNotFoundError:
+        text = ""
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{DOTENV.absolute()} cannot be read: {reason(error)}. It holds NAME=value lines in UTF-8."
+        ) from error
+    return {*os.environ, *dotenv_values(stream=io.StringIO(text))}
+
+
+def _upper(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(name.upper() for name in model.model_fields)
+
+
+def _refuse_unknown(shown: str, what: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"{shown} is no {what}. {hint}There are: {', '.join(known)}.")
 
 
 def _validated(model: type[_Model], given: Mapping[str, Any], variable: Callable[[str], str]) -> _Model:
@@ -256,12 +355,18 @@ def _validated(model: type[_Model], given: Mapping[str, Any], variable: Callable
         raise UsageError(" ".join(_sentence(model, found, variable) for found in error.errors())) from None
 
 
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _sentence(model: type[BaseModel], found: Mapping[str, Any], variable: Callable[[str], str]) -> str:
     location = str(found["loc"][0]) if found["loc"] else ""
     aliases = {str(variable(name)): name for name in model.model_fields}
     field = aliases.get(location, location)
     bounds = describe_bounds(model, field)
-    return f"{variable(field)}={found['input']} is not allowed: it must be {bounds}."
+    value = "***" if variable(field) in SECRETS else _shown(found["input"])
+    return f"{variable(field)}={value} is not allowed: it must be {bounds}."
 
 
 def describe_default(model: type[BaseModel], field: str) -> str:
@@ -270,6 +375,17 @@ def describe_default(model: type[BaseModel], field: str) -> str:
     if isinstance(default, Path) and default.is_absolute():
         default = default.relative_to(PROJECT)
     return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+_WORDS = {
+    "bars": f"a path or {SAMPLE}",
+    "timezone": "a time zone like Asia/Kolkata",
+    "schedule_timezone": "a time zone like Asia/Kolkata",
+    "nightly_cron": "a cron line like 30 18 * * 1-5",
+    "weekly_cron": "a cron line like 30 18 * * 1-5",
+    "webhook_url": "an http or https address",
+}
+"""What text a field takes, where its type does not say so."""
 
 
 def describe_bounds(model: type[BaseModel], field: str) -> str:
@@ -284,10 +400,10 @@ def describe_bounds(model: type[BaseModel], field: str) -> str:
     if choices and all(isinstance(choice, str) for choice in choices):
         return " or ".join(choices)
     kinds: dict[Any, str] = {
-        int: "a whole number", float: "a number", bool: "true or false", date: "a date like 2022-01-01",
-        str | None: "a time zone like Asia/Kolkata",
+        int: "a whole number", float: "a number", bool: "true or false", Path: "a path",
+        date: f"a date like 2022-01-01 in [{FIRST_DAY}, {LAST_DAY}]",
     }  # fmt: skip
-    kind = kinds.get(info.annotation, "valid")
+    kind = _WORDS.get(field) or kinds[info.annotation]
     if not limits:
         return kind
     low = f"[{limits['ge']}" if "ge" in limits else f"({limits.get('gt', '-inf')}"

@@ -17,8 +17,7 @@ def rows(model: type[BaseModel], variable: Callable[[str], str]) -> Iterator[str
     for name, field in model.model_fields.items():
         default = describe_default(model, name)
         shown = f"`{default}`" if default else ""
-        bounds = describe_bounds(model, name).replace("valid", "")
-        yield f"| `{variable(name)}` | {shown} | {bounds} | {field.description} |"
+        yield f"| `{variable(name)}` | {shown} | {describe_bounds(model, name)} | {field.description} |"
 
 
 TABLE = [

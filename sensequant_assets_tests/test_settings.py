@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import (
     PROJECT,
@@ -97,9 +99,22 @@ def test_teacher_and_student_have_the_same_order(tmp_path, monkeypatch):
         ("SENSEQUANT_WINDOW_DAYS", "0", "a whole number in [1, 3650]"),
         ("SENSEQUANT_HORIZON", "x", "a whole number in [1, 10000]"),
         ("SENSEQUANT_VALIDATION_FRACTION", "1", "a number in [0, 1)"),
-        ("SENSEQUANT_WINDOW_TIMEOUT_S", "0", "a number in (0, inf)"),
+        ("SENSEQUANT_WINDOW_TIMEOUT_S", "0", "a number in (0, 604800]"),
+        ("STALLED_AFTER_MIN", "inf", "a number in (0, 525600]"),
+        ("SENSEQUANT_RETRY_BACKOFF_S", "nan", "a number in (0, 86400]"),
+        ("SENSEQUANT_MIN_SAMPLES", "9" * 30, "a whole number in [1, 1000000]"),
+        ("SENSEQUANT_END", "9999-12-31", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
+        ("SENSEQUANT_END", "20220101", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
+        ("SENSEQUANT_END", "2022-02-30", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
+        ("SENSEQUANT_NIGHTLY_CRON", "", "a cron line like 30 18 * * 1-5"),
+        ("SENSEQUANT_WEEKLY_CRON", "0 0 31 2 *", "a cron line like 30 18 * * 1-5"),
+        ("SENSEQUANT_BARS", "", "a path or sample"),
+        ("SENSEQUANT_UNIVERSE", "", "a path"),
+        ("SENSEQUANT_DATA_DIR", " ", "a path"),
+        ("SENSEQUANT_TIMEZONE", "", "a time zone like Asia/Kolkata"),
+        ("SENSEQUANT_SCHEDULE_TIMEZONE", "", "a time zone like Asia/Kolkata"),
         ("SENSEQUANT_THRESHOLD", "nan", "a number in [-1, 10]"),
-        ("SENSEQUANT_START", "1 May", "a date like 2022-01-01"),
+        ("SENSEQUANT_START", "1 May", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
         ("SENSEQUANT_TIMEZONE", "Asia/Nowhere", "a time zone like Asia/Kolkata"),
         ("SENSEQUANT_TIMEZONE", "../zone", "a time zone like Asia/Kolkata"),
         ("OPEN_WINDOWS", "maybe", "train or skip"),
@@ -237,10 +252,40 @@ def test_what_is_remembered_gives_the_same_lattice(tmp_path):
     assert read_settings(remembered=True).market == first.market
 
 
-def test_a_last_lattice_that_cannot_be_read_says_what_to_delete(tmp_path):
+UNFIT_MARKETS = {
+    b"": "cannot be read: Expecting value",
+    b'{"start": ': "cannot be read: Expecting value",
+    b"\xff\xfe\x00": "cannot be read: ",
+    b"[" * 100_000: "cannot be read: it is nested too deeply",
+    b"null": "holds no market",
+    b"[1]": "holds no market",
+    b"3": "holds no market",
+    b'{"horizon": []}': "horizon=[] is not allowed: it must be a whole number in [1, 10000]",
+    b'{"horizon": null}': "horizon=None is not allowed",
+    b'{"start": 5}': "start=5 is not allowed",
+    b'{"end": "9999-12-31"}': "end=9999-12-31 is not allowed",
+    b'{"universe": 3}': "universe=3 is not allowed: it must be a path",
+    b'{"bars": "a\\u0000b"}': "bars=a\0b is not allowed",
+    b'{"threshold": NaN}': "threshold=nan is not allowed",
+}
+
+
+@pytest.mark.parametrize("written", UNFIT_MARKETS, ids=lambda written: repr(written[:20]))
+def test_a_last_lattice_that_cannot_be_read_says_what_to_delete(tmp_path, written):
     remember(tmp_path)
-    (tmp_path / "data" / "market.json").write_text('{"start": ')
-    with pytest.raises(UsageError, match=r"market\.json cannot be read: .* Delete it"):
+    (tmp_path / "data" / "market.json").write_bytes(written)
+    with pytest.raises(UsageError) as caught:
+        read_settings(remembered=True)
+    assert str(caught.value).startswith("data/market.json")
+    assert UNFIT_MARKETS[written] in str(caught.value)
+    assert str(caught.value).endswith(". Delete it; the next batch writes it.")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "pipe"])
+def test_a_last_lattice_that_is_no_file_is_refused_without_waiting(tmp_path, make):
+    (tmp_path / "data").mkdir()
+    make(tmp_path / "data" / "market.json")
+    with pytest.raises(UsageError, match=r"^data/market\.json cannot be read: it is no regular file\. Delete it;"):
         read_settings(remembered=True)
 
 
@@ -250,8 +295,8 @@ def test_without_a_last_lattice_the_defaults_stand():
 
 def test_every_number_has_its_bounds_in_words():
     assert describe_bounds(Settings, "workers") == "a whole number in [0, 1024]"
-    assert describe_bounds(Settings, "min_samples") == "a whole number in [1, inf)"
-    assert describe_bounds(Settings, "end") == "a date like 2022-01-01"
+    assert describe_bounds(Settings, "min_samples") == "a whole number in [1, 1000000]"
+    assert describe_bounds(Settings, "end") == "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"
 
 
 def test_zero_workers_are_the_cores_of_this_process():
@@ -319,3 +364,64 @@ def test_a_field_added_to_the_recipe_is_in_environment_options_launchpad_last_la
         "ui": "4",
         "readme": ["| `SENSEQUANT_EMBARGO` | `3` | a whole number in [0, inf) | Bars between training and test. |"],
     }
+
+
+@pytest.mark.parametrize("model", [Settings, TeacherParameters, StudentParameters])
+def test_every_number_has_two_bounds(model):
+    bounds = {name: describe_bounds(model, name) for name in model.model_fields}
+    assert [name for name, text in bounds.items() if "inf" in text] == []
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+@pytest.mark.parametrize(
+    ("unknown", "meant"),
+    [
+        ("SENSEQUANT_HORIZN", "SENSEQUANT_HORIZON"),
+        ("SENSEQUANT_MAX_FAILUR_RATE", "SENSEQUANT_MAX_FAILURE_RATE"),
+        ("sensequant_bar", "SENSEQUANT_BARS"),
+    ],
+)
+def test_an_unknown_setting_is_refused_with_the_nearest_one(tmp_path, monkeypatch, where, unknown, meant):
+    if where == "file":
+        dotenv(tmp_path, f"{unknown}=3")
+    else:
+        monkeypatch.setenv(unknown, "3")
+    with pytest.raises(UsageError, match=rf"^{unknown} is no setting\. Did you mean {meant}\? There are: SENSEQUANT_"):
+        read_settings()
+
+
+def test_variables_that_tests_read_and_those_of_others_are_no_unknown_settings(monkeypatch):
+    for name in ("SENSEQUANT_TEST_OUTPUT", "SENSEQUANT_TEST_CHROMIUM", "SENSEQUANTUM", "STALLED_AFTER"):
+        monkeypatch.setenv(name, "x")
+    assert read_settings() == Settings.model_construct()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "ftp://example.org/hook", "https://", "http://[::1", "https:///path"])
+def test_a_webhook_that_cannot_be_posted_to_is_refused_and_not_shown(monkeypatch, address):
+    monkeypatch.setenv("SENSEQUANT_WEBHOOK_URL", address)
+    with pytest.raises(UsageError) as caught:
+        read_settings()
+    said = "SENSEQUANT_WEBHOOK_URL=*** is not allowed: it must be an http or https address."
+    assert str(caught.value) == said
+
+
+def test_a_long_value_is_quoted_in_part(monkeypatch):
+    monkeypatch.setenv("SENSEQUANT_HORIZON", "x" * 5000)
+    with pytest.raises(UsageError, match=r"^SENSEQUANT_HORIZON=x{100}\.\.\. is not allowed"):
+        read_settings()
+
+
+@pytest.mark.parametrize("read", [read_settings, read_teacher, read_student])
+@pytest.mark.parametrize("unfit", ["bytes", "pipe"])
+def test_a_dotenv_that_cannot_be_read_is_named(tmp_path, read, unfit):
+    if unfit == "pipe":
+        os.mkfifo(tmp_path / ".env")
+    else:
+        (tmp_path / ".env").write_bytes(b"SENSEQUANT_HORIZON=\xff\n")
+    with pytest.raises(UsageError, match=r"/\.env cannot be read: .*\. It holds NAME=value lines in UTF-8\.$"):
+        read()
+
+
+def test_a_directory_called_like_dotenv_is_somebody_elses(tmp_path):
+    (tmp_path / ".env").mkdir()
+    assert read_settings() == Settings.model_construct()

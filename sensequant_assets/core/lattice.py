@@ -37,7 +37,7 @@ class Recipe(BaseModel):
 
     horizon: int = Field(7, ge=1, le=10_000, description="Bars that a label looks ahead.")
     threshold: float = Field(0.02, ge=-1, le=10, description="A label is 1 when the forward return is above it.")
-    min_samples: int = Field(20, ge=1, description="Fewest training rows a window needs.")
+    min_samples: int = Field(20, ge=1, le=1_000_000, description="Fewest training rows a window needs.")
     validation_fraction: float = Field(0.2, ge=0, lt=1, description="Share of a window's last rows for validation.")
     open_windows: Literal["train", "skip"] = Field(
         "train", description="What to do with a window that the labels do not fill yet."
