@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_nse import Spent, spend
+
+from sensequant_assets.telemetry.records import BatchStart, Plan, RunEnd, WindowRun
 
 WINDOWS, WINDOW_DAYS = 8, 180
 START = datetime(2020, 1, 1, tzinfo=UTC).date()
@@ -120,7 +122,7 @@ def _line(lattice: str, name: str, windows: int, spent: Spent) -> str:
 
 def telemetry(symbols: int) -> None:
     """Write the journal of a batch of teachers and students with no training, and time what is asked of it."""
-    from sensequant_assets.telemetry.journal import Journal, RecordKind
+    from sensequant_assets.telemetry.journal import Journal
     from sensequant_assets.telemetry.store import TelemetryStore
 
     windows = [(START + timedelta(days=WINDOW_DAYS * number)) for number in range(WINDOWS)]
@@ -141,13 +143,13 @@ def telemetry(symbols: int) -> None:
 
         def write(batch: str) -> None:
             journal = Journal(store.shards, batch_id=batch, run_id="run", clock=lambda: datetime.now(UTC))
-            journal.append(RecordKind.BATCH, {"universe": "walk", "source": "cli", "started_at": datetime.now(UTC)})
+            journal.append(BatchStart(universe="walk", source="cli", started_at=datetime.now(UTC)))
             for model in ("teacher", "student"):
-                journal.append(RecordKind.PLAN, {"model": model, "windows": keys})
+                journal.append(Plan(model=model, windows=keys))
             for model in ("teacher", "student"):
                 for number, (symbol, window) in enumerate(keys):
-                    journal.append(RecordKind.WINDOW_RUN, _row(model, symbol, window, number))
-            journal.append(RecordKind.END, {"status": "succeeded", "ended_at": datetime.now(UTC)})
+                    journal.append(_row(model, symbol, window, number))
+            journal.append(RunEnd(status="succeeded", ended_at=datetime.now(UTC)))
             journal.close()
 
         timed("journal: write", lambda: write("first"))
@@ -171,20 +173,19 @@ def telemetry(symbols: int) -> None:
         timed("teachers' batch of all pairs", lambda: store.latest_teacher_batch(keys))
 
 
-def _row(model: str, symbol: str, window: str, number: int) -> dict[str, object]:
-    now = datetime.now(UTC)
+def _row(model: str, symbol: str, window: str, number: int) -> WindowRun:
+    now, day = datetime.now(UTC), date.fromisoformat(window)
     failed = number % 97 == 0
     metrics = {f"{span}_{name}": 0.5123456789 for span in ("valid", "test", "oof") for name in ("auc", "brier", "ece")}
-    return {
-        "model": model, "universe": "walk", "symbol": symbol, "window_start": window, "window_end": window,
-        "effective_start": window, "effective_end": window, "outcome": "failed" if failed else "trained",
-        "failure_kind": "corrupt_bars" if failed else None, "attempt": 1, "started_at": now, "ended_at": now,
-        "duration_s": 0.03, "cpu_s": 0.03, "train_rows": 90, "valid_rows": 22, "test_rows": 117, "metrics": metrics,
-        "parameters": {f"parameter_{i}": str(i) for i in range(60)}, "data_fingerprint": "0123456789abcdef" * 2,
-        "parameters_fingerprint": "0123456789abcdef" * 2, "code_fingerprint": "0123456789abcdef" * 2,
-        "trees_fingerprint": f"{number:032x}", "device": "cpu", "early_life": False, "open": False,
-        "model_path": f"data/models/walk/{model}/{symbol}/{window}.txt.gz",
-    }  # fmt: skip
+    return WindowRun(
+        model=model, universe="walk", symbol=symbol, window_start=day, window_end=day, effective_start=day,
+        effective_end=day, outcome="failed" if failed else "trained", failure_kind="corrupt_bars" if failed else None,
+        started_at=now, ended_at=now, duration_s=0.03, cpu_s=0.03, train_rows=90, valid_rows=22, test_rows=117,
+        metrics=metrics, parameters={f"parameter_{i}": str(i) for i in range(60)},
+        data_fingerprint="0123456789abcdef" * 2, parameters_fingerprint="0123456789abcdef" * 2,
+        code_fingerprint="0123456789abcdef" * 2, trees_fingerprint=f"{number:032x}", device="cpu", early_life=False,
+        open=False, model_path=f"data/models/walk/{model}/{symbol}/{window}.txt.gz",
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
 import traceback
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.telemetry.journal import utc_now
+from sensequant_assets.telemetry.records import CheckVerdict, Event, WindowRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Identity:
     attempt: int = 1
 
 
-def window_record(
+def window_run(
     identity: Identity,
     universe: str,
     outcome: Outcome,
@@ -41,68 +41,66 @@ def window_record(
     started: datetime,
     duration_s: float,
     cpu_s: float,
-) -> dict[str, Any]:
+) -> WindowRun:
     """What became of one model of one pair, as the journal holds it."""
     pair, made_from = outcome.pair, outcome.fingerprints
-    return {
-        "backfill_id": identity.backfill_id,
-        "model": outcome.model,
-        "universe": universe,
-        "symbol": pair.symbol,
-        "window_start": pair.window.start,
-        "window_end": pair.window.end,
-        "effective_start": pair.effective_start,
-        "effective_end": outcome.effective_end,
-        "outcome": outcome.status,
-        "reason": outcome.reason,
-        "failure_kind": outcome.failure,
-        "error_type": outcome.error_type or None,
-        "error_message": outcome.error_message or None,
-        "attempt": identity.attempt,
-        "started_at": started,
-        "ended_at": utc_now(),
-        "duration_s": duration_s,
-        "cpu_s": cpu_s,
-        "train_rows": outcome.rows.get("train"),
-        "valid_rows": outcome.rows.get("valid"),
-        "test_rows": outcome.rows.get("test"),
-        "metrics": dict(outcome.metrics),
-        "parameters": dict(outcome.parameters),
-        "data_fingerprint": made_from.data if made_from else None,
-        "parameters_fingerprint": made_from.parameters if made_from else None,
-        "code_fingerprint": made_from.code if made_from else None,
-        "trees_fingerprint": outcome.trees_fingerprint or None,
-        "device": device,
-        "early_life": pair.early_life,
-        "open": pair.open,
-        "model_path": outcome.path or None,
-    }
+    return WindowRun(
+        backfill_id=identity.backfill_id,
+        model=outcome.model,
+        universe=universe,
+        symbol=pair.symbol,
+        window_start=pair.window.start,
+        window_end=pair.window.end,
+        effective_start=pair.effective_start,
+        effective_end=outcome.effective_end,
+        outcome=outcome.status,
+        reason=outcome.reason,
+        failure_kind=outcome.failure,
+        error_type=outcome.error_type or None,
+        error_message=outcome.error_message or None,
+        attempt=identity.attempt,
+        started_at=started,
+        ended_at=utc_now(),
+        duration_s=duration_s,
+        cpu_s=cpu_s,
+        train_rows=outcome.rows.get("train"),
+        valid_rows=outcome.rows.get("valid"),
+        test_rows=outcome.rows.get("test"),
+        metrics=outcome.metrics,
+        parameters=outcome.parameters,
+        data_fingerprint=made_from.data if made_from else None,
+        parameters_fingerprint=made_from.parameters if made_from else None,
+        code_fingerprint=made_from.code if made_from else None,
+        trees_fingerprint=outcome.trees_fingerprint or None,
+        device=device,
+        early_life=pair.early_life,
+        open=pair.open,
+        model_path=outcome.path or None,
+    )
 
 
-def traceback_record(pair: Pair, error: BaseException) -> dict[str, Any]:
+def traceback_event(pair: Pair, error: BaseException) -> Event:
     """An error of the code with its traceback."""
-    return {
-        "at": utc_now(),
-        "level": "error",
-        "kind": "traceback",
-        "symbol": pair.symbol,
-        "window_start": pair.window.start,
-        "message": "".join(traceback.format_exception(error)),
-    }
+    return Event(
+        level="error",
+        kind="traceback",
+        symbol=pair.symbol,
+        window_start=pair.window.start,
+        message="".join(traceback.format_exception(error)),
+    )
 
 
-def verdict_record(verdict: Verdict) -> dict[str, Any]:
+def check_verdict(verdict: Verdict) -> CheckVerdict:
     """A verdict of the check `max_failure_rate` as the journal holds it."""
-    return {
-        "model": verdict.model,
-        "check_name": "max_failure_rate",
-        "passed": verdict.passed,
-        "failure_rate": verdict.failure_rate,
-        "max_failure_rate": verdict.max_failure_rate,
-        "trained": verdict.trained,
-        "reused": verdict.reused,
-        "skipped": verdict.skipped,
-        "failed": verdict.failed,
-        "not_attempted": verdict.not_attempted,
-        "evaluated_at": utc_now(),
-    }
+    return CheckVerdict(
+        model=verdict.model,
+        passed=verdict.passed,
+        failure_rate=verdict.failure_rate,
+        max_failure_rate=verdict.max_failure_rate,
+        trained=verdict.trained,
+        reused=verdict.reused,
+        skipped=verdict.skipped,
+        failed=verdict.failed,
+        not_attempted=verdict.not_attempted,
+        evaluated_at=utc_now(),
+    )

@@ -8,7 +8,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from sensequant_assets.batch.made_with import versions
-from sensequant_assets.batch.rows import Identity, verdict_record
+from sensequant_assets.batch.rows import Identity, check_verdict
 from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
 from sensequant_assets.core.lattice import Key
@@ -18,7 +18,8 @@ from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.telemetry.journal import Journal, RecordKind, utc_now
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.records import BatchStart, Event, Plan, RunEnd
 from sensequant_assets.telemetry.store import TelemetryStore
 
 
@@ -168,40 +169,31 @@ class Run:
             blocked=windows.blocked,
         )
         if windows.blocked:
-            event = {"level": "error", "kind": "blocked", "message": windows.blocked}
-            self.journal.append(RecordKind.EVENT, event)
-        self.journal.append(RecordKind.VERDICT, verdict_record(verdict))
+            self.journal.append(Event(level="error", kind="blocked", message=windows.blocked))
+        self.journal.append(check_verdict(verdict))
         return Judged(windows.model, verdict, [windows.outcomes[key] for key in self.keys if key in windows.outcomes])
 
     def _note_plan(self) -> None:
         self.journal.append(
-            RecordKind.BATCH,
-            {
-                "backfill_id": self.identity.backfill_id,
-                "source": self.identity.source,
-                "universe": self.market.universe.name,
-                "started_at": utc_now(),
-                "settings": dict(self.settings),
-                "parameters": {"teacher": self.teacher.model_dump(), "student": self.student.model_dump()},
-                "versions": versions(),
-                "max_failure_rate": self.options.max_failure_rate,
-                "workers": self.options.workers,
-            },
+            BatchStart(
+                backfill_id=self.identity.backfill_id,
+                source=self.identity.source,
+                universe=self.market.universe.name,
+                started_at=utc_now(),
+                settings=self.settings,
+                parameters={"teacher": self.teacher.model_dump(), "student": self.student.model_dump()},
+                versions=versions(),
+                max_failure_rate=self.options.max_failure_rate,
+                workers=self.options.workers,
+            )
         )
-        for model in self.models:
-            self.journal.append(RecordKind.PLAN, {"model": model, "windows": list(self.keys)})
+        self.journal.append_many(Plan(model=model, windows=self.keys) for model in self.models)
 
     def _note_end(self, judged: Mapping[ModelKind, Judged], wall_s: float, cpu_s: float) -> None:
         broke_off = judged.keys() != set(self.models)
         failed = broke_off or any(one.verdict.exceeded for one in judged.values())
         self.journal.append(
-            RecordKind.END,
-            {
-                "ended_at": utc_now(),
-                "status": "failed" if failed else "succeeded",
-                "wall_s": wall_s,
-                "cpu_s": cpu_s,
-            },
+            RunEnd(ended_at=utc_now(), status="failed" if failed else "succeeded", wall_s=wall_s, cpu_s=cpu_s)
         )
         self.journal.close()
 

@@ -5,9 +5,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter, thread_time
-from typing import Any
 
-from sensequant_assets.batch.rows import Identity, traceback_record, window_record
+from sensequant_assets.batch.rows import Identity, traceback_event, window_run
 from sensequant_assets.batch.trainer import Training, key_of
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
 from sensequant_assets.core.boosting import Expired
@@ -17,7 +16,8 @@ from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.core.training import Fingerprints
 from sensequant_assets.errors import FailureKind, WindowError, failure_kind
 from sensequant_assets.market.market import Market
-from sensequant_assets.telemetry.journal import Journal, RecordKind, utc_now
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.records import WindowRun
 
 Prepare = Callable[[Pair], Outcome | Training]
 """Says what becomes of an eligible pair, or what is left to do for it."""
@@ -141,15 +141,15 @@ class Windows:
             fingerprints=made_from,
         )
         if outcome.failure is FailureKind.CODE_ERROR:
-            self.journal.append(RecordKind.EVENT, traceback_record(pair, error))
+            self.journal.append(traceback_event(pair, error))
         return outcome
 
-    def _row(self, outcome: Outcome, started: datetime, duration_s: float, cpu_s: float) -> dict[str, Any]:
+    def _row(self, outcome: Outcome, started: datetime, duration_s: float, cpu_s: float) -> WindowRun:
         universe = self.market.universe.name
-        return window_record(self.identity, universe, outcome, self.device, started, duration_s, cpu_s)
+        return window_run(self.identity, universe, outcome, self.device, started, duration_s, cpu_s)
 
-    def _tell(self, row: dict[str, Any]) -> None:
-        self.journal.append(RecordKind.WINDOW_RUN, row)
+    def _tell(self, row: WindowRun) -> None:
+        self.journal.append(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class _Finished:
     """What became of a window, and its row if that is not told yet."""
 
     outcome: Outcome
-    untold: dict[str, Any] | None = None
+    untold: WindowRun | None = None
 
 
 class _Stopwatch:

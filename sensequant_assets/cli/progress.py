@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sensequant_assets.cli.interrupts import end_without_answer
 from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
-from sensequant_assets.core.outcome import Verdict, planned_of
+from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.watch.progress import RECENT_S, Progress, follow
 
 
@@ -74,14 +74,7 @@ def view(found: Progress) -> RenderableType:
     for name in ("model", "planned", "trained", "reused", "skipped", "failed", "not attempted", "rate", "limit"):
         counts.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for model in found.models:
-        numbers = (
-            planned_of(model),
-            model.trained,
-            model.reused,
-            model.skipped,
-            model.failed,
-            model.not_attempted,
-        )
+        numbers = (model.planned, *model.counts.values())
         counts.add_row(model.model, *(f"{number:,}" for number in numbers), *_rate_and_limit(model))
     parts: list[RenderableType] = [head, bar, counts, Text(_pace(found))]
     if found.may_grow:

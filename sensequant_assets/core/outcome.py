@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from math import nan
-from typing import Any
+from typing import Any, Self
 
 from sensequant_assets.core.lattice import Pair, SkipReason
 from sensequant_assets.core.parameters import ModelKind
@@ -21,6 +21,10 @@ class Status(StrEnum):
     REUSED = "reused"
     SKIPPED = "skipped"
     FAILED = "failed"
+
+
+COUNTED = (*map(str, Status), "not_attempted")
+"""What a planned window may count as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,12 @@ class Verdict:
     trained, reused, skipped, failed, not_attempted
         How many windows; `not_attempted` ones were planned and have no outcome.
     max_failure_rate
-        The limit.
+        The limit; NaN where it is not known, and then never exceeded.
     blocked
         Why no window was attempted at all, where something else forbade it; empty otherwise.
     """
 
-    model: str
+    model: ModelKind
     trained: int
     reused: int
     skipped: int
@@ -92,6 +96,22 @@ class Verdict:
     not_attempted: int
     max_failure_rate: float
     blocked: str = ""
+
+    @classmethod
+    def of(cls, model: ModelKind, counts: Mapping[str, Any], max_failure_rate: float | None, blocked: str = "") -> Self:
+        """Judge how many windows there are of each of `COUNTED`; other entries of the mapping are ignored."""
+        limit = nan if max_failure_rate is None else max_failure_rate
+        return cls(model=model, max_failure_rate=limit, blocked=blocked, **{name: counts[name] for name in COUNTED})
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many windows, by `COUNTED`."""
+        return {name: getattr(self, name) for name in COUNTED}
+
+    @property
+    def planned(self) -> int:
+        """All windows, skipped ones included."""
+        return sum(self.counts.values())
 
     @property
     def attempted(self) -> int:
@@ -120,7 +140,7 @@ class Verdict:
 
 
 def judge(
-    model: str, outcomes: Iterable[Outcome], *, planned: int, max_failure_rate: float, blocked: str = ""
+    model: ModelKind, outcomes: Iterable[Outcome], *, planned: int, max_failure_rate: float, blocked: str = ""
 ) -> Verdict:
     """Count outcomes against the limit.
 
@@ -137,62 +157,6 @@ def judge(
     blocked
         As for `Verdict`.
     """
-    counts = Counter(outcome.status for outcome in outcomes)
-    return Verdict(
-        model=model,
-        trained=counts[Status.TRAINED],
-        reused=counts[Status.REUSED],
-        skipped=counts[Status.SKIPPED],
-        failed=counts[Status.FAILED],
-        not_attempted=planned - sum(counts.values()),
-        max_failure_rate=max_failure_rate,
-        blocked=blocked,
-    )
-
-
-def evaluate_batch(
-    model: ModelKind, counts: Mapping[str, Any], max_failure_rate: float, *, teachers: Verdict | None = None
-) -> Verdict:
-    """Judge a whole batch by the latest attempts at its windows.
-
-    Parameters
-    ----------
-    model
-        Which model.
-    counts
-        Its row of `batch_summary`.
-    max_failure_rate
-        The batch's limit.
-    teachers
-        Verdict of its teachers, for the students: if it is exceeded and no student was attempted, that is why.
-    """
-    attempted = counts["trained"] + counts["reused"] + counts["failed"]
-    blocked = teachers is not None and teachers.exceeded and not attempted
-    return Verdict(
-        model=model,
-        trained=counts["trained"],
-        reused=counts["reused"],
-        skipped=counts["skipped"],
-        failed=counts["failed"],
-        not_attempted=counts["not_attempted"],
-        max_failure_rate=max_failure_rate,
-        blocked="No student was trained: too many teachers failed in this batch." if blocked else "",
-    )
-
-
-def tally(row: Mapping[str, Any], max_failure_rate: float | None) -> Verdict:
-    """A row of `batch_summary`, against the limit; an unknown limit is NaN and never exceeded."""
-    return Verdict(
-        model=row["model"],
-        trained=row["trained"],
-        reused=row["reused"],
-        skipped=row["skipped"],
-        failed=row["failed"],
-        not_attempted=row["not_attempted"],
-        max_failure_rate=nan if max_failure_rate is None else max_failure_rate,
-    )
-
-
-def planned_of(model: Verdict) -> int:
-    """Windows of a model's plan, skipped ones included."""
-    return model.eligible + model.skipped
+    counts = Counter(str(outcome.status) for outcome in outcomes)
+    counts["not_attempted"] = planned - counts.total()
+    return Verdict.of(model, counts, max_failure_rate, blocked)

@@ -92,11 +92,7 @@ def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 def verdict_metadata(verdict: Verdict, failed: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Counts, rate and limit, and the first failed windows as a table."""
     metadata: dict[str, Any] = {
-        "trained": verdict.trained,
-        "reused": verdict.reused,
-        "skipped": verdict.skipped,
-        "failed": verdict.failed,
-        "not_attempted": verdict.not_attempted,
+        **verdict.counts,
         "max_failure_rate": verdict.max_failure_rate,
     }
     if verdict.failure_rate is not None:

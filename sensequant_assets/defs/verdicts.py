@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from sensequant_assets.core.outcome import Verdict, evaluate_batch
+from sensequant_assets.core.outcome import Verdict, judge
 from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result
 from sensequant_assets.defs.names import ASSETS
@@ -21,11 +21,11 @@ def latest_verdict(market: MarketResource, model: ModelKind, max_failure_rate: f
         [universe, model],
     ).to_pylist()
     if not latest:
-        return check_result(ASSETS[model], Verdict(model, 0, 0, 0, 0, 0, max_failure_rate), ())
+        return check_result(ASSETS[model], judge(model, (), planned=0, max_failure_rate=max_failure_rate), ())
     batch = latest[0]["batch_id"]
     counts = next(row for row in telemetry.batch_summary(batch) if row["model"] == model)
     failed = failed_windows(telemetry, batch, model, FAILURES_SHOWN)
-    verdict, report = evaluate_batch(model, counts, max_failure_rate), markdown(read_report(telemetry, batch))
+    verdict, report = Verdict.of(model, counts, max_failure_rate), markdown(read_report(telemetry, batch))
     found = batch_evaluation(ASSETS[model], verdict, failed, batch, report=report)
     return dg.AssetCheckResult(
         asset_key=found.asset_key,

@@ -12,11 +12,10 @@ from typing import Any
 
 from sensequant_assets.core.judging.skill import Z95, Skill, null_auc_sd, percentiles
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.outcome import Verdict, planned_of, tally
+from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.errors import FailureKind, advice
 from sensequant_assets.telemetry.store import TelemetryStore
 
-OUTCOMES = ("trained", "reused", "skipped", "failed", "not_attempted")
 METRICS = (
     "test_auc", "test_brier", "test_log_loss", "test_ece", "test_rank_ic", "test_accuracy", "test_majority",
     "test_base_rate", "valid_auc", "oof_auc", "fidelity_mae", "fidelity_correlation", "fidelity_agreement", "trees",
@@ -161,7 +160,7 @@ def read_report(store: TelemetryStore, batch_id: str, *, against: str | None = N
                 batch=found,
                 runs=ask(_RUNS, batch),
                 models=[
-                    tally(row, found["max_failure_rate"])
+                    Verdict.of(row["model"], row, found["max_failure_rate"])
                     for row in ask("FROM batch_summary WHERE batch_id = $batch ORDER BY model DESC", batch)
                 ],
                 rows=[_row(row) for row in ask(_ROWS, batch)],
@@ -205,7 +204,7 @@ def headline(report: Report) -> Headline:
 def _verdict_sentence(model: Verdict) -> str:
     if model.failure_rate is None:
         skipped = f"; {model.skipped:,} skipped" if model.skipped else ""
-        return f"None of {planned_of(model):,} {model.model}s was attempted{skipped}."
+        return f"None of {model.planned:,} {model.model}s was attempted{skipped}."
     were = "was" if model.not_attempted == 1 else "were"
     rest = f" {model.not_attempted:,} {were} not attempted." if model.not_attempted else ""
     limit = "unknown" if isnan(model.max_failure_rate) else f"{model.max_failure_rate:.1%}"

@@ -1,16 +1,16 @@
 """A batch in a few lines of Markdown, for its page in Dagster."""
 
-from sensequant_assets.core.outcome import planned_of
-from sensequant_assets.report.facts import OUTCOMES, Report, failures_by_cause, headline, skill, skips_by_reason
+from sensequant_assets.core.outcome import COUNTED
+from sensequant_assets.report.facts import Report, failures_by_cause, headline, skill, skips_by_reason
 
 
 def markdown(report: Report) -> str:
     """A short summary for the batch's page in Dagster."""
     head = headline(report)
     lines = [f"**Batch {_md(report.batch_id)}: {head.word}.** {_md(' '.join(head.sentences))}", ""]
-    lines += [f"| model | planned | {' | '.join(OUTCOMES)} |", f"|---|{'---:|' * (1 + len(OUTCOMES))}"]
+    lines += [f"| model | planned | {' | '.join(COUNTED)} |", f"|---|{'---:|' * (1 + len(COUNTED))}"]
     for model in report.models:
-        numbers = [planned_of(model), *(getattr(model, name) for name in OUTCOMES)]
+        numbers = [model.planned, *model.counts.values()]
         lines.append(f"| {model.model} | {' | '.join(str(number) for number in numbers)} |")
     lines.append("")
     for model in report.models:

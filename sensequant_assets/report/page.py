@@ -11,13 +11,12 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 
 from sensequant_assets.core.judging.skill import percentiles
-from sensequant_assets.core.outcome import planned_of
+from sensequant_assets.core.outcome import COUNTED
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.report.comparison import Comparison, compare, flat
 from sensequant_assets.report.facts import (
     METRICS,
-    OUTCOMES,
     Report,
     failures_by_cause,
     headline,
@@ -69,8 +68,7 @@ def page(report: Report) -> str:
         report=report,
         headline=headline(report),
         counts=report.models,
-        planned_of=planned_of,
-        outcomes=OUTCOMES,
+        outcomes=COUNTED,
         letters=LETTERS,
         causes=failures_by_cause(report),
         skips=skips_by_reason(report),

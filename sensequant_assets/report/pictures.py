@@ -8,11 +8,8 @@ from math import ceil, floor, log10, sqrt
 from statistics import median
 
 from sensequant_assets.core.judging.skill import Z95, null_counts
-from sensequant_assets.report.facts import (
-    OUTCOMES,
-    Report,
-    skill,
-)
+from sensequant_assets.core.outcome import COUNTED
+from sensequant_assets.report.facts import Report, skill
 
 MAX_CELLS = 5000
 """Most cells of one heat map; a page with more takes a phone seconds to open."""
@@ -117,7 +114,7 @@ def outcome_map(report: Report, model: str) -> HeatMap:
 
     def total(window: str) -> Cell:
         found = counts[window]
-        title = f"{window}: " + ", ".join(f"{found[name]:,} {_words(name)}" for name in OUTCOMES if found[name])
+        title = f"{window}: " + ", ".join(f"{found[name]:,} {_words(name)}" for name in COUNTED if found[name])
         return Cell("failed" if found["failed"] else "", f"{found['failed']}", title)
 
     return HeatMap(

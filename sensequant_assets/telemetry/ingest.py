@@ -1,7 +1,8 @@
 """How shards become rows: whole lines are parsed by DuckDB, and broken ones are set apart."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from sensequant_assets.telemetry.journal import CLOSED_LINE, RecordKind
-from sensequant_assets.telemetry.schema import KINDS
+from sensequant_assets.telemetry.journal import CLOSED_LINE, ENVELOPE
+from sensequant_assets.telemetry.schema import COLUMNS, KINDS
 
 # Parsing takes many times the bytes of the lines in memory, and a run ingests beside its models.
 _CHUNK_BYTES = 4 * 2**20
@@ -28,6 +29,9 @@ class IngestReport:
         Shards they came from.
     broken_lines
         Lines kept out; each stands in `events` with level ``error``.
+    unknown_fields
+        How many of the records taken in have a field that their class lacks, by ``kind.field``: another version wrote
+        them. The record is stored without it; an event of level ``warning`` tells it once a shard and field.
     busy
         The database stayed in use for as long as the ingest would wait: nothing was done and nothing is lost, the
         next ingest takes it all.
@@ -36,6 +40,7 @@ class IngestReport:
     rows: int = 0
     shards: int = 0
     broken_lines: int = 0
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
     busy: bool = False
 
 
@@ -67,7 +72,7 @@ def take_in(
         offsets[name] = offset
         if complete:
             finished.add(name)
-    rows, broken, touched = 0, 0, set()
+    rows, broken, unknown, touched = 0, 0, Counter[str](), set()
     while True:
         pieces: list[_Piece] = []
         for name, (_, size) in state.items():
@@ -80,14 +85,14 @@ def take_in(
         if not pieces:
             break
         connection.begin()
-        good, bad = _take(connection, pieces)
+        good, bad, odd = _take(connection, pieces)
         connection.commit()
-        rows, broken = rows + good, broken + bad
+        rows, broken, unknown = rows + good, broken + bad, unknown + odd
         touched |= {piece.name for piece in pieces}
         offsets |= {piece.name: piece.end for piece in pieces}
         finished |= {piece.name for piece in pieces if piece.closed}
     _settle_runs(connection, [name for name, (gone, _) in state.items() if not gone])
-    return IngestReport(rows, len(touched), broken), sorted(finished)
+    return IngestReport(rows, len(touched), broken, dict(unknown)), sorted(finished)
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,11 @@ def _read(path: Path, start: int, size: int) -> _Piece:
     return _Piece(path.name, start, start + end, lines, bool(lines) and lines[-1] == CLOSED_LINE)
 
 
-def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[int, int]:
-    """Write the rows of these pieces and how far they reach; return how many lines were good and broken."""
+def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[int, int, Counter[str]]:
+    """Write the rows of these pieces and how far they reach.
+
+    Returns how many lines were good and broken, and how many of the good ones have each unknown field.
+    """
     lines = [line for piece in pieces for line in piece.lines]
     starts = [piece.start + np.cumsum([0] + [len(line) + 1 for line in piece.lines[:-1]]) for piece in pieces]
     staged = pa.table(
@@ -127,9 +135,9 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
     connection.execute(_STAGE)
     connection.unregister("staged")
     present = {record for (record,) in connection.execute("SELECT DISTINCT record FROM lines").fetchall()}
-    for kind in RecordKind:
+    for kind, sql in _TAKE.items():
         if kind in present:
-            connection.execute(_TAKE[kind])
+            connection.execute(sql)
     read, broken = connection.execute("SELECT (SELECT count(*) FROM lines), (SELECT count(*) FROM broken)").fetchall()[
         0
     ]
@@ -145,7 +153,10 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
     )
     connection.execute(_FINISH)
     connection.unregister("pieces")
-    return int(read - broken), int(broken)
+    unknown = Counter({name: int(lines) for name, lines in connection.execute(_UNKNOWN).fetchall()})
+    if unknown:
+        connection.execute(_TELL_UNKNOWN)
+    return int(read - broken), int(broken), unknown
 
 
 # What Arrow makes from Python objects, and of times, imports pandas, which takes as long as an ingest. So columns are
@@ -168,7 +179,7 @@ def _integers(cells: "Sequence[int] | np.ndarray[Any, Any]") -> "pa.Array[Any]":
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers.data)])
 
 
-_KNOWN = ", ".join(f"'{kind}'" for kind in RecordKind)
+_KNOWN = ", ".join(f"'{kind}'" for kind in KINDS)
 
 _STAGE = f"""
 CREATE OR REPLACE TEMP TABLE lines AS
@@ -192,11 +203,11 @@ ON CONFLICT DO NOTHING;
 """  # noqa: S608 - constants of this module
 
 
-def _take_sql(kind: RecordKind) -> str:
+def _take_sql(kind: str) -> str:
     """SQL that parses the lines of one kind, sets broken ones apart and stores the rest."""
-    fields = KINDS[kind].fields
-    shape = ",".join(f'"{name}":{_JSON_SHAPES.get(type_, chr(34) + type_ + chr(34))}' for name, type_ in fields.items())
-    columns = ", ".join(f"TRY_CAST(fields.{name} AS {type_}) AS {name}" for name, type_ in fields.items())
+    types = {column.name: column.type for column in COLUMNS[kind]}
+    shape = ",".join(f'"{name}":{_JSON_SHAPES.get(type_, chr(34) + type_ + chr(34))}' for name, type_ in types.items())
+    columns = ", ".join(f"TRY_CAST(fields.{name} AS {type_}) AS {name}" for name, type_ in types.items())
     return f"""
         CREATE OR REPLACE TEMP TABLE parsed AS
         SELECT shard, shard_offset, batch_id, run_id, happened_at, {columns}
@@ -210,7 +221,7 @@ def _take_sql(kind: RecordKind) -> str:
 # Dates and times are read as text and cast with TRY_CAST: an unreadable one is NULL.
 _JSON_SHAPES = {"TIMESTAMPTZ": '"VARCHAR"', "DATE": '"VARCHAR"', "VARCHAR[][]": '[["VARCHAR"]]'}
 
-_TAKE = {kind: _take_sql(kind) for kind in RecordKind}
+_TAKE = {kind: _take_sql(kind) for kind in KINDS}
 
 _FINISH = """
 INSERT INTO shards (name, offset_bytes, complete, broken_lines, batch_id, run_id)
@@ -239,6 +250,41 @@ FROM (
     FROM planned_windows WHERE batch_id IN (SELECT batch_id FROM lines WHERE record = 'plan') GROUP BY batch_id
 ) AS planned
 WHERE batches.batch_id = planned.batch_id;
+"""
+
+_FIELDS = ", ".join(
+    f"'{kind}.{name}'" for kind in KINDS for name in (*ENVELOPE, *(column.name for column in COLUMNS[kind]))
+)
+
+# Lines of one kind mostly have the same fields, so those are compared once for all lines that have them.
+_UNKNOWN = f"""
+CREATE OR REPLACE TEMP TABLE unknown AS
+SELECT shard, name, sum(lines)::BIGINT AS lines, min(happened_at) AS happened_at
+FROM (
+    SELECT shard, record || '.' || unnest(names) AS name, lines, happened_at
+    FROM (
+        SELECT shard, record, json_keys(line) AS names, count(*) AS lines, min(happened_at) AS happened_at
+        FROM known ANTI JOIN broken USING (shard, shard_offset) GROUP BY ALL
+    )
+)
+WHERE name NOT IN ({_FIELDS}) GROUP BY shard, name;
+SELECT name, sum(lines) FROM unknown GROUP BY name ORDER BY name
+"""  # noqa: S608 - constants of this package
+
+# They are told of the shard and of none of its lines, so they have places before its first byte.
+_TELL_UNKNOWN = """
+INSERT INTO events (happened_at, batch_id, run_id, level, kind, message, data, shard, shard_offset)
+SELECT happened_at, shards.batch_id, shards.run_id, 'warning', 'unknown_field',
+       'Field ' || split_part(unknown.name, '.', 2) || ' of records of kind ' || split_part(unknown.name, '.', 1) ||
+       ' has no place in this version; shard ' || shard || ' was taken without it.',
+       json_object('name', unknown.name), shard,
+       coalesce(first, 0) - row_number() OVER (PARTITION BY shard ORDER BY unknown.name)
+FROM unknown JOIN shards ON shards.name = shard
+LEFT JOIN (SELECT shard, min(shard_offset) AS first FROM events WHERE shard_offset < 0 GROUP BY shard) USING (shard)
+WHERE NOT EXISTS (
+    SELECT * FROM events
+    WHERE events.shard = unknown.shard AND kind = 'unknown_field' AND data->>'name' = unknown.name
+)
 """
 
 

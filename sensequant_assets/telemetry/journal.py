@@ -1,41 +1,31 @@
 """The append-only journal: one JSON line a record, one file a writer.
 
-A line is ``{"record": kind, "batch_id": ..., "run_id": ..., "at": ..., **fields}``. A field named ``batch_id``,
-``run_id`` or ``at`` replaces the journal's own value. The last line of a closed shard is ``{"record":"closed"}``.
+A line is ``{"record": kind, "batch_id": ..., "run_id": ..., "at": ..., **fields}``, with the fields of the record's
+class in `records`. The last line of a closed shard is ``{"record":"closed"}``.
 """
 
 import fcntl
-import json
-import math
 import os
 import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, date, datetime
-from enum import Enum, StrEnum
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
+import orjson
+
+from sensequant_assets.telemetry.records import RECORDS, Record
+
+ENVELOPE = ("record", "batch_id", "run_id", "at")
+"""Fields of every line, whatever it tells."""
 
 CLOSED_LINE = b'{"record":"closed"}'
-
-
-class RecordKind(StrEnum):
-    """What a line of the journal tells.
-
-    The fields of each kind are the columns that `schema.KINDS` lists for it.
-    """
-
-    BATCH = "batch"
-    PLAN = "plan"
-    WINDOW_RUN = "window_run"
-    VERDICT = "verdict"
-    EVENT = "event"
-    END = "end"
 
 
 class Journal:
@@ -51,7 +41,7 @@ class Journal:
     directory
         Where shards go, `TelemetryStore.shards`; created with the first record, as is the shard.
     batch_id, run_id
-        Written on every record. A record may carry its own, as the verdict of a whole batch does (``run_id=""``).
+        Written on every record. What belongs to no run, as the verdict of a whole batch, has an empty ``run_id``.
     clock
         Gives the ``at`` of a record; aware datetimes, naive ones are read as UTC.
     """
@@ -64,17 +54,14 @@ class Journal:
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._torn = False
-        self._envelope = f'"batch_id":{_ENCODER.encode(batch_id)},"run_id":{_ENCODER.encode(run_id)}'
 
-    def append(self, kind: RecordKind, record: Mapping[str, object]) -> None:
+    def append(self, record: Record) -> None:
         """Write one record; it is safe from a kill of the process when this returns.
 
         Parameters
         ----------
-        kind
-            What the record tells.
         record
-            Its fields. Dates become ISO strings, enums their values, numpy scalars Python ones, NaN and infinities
+            What is told. Dates become ISO strings, enums their values, numpy scalars Python ones, NaN and infinities
             null.
 
         Raises
@@ -84,11 +71,11 @@ class Journal:
         OSError
             The disk refused the line.
         """
-        self.append_many(kind, (record,))
+        self.append_many((record,))
 
-    def append_many(self, kind: RecordKind, records: Iterable[Mapping[str, object]]) -> None:
-        """Write several records of one kind in one write; see `append`."""
-        lines = [self._line(kind, record) for record in records]
+    def append_many(self, records: Iterable[Record]) -> None:
+        """Write several records in one write; see `append`."""
+        lines = [self._line(record) for record in records]
         if lines:
             with self._lock:
                 self._write(b"".join(lines))
@@ -112,15 +99,17 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _line(self, kind: RecordKind, record: Mapping[str, object]) -> bytes:
-        fields = _encode(kind, record if isinstance(record, dict) else dict(record))
-        at = self._clock().isoformat()
-        rest = f",{fields[1:]}" if len(fields) > 2 else "}"
-        if not record.keys().isdisjoint(_ENVELOPE):
-            own = {"record": kind, "batch_id": self.batch_id, "run_id": self.run_id, "at": at}
-            line = own | json.loads(fields) | {"record": kind}
-            return f"{_ENCODER.encode(line)}\n".encode(errors="replace")
-        return f'{{"record":"{kind}",{self._envelope},"at":"{at}"{rest}\n'.encode(errors="replace")
+    def _line(self, record: Record) -> bytes:
+        names, values = _FIELDS[record.record]
+        line = {"record": record.record, "batch_id": self.batch_id, "run_id": self.run_id, "at": self._clock()}
+        line |= {name: value for name, value in zip(names, values(record), strict=True) if value is not None}
+        try:
+            return _encoded(line)
+        except TypeError as error:
+            raise TypeError(
+                f"A record of kind {record.record} cannot be written: {error.__cause__ or error}. "
+                "Give it plain numbers, text, dates, lists and dicts."
+            ) from error
 
     def _write(self, data: bytes) -> None:
         if self._fd is None:
@@ -165,23 +154,28 @@ def writer_is_gone(shard: Path) -> bool:
     return True
 
 
-_ENVELOPE = frozenset({"record", "batch_id", "run_id", "at"})
-
-
 def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:80] or "_"
+
+
+# Names of the fields of each kind, and what gives their values in that order.
+_FIELDS = {record.record: (names := [field.name for field in fields(record)], attrgetter(*names)) for record in RECORDS}
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return orjson.dumps(value, _plain, _OPTIONS)
+    except TypeError:
+        return orjson.dumps(_readable(value), _plain, _OPTIONS)
+
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
 
 
 def _plain(value: object) -> object:
     if isinstance(value, date):
         # NaT is a datetime and, alone of them, differs from itself.
         return value.isoformat() if value == value else None
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):
@@ -191,34 +185,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} ({value!r:.80}) has no JSON form")
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
-
-
-def _encode(kind: RecordKind, record: dict[str, object]) -> str:
-    try:
-        return _ENCODER.encode(record)
-    except (TypeError, ValueError):
-        pass
-    try:
-        return _ENCODER.encode(_cleaned(record))
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"A {kind} record cannot be written: {error}. Give it plain numbers, text, dates, lists and dicts."
-        ) from error
-
-
-def _cleaned(value: object) -> object:
-    """Null for what is not a number and text for keys: the slow way, taken only when the fast one refuses."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int)):
-        return value
+def _readable(value: object) -> object:
+    """Text that UTF-8 cannot hold, such as the name of a broken file, with its odd bytes as question marks."""
+    if isinstance(value, (Path, set, frozenset)):
+        value = _plain(value)
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
     if isinstance(value, Mapping):
-        return {_key(key): _cleaned(item) for key, item in value.items()}
+        return {_readable(key): _readable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_cleaned(item) for item in value]
-    return _cleaned(_plain(value))
-
-
-def _key(key: object) -> str:
-    return key if isinstance(key, str) else str(_cleaned(key))
+        return [_readable(item) for item in value]
+    return value

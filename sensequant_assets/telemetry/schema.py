@@ -1,45 +1,134 @@
-"""Tables, views and migrations of `telemetry.duckdb`, and which journal fields fill them."""
+"""Tables, views and migrations of `telemetry.duckdb`, and how each kind of record fills them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from datetime import date, datetime
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import duckdb
 
 from sensequant_assets.errors import UsageError
-from sensequant_assets.telemetry.journal import RecordKind
+from sensequant_assets.telemetry.records import (
+    RECORDS,
+    BatchStart,
+    CheckVerdict,
+    ElseLineTime,
+    Event,
+    OfRun,
+    OneOf,
+    Plan,
+    Record,
+    RunEnd,
+    WindowRun,
+)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-TABLES = """
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field of a record as SQL sees it.
+
+    Attributes
+    ----------
+    name, type
+        Of the column.
+    value
+        SQL of what is stored: the field, or what stands for it where a line lacks it.
+    valid
+        SQL condition without which a line is broken; empty if there is none.
+    known
+        Whether every record has a value: it tells one, or the time of its line is taken.
+    of_run
+        Whether it is true of a run, though it is told with the batch.
+    """
+
+    name: str
+    type: str
+    value: str
+    valid: str
+    known: bool
+    of_run: bool
+
+
+def columns_of(record: type[Record]) -> list[Column]:
+    """The columns of a kind of record, derived from its fields."""
+    hints, columns = get_type_hints(record, include_extras=True), []
+    for field in fields(record):
+        annotated = hints[field.name]
+        hint, *marks = get_args(annotated) if get_origin(annotated) is Annotated else (annotated,)
+        required, line_time = field.default is MISSING, any(isinstance(mark, ElseLineTime) for mark in marks)
+        other = "happened_at" if line_time else "" if required or field.default is None else repr(field.default)
+        allowed = [mark.values for mark in marks if isinstance(mark, OneOf)]
+        columns.append(
+            Column(
+                name=field.name,
+                type=_sql_type(hint),
+                value=f"coalesce({field.name}, {other})" if other else field.name,
+                valid=f"{field.name} IN {allowed[0]}" if allowed else f"{field.name} IS NOT NULL" if required else "",
+                known=required or line_time,
+                of_run=any(isinstance(mark, OfRun) for mark in marks),
+            )
+        )
+    return columns
+
+
+_SQL_TYPES: Mapping[object, str] = {
+    str: "VARCHAR",
+    int: "INTEGER",
+    float: "DOUBLE",
+    bool: "BOOLEAN",
+    date: "DATE",
+    datetime: "TIMESTAMPTZ",
+    Mapping: "JSON",
+    # Pairs of a plan.
+    Sequence: "VARCHAR[][]",
+}
+
+
+def _sql_type(hint: Any) -> str:
+    if get_origin(hint) is UnionType or NoneType in get_args(hint):
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    return _SQL_TYPES[get_origin(hint) or hint]
+
+
+COLUMNS = {record.record: columns_of(record) for record in RECORDS}
+"""Columns of each kind of record."""
+
+_OF_BATCH = [column for column in COLUMNS[BatchStart.record] if not column.of_run]
+_OF_RUN = [column for column in COLUMNS[BatchStart.record] if column.of_run or column.name == "started_at"]
+
+
+def _told(columns: Iterable[Column]) -> str:
+    """Columns of a table whose rows are one record each."""
+    return ",\n    ".join(f"{each.name} {each.type}{' NOT NULL' if each.known else ''}" for each in columns)
+
+
+def _gathered(columns: Iterable[Column]) -> str:
+    """Columns of a table whose rows are gathered from several records, and lack what was not told yet."""
+    return ",\n    ".join(f"{each.name} {each.type}{' NOT NULL' if each.valid else ''}" for each in columns)
+
+
+TABLES = f"""
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 
 CREATE TABLE batches (
     batch_id VARCHAR PRIMARY KEY,
-    backfill_id VARCHAR,
-    source VARCHAR,
-    universe VARCHAR,
-    started_at TIMESTAMPTZ,
+    {_gathered(_OF_BATCH)},
     ended_at TIMESTAMPTZ,
     last_event_at TIMESTAMPTZ,
     status VARCHAR NOT NULL,
     planned_teachers INTEGER,
-    planned_students INTEGER,
-    settings JSON,
-    parameters JSON,
-    versions JSON,
-    max_failure_rate DOUBLE
+    planned_students INTEGER
 );
 
 CREATE TABLE runs (
     batch_id VARCHAR,
     run_id VARCHAR,
-    started_at TIMESTAMPTZ,
-    ended_at TIMESTAMPTZ,
-    status VARCHAR NOT NULL,
-    wall_s DOUBLE,
-    cpu_s DOUBLE,
-    pid INTEGER,
-    workers INTEGER,
+    {_gathered(_OF_RUN)},
+    {_gathered(COLUMNS[RunEnd.record])},
     PRIMARY KEY (batch_id, run_id)
 );
 
@@ -55,54 +144,14 @@ CREATE TABLE planned_windows (
 CREATE TABLE window_runs (
     batch_id VARCHAR,
     run_id VARCHAR,
-    backfill_id VARCHAR,
-    model VARCHAR,
-    universe VARCHAR,
-    symbol VARCHAR,
-    window_start DATE,
-    window_end DATE,
-    effective_start DATE,
-    effective_end DATE,
-    outcome VARCHAR NOT NULL,
-    reason VARCHAR,
-    failure_kind VARCHAR,
-    error_type VARCHAR,
-    error_message VARCHAR,
-    attempt INTEGER,
-    started_at TIMESTAMPTZ,
-    ended_at TIMESTAMPTZ NOT NULL,
-    duration_s DOUBLE,
-    cpu_s DOUBLE,
-    train_rows INTEGER,
-    valid_rows INTEGER,
-    test_rows INTEGER,
-    metrics JSON,
-    parameters JSON,
-    data_fingerprint VARCHAR,
-    parameters_fingerprint VARCHAR,
-    code_fingerprint VARCHAR,
-    trees_fingerprint VARCHAR,
-    device VARCHAR,
-    early_life BOOLEAN,
-    open BOOLEAN,
-    model_path VARCHAR,
+    {_told(COLUMNS[WindowRun.record])},
     PRIMARY KEY (batch_id, run_id, model, symbol, window_start, attempt)
 );
 
 CREATE TABLE verdicts (
     batch_id VARCHAR,
     run_id VARCHAR,
-    model VARCHAR,
-    check_name VARCHAR,
-    passed BOOLEAN NOT NULL,
-    failure_rate DOUBLE,
-    max_failure_rate DOUBLE,
-    trained INTEGER,
-    reused INTEGER,
-    skipped INTEGER,
-    failed INTEGER,
-    not_attempted INTEGER,
-    evaluated_at TIMESTAMPTZ NOT NULL,
+    {_told(COLUMNS[CheckVerdict.record])},
     PRIMARY KEY (batch_id, run_id, model, check_name)
 );
 
@@ -110,12 +159,7 @@ CREATE TABLE events (
     happened_at TIMESTAMPTZ,
     batch_id VARCHAR,
     run_id VARCHAR,
-    level VARCHAR,
-    kind VARCHAR,
-    symbol VARCHAR,
-    window_start DATE,
-    message VARCHAR,
-    data JSON,
+    {_told(COLUMNS[Event.record])},
     shard VARCHAR,
     shard_offset BIGINT,
     PRIMARY KEY (shard, shard_offset)
@@ -131,24 +175,33 @@ CREATE TABLE shards (
 );
 """
 
+LATEST_BATCH_FIRST = "ended_at DESC, batch_id DESC"
+"""The order of attempts in different batches; within a batch it is that of the view `last_attempts`."""
+
 # Views hold no rows, so every version creates its own anew.
-VIEWS = """
+VIEWS = f"""
+CREATE OR REPLACE VIEW last_attempts AS
+SELECT * FROM window_runs
+QUALIFY row_number() OVER (
+    PARTITION BY batch_id, model, symbol, window_start ORDER BY attempt DESC, ended_at DESC, run_id DESC
+) = 1;
+
+CREATE OR REPLACE VIEW pair_status AS
+SELECT * FROM last_attempts
+QUALIFY row_number() OVER (
+    PARTITION BY universe, model, symbol, window_start ORDER BY {LATEST_BATCH_FIRST}
+) = 1;
+
 CREATE OR REPLACE VIEW window_status AS
-WITH latest AS (
-    SELECT * FROM window_runs
-    QUALIFY row_number() OVER (
-        PARTITION BY batch_id, model, symbol, window_start ORDER BY attempt DESC, ended_at DESC, run_id DESC
-    ) = 1
-)
 SELECT
     batch_id, model, symbol, window_start,
-    coalesce(latest.outcome, 'not_attempted') AS outcome,
-    latest.reason, latest.failure_kind, latest.error_type, latest.error_message, latest.attempt,
-    coalesce(latest.run_id, planned.run_id) AS run_id,
-    latest.started_at, latest.ended_at, latest.duration_s,
+    coalesce(attempts.outcome, 'not_attempted') AS outcome,
+    attempts.reason, attempts.failure_kind, attempts.error_type, attempts.error_message, attempts.attempt,
+    coalesce(attempts.run_id, planned.run_id) AS run_id,
+    attempts.started_at, attempts.ended_at, attempts.duration_s,
     planned.run_id IS NOT NULL AS planned
 FROM planned_windows AS planned
-FULL OUTER JOIN latest USING (batch_id, model, symbol, window_start);
+FULL OUTER JOIN last_attempts AS attempts USING (batch_id, model, symbol, window_start);
 
 CREATE OR REPLACE VIEW batch_summary AS
 WITH counted AS (
@@ -172,7 +225,7 @@ SELECT
     started_at, ended_at,
     attempted / nullif(epoch(ended_at) - epoch(started_at), 0) AS windows_per_s
 FROM counted;
-"""
+"""  # noqa: S608 - a constant of this module
 
 MIGRATIONS: list[tuple[int, str]] = [
     (
@@ -193,26 +246,30 @@ MIGRATIONS: list[tuple[int, str]] = [
 
 @dataclass(frozen=True)
 class Kind:
-    """How ingest reads and stores one kind of record.
+    """How ingest stores one kind of record.
 
     Parameters
     ----------
-    fields
-        SQL type of each field a record may carry, by name. Others are ignored; a missing one is NULL.
     valid
         SQL condition on the fields: a record that does not meet it counts as a broken line.
     insert
         SQL that moves the rows of the table ``good`` (the fields, and shard, shard_offset, batch_id, run_id and
-        happened_at of the line) into their tables. No row may meet the same key twice in one statement.
+        happened_at of the line) into their tables, where the batch and the run of each have their row already. No row
+        may meet the same key twice in one statement.
     """
 
-    fields: dict[str, str]
     valid: str
     insert: str
 
 
-def _upsert(table: str, keys: str, values: dict[str, str], order: str) -> str:
-    """Insert ``values`` (column by SQL expression); of rows with equal keys the one latest by ``order`` stays."""
+def _valid(record: type[Record], *more: str) -> str:
+    return " AND ".join([*(column.valid for column in COLUMNS[record.record] if column.valid), *more]) or "true"
+
+
+def _latest(table: str, keys: str, record: type[Record], order: str) -> str:
+    """Store records as rows; of those with equal keys the one latest by the column ``order`` stays."""
+    values = {"batch_id": "batch_id", "run_id": "run_id"}
+    values |= {column.name: column.value for column in COLUMNS[record.record]}
     columns = ", ".join(values)
     expressions = ", ".join(f"{expression} AS {column}" for column, expression in values.items())
     updates = ", ".join(f"{column} = excluded.{column}" for column in values if column not in keys.split(", "))
@@ -222,121 +279,42 @@ def _upsert(table: str, keys: str, values: dict[str, str], order: str) -> str:
         QUALIFY row_number() OVER (
             PARTITION BY {keys} ORDER BY {order} DESC, shard DESC, shard_offset DESC
         ) = 1
-        ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE excluded.{order} >= {table}.{order};
-    """  # noqa: S608 - every part is a constant of this module
+        ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE (excluded.{order} >= {table}.{order}) IS NOT FALSE;
+    """  # noqa: S608 - every part is a constant of this package
 
 
-_BATCH = {
-    "backfill_id": "VARCHAR",
-    "source": "VARCHAR",
-    "universe": "VARCHAR",
-    "started_at": "TIMESTAMPTZ",
-    "settings": "JSON",
-    "parameters": "JSON",
-    "versions": "JSON",
-    "max_failure_rate": "DOUBLE",
-    "pid": "INTEGER",
-    "workers": "INTEGER",
-}
-_PLAN = {"model": "VARCHAR", "windows": "VARCHAR[][]"}
-_WINDOW_RUN = {
-    "backfill_id": "VARCHAR",
-    "model": "VARCHAR",
-    "universe": "VARCHAR",
-    "symbol": "VARCHAR",
-    "window_start": "DATE",
-    "window_end": "DATE",
-    "effective_start": "DATE",
-    "effective_end": "DATE",
-    "outcome": "VARCHAR",
-    "reason": "VARCHAR",
-    "failure_kind": "VARCHAR",
-    "error_type": "VARCHAR",
-    "error_message": "VARCHAR",
-    "attempt": "INTEGER",
-    "started_at": "TIMESTAMPTZ",
-    "ended_at": "TIMESTAMPTZ",
-    "duration_s": "DOUBLE",
-    "cpu_s": "DOUBLE",
-    "train_rows": "INTEGER",
-    "valid_rows": "INTEGER",
-    "test_rows": "INTEGER",
-    "metrics": "JSON",
-    "parameters": "JSON",
-    "data_fingerprint": "VARCHAR",
-    "parameters_fingerprint": "VARCHAR",
-    "code_fingerprint": "VARCHAR",
-    "trees_fingerprint": "VARCHAR",
-    "device": "VARCHAR",
-    "early_life": "BOOLEAN",
-    "open": "BOOLEAN",
-    "model_path": "VARCHAR",
-}
-_VERDICT = {
-    "model": "VARCHAR",
-    "check_name": "VARCHAR",
-    "passed": "BOOLEAN",
-    "failure_rate": "DOUBLE",
-    "max_failure_rate": "DOUBLE",
-    "trained": "INTEGER",
-    "reused": "INTEGER",
-    "skipped": "INTEGER",
-    "failed": "INTEGER",
-    "not_attempted": "INTEGER",
-    "evaluated_at": "TIMESTAMPTZ",
-}
-_EVENT = {
-    "level": "VARCHAR",
-    "kind": "VARCHAR",
-    "symbol": "VARCHAR",
-    "window_start": "DATE",
-    "message": "VARCHAR",
-    "data": "JSON",
-}
-_END = {"status": "VARCHAR", "ended_at": "TIMESTAMPTZ", "wall_s": "DOUBLE", "cpu_s": "DOUBLE"}
-_MODELS = "('teacher', 'student')"
+def _merged(table: str, keys: str, columns: Sequence[Column]) -> str:
+    """Add what records tell to the rows of a table: the earliest time, and of the rest what was told last."""
+    times = [column for column in columns if column.type == "TIMESTAMPTZ"]
+    rest = [column for column in columns if column not in times]
+    told = ", ".join(
+        [f"min({each.value}) AS {each.name}" for each in times]
+        + [f"arg_max({each.value}, happened_at) AS {each.name}" for each in rest]
+    )
+    kept = ", ".join(
+        [f"{each.name} = least({table}.{each.name}, told.{each.name})" for each in times]
+        + [f"{each.name} = coalesce(told.{each.name}, {table}.{each.name})" for each in rest]
+    )
+    same = " AND ".join(f"{table}.{key} = told.{key}" for key in keys.split(", "))
+    return f"""
+        UPDATE {table} SET {kept}
+        FROM (SELECT {keys}, {told} FROM good GROUP BY {keys}) AS told WHERE {same};
+    """  # noqa: S608 - every part is a constant of this package
 
 
-def _same(fields: dict[str, str], **changed: str) -> dict[str, str]:
-    own = {"batch_id": "batch_id", "run_id": "run_id"}
-    return own | {name: name for name in fields} | changed
+_EVENT = ", ".join(column.name for column in COLUMNS[Event.record])
 
-
-KINDS: dict[RecordKind, Kind] = {
-    RecordKind.BATCH: Kind(
-        fields=_BATCH,
-        valid="true",
-        insert="""
-            INSERT INTO batches (batch_id, status, started_at, backfill_id, source, universe, settings, parameters,
-                                 versions, max_failure_rate)
-            SELECT batch_id, 'running', min(coalesce(started_at, happened_at)), arg_max(backfill_id, happened_at),
-                   arg_max(source, happened_at), arg_max(universe, happened_at), arg_max(settings, happened_at),
-                   arg_max(parameters, happened_at), arg_max(versions, happened_at),
-                   arg_max(max_failure_rate, happened_at)
-            FROM good GROUP BY batch_id
-            ON CONFLICT (batch_id) DO UPDATE SET
-                started_at = least(batches.started_at, excluded.started_at),
-                backfill_id = coalesce(excluded.backfill_id, batches.backfill_id),
-                source = coalesce(excluded.source, batches.source),
-                universe = coalesce(excluded.universe, batches.universe),
-                settings = coalesce(excluded.settings, batches.settings),
-                parameters = coalesce(excluded.parameters, batches.parameters),
-                versions = coalesce(excluded.versions, batches.versions),
-                max_failure_rate = coalesce(excluded.max_failure_rate, batches.max_failure_rate);
-            INSERT INTO runs (batch_id, run_id, status, started_at, pid, workers)
-            SELECT batch_id, run_id, 'running', min(coalesce(started_at, happened_at)), arg_max(pid, happened_at),
-                   arg_max(workers, happened_at)
-            FROM good WHERE run_id <> '' GROUP BY batch_id, run_id
-            ON CONFLICT (batch_id, run_id) DO UPDATE SET
-                started_at = least(runs.started_at, excluded.started_at),
-                pid = coalesce(excluded.pid, runs.pid),
-                workers = coalesce(excluded.workers, runs.workers);
-        """,
+KINDS: dict[str, Kind] = {
+    BatchStart.record: Kind(
+        valid=_valid(BatchStart),
+        insert=_merged("batches", "batch_id", _OF_BATCH) + _merged("runs", "batch_id, run_id", _OF_RUN),
     ),
-    RecordKind.PLAN: Kind(
-        fields=_PLAN,
-        valid=f"model IN {_MODELS} AND windows IS NOT NULL AND list_bool_and(list_transform(windows, lambda pair: "
-        "len(pair) = 2 AND pair[1] IS NOT NULL AND try_cast(pair[2] AS DATE) IS NOT NULL)) IS NOT FALSE",
+    Plan.record: Kind(
+        valid=_valid(
+            Plan,
+            "list_bool_and(list_transform(windows, lambda pair: "
+            "len(pair) = 2 AND pair[1] IS NOT NULL AND try_cast(pair[2] AS DATE) IS NOT NULL)) IS NOT FALSE",
+        ),
         insert="""
             INSERT INTO planned_windows (batch_id, run_id, model, symbol, window_start)
             SELECT batch_id, arg_max(run_id, happened_at), model, pair[1], pair[2]::DATE
@@ -345,55 +323,27 @@ KINDS: dict[RecordKind, Kind] = {
             ON CONFLICT (batch_id, model, symbol, window_start) DO UPDATE SET run_id = excluded.run_id;
         """,
     ),
-    RecordKind.WINDOW_RUN: Kind(
-        fields=_WINDOW_RUN,
-        valid=f"model IN {_MODELS} AND symbol IS NOT NULL AND window_start IS NOT NULL "
-        "AND outcome IN ('trained', 'reused', 'skipped', 'failed')",
-        insert=_upsert(
-            "window_runs",
-            "batch_id, run_id, model, symbol, window_start, attempt",
-            _same(_WINDOW_RUN, attempt="coalesce(attempt, 1)", ended_at="coalesce(ended_at, happened_at)"),
-            "ended_at",
-        ),
+    WindowRun.record: Kind(
+        valid=_valid(WindowRun),
+        insert=_latest("window_runs", "batch_id, run_id, model, symbol, window_start, attempt", WindowRun, "ended_at"),
     ),
-    RecordKind.VERDICT: Kind(
-        fields=_VERDICT,
-        valid=f"model IN {_MODELS} AND passed IS NOT NULL",
-        insert=_upsert(
-            "verdicts",
-            "batch_id, run_id, model, check_name",
-            _same(
-                _VERDICT,
-                check_name="coalesce(check_name, 'max_failure_rate')",
-                evaluated_at="coalesce(evaluated_at, happened_at)",
-            ),
-            "evaluated_at",
-        ),
+    CheckVerdict.record: Kind(
+        valid=_valid(CheckVerdict),
+        insert=_latest("verdicts", "batch_id, run_id, model, check_name", CheckVerdict, "evaluated_at"),
     ),
-    RecordKind.EVENT: Kind(
-        fields=_EVENT,
-        valid="true",
-        insert="""
-            INSERT INTO events (happened_at, batch_id, run_id, level, kind, symbol, window_start, message, data,
-                                shard, shard_offset)
-            SELECT happened_at, batch_id, run_id, coalesce(level, 'info'), kind, symbol, window_start, message, data,
+    Event.record: Kind(
+        valid=_valid(Event),
+        insert=f"""
+            INSERT INTO events (happened_at, batch_id, run_id, {_EVENT}, shard, shard_offset)
+            SELECT happened_at, batch_id, run_id, {", ".join(column.value for column in COLUMNS[Event.record])},
                    shard, shard_offset
             FROM good
             ON CONFLICT DO NOTHING;
-        """,
+        """,  # noqa: S608 - every part is a constant of this package
     ),
-    RecordKind.END: Kind(
-        fields=_END,
-        valid="run_id <> '' AND status IN ('succeeded', 'failed', 'interrupted')",
-        insert="""
-            INSERT INTO runs (batch_id, run_id, started_at, status, ended_at, wall_s, cpu_s)
-            SELECT batch_id, run_id, min(happened_at), arg_max(status, happened_at),
-                   max(coalesce(ended_at, happened_at)), arg_max(wall_s, happened_at), arg_max(cpu_s, happened_at)
-            FROM good GROUP BY batch_id, run_id
-            ON CONFLICT (batch_id, run_id) DO UPDATE SET
-                status = excluded.status, ended_at = excluded.ended_at, wall_s = excluded.wall_s,
-                cpu_s = excluded.cpu_s;
-        """,
+    RunEnd.record: Kind(
+        valid=_valid(RunEnd, "run_id <> ''"),
+        insert=_latest("runs", "batch_id, run_id", RunEnd, "ended_at"),
     ),
 }
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from math import isnan
 from typing import Any
 
-from sensequant_assets.core.outcome import Verdict, planned_of, tally
+from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.telemetry.store import TelemetryStore
 
 FAILURES_SHOWN = 5
@@ -92,12 +92,8 @@ class Progress:
         return {name: _rounded(getattr(self, name)) for name in names} | {
             "models": {
                 model.model: {
-                    "planned": planned_of(model),
-                    "trained": model.trained,
-                    "reused": model.reused,
-                    "skipped": model.skipped,
-                    "failed": model.failed,
-                    "not_attempted": model.not_attempted,
+                    "planned": model.planned,
+                    **model.counts,
                     "failure_rate": model.failure_rate,
                     "max_failure_rate": None if isnan(model.max_failure_rate) else model.max_failure_rate,
                     "exceeded": model.exceeded,
@@ -131,7 +127,7 @@ def progress(
     until = now if running else batch["ended_at"] or last
     elapsed = max(0.0, (until - started).total_seconds())
     idle = max(0.0, (now - last).total_seconds())
-    tallies = tuple(tally(row, batch["max_failure_rate"]) for row in models)
+    tallies = tuple(Verdict.of(row["model"], row, batch["max_failure_rate"]) for row in models)
     done = sum(model.attempted + model.skipped for model in tallies)
     missing = sum(model.not_attempted for model in tallies)
     recent = None

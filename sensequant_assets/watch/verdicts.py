@@ -1,11 +1,11 @@
 """Batches that have ended and are to be judged as a whole."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sensequant_assets.core.outcome import Verdict, evaluate_batch
+from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -92,6 +92,8 @@ def judge_whole(batch: EndedBatch, counts: Iterable[Mapping[str, Any]]) -> dict[
     """
     verdicts: dict[ModelKind, Verdict] = {}
     for row in counts:
-        model = row["model"]
-        verdicts[model] = evaluate_batch(model, row, batch.max_failure_rate, teachers=verdicts.get("teacher"))
+        verdict = Verdict.of(row["model"], row, batch.max_failure_rate)
+        if not verdict.attempted and any(teachers.exceeded for teachers in verdicts.values()):
+            verdict = replace(verdict, blocked="No student was trained: too many teachers failed in this batch.")
+        verdicts[verdict.model] = verdict
     return verdicts

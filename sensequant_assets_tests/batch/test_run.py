@@ -25,6 +25,7 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.records import WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import leave, sample_bars, write_universe
 
@@ -151,15 +152,15 @@ def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
         return model
 
     hung: Any = training.teach
-    real_row = rows.window_record
+    real_row = rows.window_run
 
-    def row(*told: Any) -> dict[str, Any]:
+    def row(*told: Any) -> WindowRun:
         made = real_row(*told)
         if released.is_set():
             ended.set()
         return made
 
-    monkeypatch.setattr(windows, "window_record", row)
+    monkeypatch.setattr(windows, "window_run", row)
     teach_but(monkeypatch, hang)
     teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=1.0)["teacher"])
     assert teacher.failure is FailureKind.TIMEOUT

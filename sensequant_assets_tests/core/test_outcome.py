@@ -1,12 +1,13 @@
 """Claims about when a batch has failed."""
 
 from datetime import date
+from math import isnan
 from typing import Any
 
 import pytest
 
 from sensequant_assets.core.lattice import Pair, SkipReason
-from sensequant_assets.core.outcome import Outcome, Status, Verdict, judge
+from sensequant_assets.core.outcome import COUNTED, Outcome, Status, Verdict, judge
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import FailureKind
 
@@ -72,3 +73,15 @@ def test_a_limit_of_zero_bears_no_failure_and_a_limit_of_one_all():
 def test_what_something_else_forbade_is_exceeded():
     found = verdict(blocked="the teachers failed", not_attempted=8)
     assert (found.exceeded, found.passed, found.blocked) == (True, False, "the teachers failed")
+
+
+def test_counts_are_judged_as_outcomes_are() -> None:
+    counts: dict[str, Any] = {"trained": 80, "reused": 5, "skipped": 900, "failed": 15, "not_attempted": 2}
+    assert Verdict.of("teacher", counts | {"model": "teacher", "started_at": None}, 0.15) == verdict(**counts)
+    assert verdict(**counts).counts == counts
+    assert verdict(**counts).planned == 1002
+
+
+def test_a_limit_that_nobody_knows_is_never_exceeded() -> None:
+    found = Verdict.of("teacher", dict.fromkeys(COUNTED, 0) | {"failed": 9}, None)
+    assert (isnan(found.max_failure_rate), found.exceeded, found.failure_rate) == (True, False, 1.0)

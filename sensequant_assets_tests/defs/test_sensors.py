@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.names import ATTEMPT_TAG, BATCH_TAG
 from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.settings import read_settings
-from sensequant_assets.telemetry.journal import Journal, RecordKind, utc_now
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.records import BatchStart, CheckVerdict, Plan, RunEnd, WindowRun
 from sensequant_assets_tests.operating import SYMBOLS, WINDOWS, Office, history, new_days, office_settings
 from sensequant_assets_tests.running import corrupt, leave, write_universe
 
@@ -288,27 +290,19 @@ def several_runs(office: Office, batch: str, failed_by_run: list[int], windows_b
         window = date(2022, 1, 1) + timedelta(days=180 * number)
         symbols = [f"S{one:03d}" for one in range(windows_by_run)]
         with Journal(office.telemetry.shards, batch_id=batch, run_id=run.run_id, clock=utc_now) as journal:
-            journal.append(
-                RecordKind.BATCH, {"universe": "four", "backfill_id": batch, "source": "ui", "max_failure_rate": 0.15}
-            )
-            journal.append(RecordKind.PLAN, {"model": "teacher", "windows": [(one, window) for one in symbols]})
+            journal.append(BatchStart(universe="four", backfill_id=batch, source="ui", max_failure_rate=0.15))
+            journal.append(Plan(model="teacher", windows=[(one, str(window)) for one in symbols]))
+            whole = partial(WindowRun, model="teacher", universe="four", window_start=window)
             journal.append_many(
-                RecordKind.WINDOW_RUN,
-                [
-                    {
-                        "model": "teacher", "universe": "four", "symbol": symbol, "window_start": window,
-                        **({"outcome": "failed", "failure_kind": "corrupt_bars", "error_message": f"bars of {symbol}"}
-                           if place < failed else {"outcome": "trained"}),
-                    }
-                    for place, symbol in enumerate(symbols)
-                ],
-            )  # fmt: skip
-            journal.append(
-                RecordKind.VERDICT,
-                {"model": "teacher", "passed": failed / windows_by_run <= 0.15, "failed": failed,
-                 "trained": windows_by_run - failed, "reused": 0, "skipped": 0, "not_attempted": 0},
-            )  # fmt: skip
-            journal.append(RecordKind.END, {"status": "failed" if failed / windows_by_run > 0.15 else "succeeded"})
+                whole(symbol=symbol, outcome="failed", failure_kind="corrupt_bars", error_message=f"bars of {symbol}")
+                if place < failed
+                else whole(symbol=symbol, outcome="trained")
+                for place, symbol in enumerate(symbols)
+            )
+            within = failed / windows_by_run <= 0.15
+            counts: dict[str, Any] = {"failed": failed, "trained": windows_by_run - failed, "reused": 0, "skipped": 0}
+            journal.append(CheckVerdict(model="teacher", passed=within, not_attempted=0, **counts))
+            journal.append(RunEnd(status="succeeded" if within else "failed"))
 
 
 def evaluations(office: Office) -> list[Any]:
@@ -474,15 +468,13 @@ def test_a_batch_without_a_sign_of_life_is_told_once_a_stall(tmp_path: Path, mon
     with webhook() as (url, received), opened(tmp_path, monkeypatch, webhook_url=url, stalled_after_min=30) as office:
         then = datetime.now(UTC) - timedelta(minutes=31)
         with Journal(office.telemetry.shards, batch_id="slow", run_id="r1", clock=lambda: then) as journal:
-            journal.append(RecordKind.BATCH, {"universe": "four"})
+            journal.append(BatchStart(universe="four"))
             for _ in range(2):
                 assert "Stalled: slow" in str(office.tick("stalled_batch").skip_message)
             assert len(office.rows("SELECT * FROM events WHERE kind = 'stalled'")) == 1
             with Journal(office.telemetry.shards, batch_id="slow", run_id="r1", clock=utc_now) as again:
-                again.append(
-                    RecordKind.WINDOW_RUN,
-                    {"model": "teacher", "symbol": "AAPL", "window_start": WINDOWS[0], "outcome": "trained"},
-                )
+                first = date.fromisoformat(WINDOWS[0])
+                again.append(WindowRun(model="teacher", symbol="AAPL", window_start=first, outcome="trained"))
             assert "No batch is stalled" in str(office.tick("stalled_batch").skip_message)
         assert [message["sensor"] for message in received] == ["stalled_batch"]
 
@@ -492,7 +484,7 @@ def test_a_run_whose_process_was_killed_is_failed_and_a_living_one_is_not(office
     for run in (dead, alive):
         office.instance.add_run(run)
     with Journal(office.telemetry.shards, batch_id="b", run_id=alive.run_id, clock=utc_now) as living:
-        living.append(RecordKind.BATCH, {})
+        living.append(BatchStart())
         # A shard without its last line and without a lock is what a killed process leaves.
         shard = office.telemetry.shards / "b.dead.1.jsonl"
         record = {"record": "batch", "batch_id": "b", "run_id": dead.run_id, "at": utc_now().isoformat()}

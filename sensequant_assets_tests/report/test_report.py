@@ -25,7 +25,8 @@ from sensequant_assets.report.facts import (
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.report.page import default_path, page, write_page
 from sensequant_assets.report.pictures import MAX_CELLS
-from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.journal import Journal
+from sensequant_assets.telemetry.records import CheckVerdict, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import Home
 from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_run
@@ -40,7 +41,7 @@ def store(tmp_path: Path) -> TelemetryStore:
 
 def trained(
     symbol: str, start: str, auc: float | None, *, rows: int = 28, base: float = 0.5, **fields: Any
-) -> dict[str, object]:
+) -> WindowRun:
     """A trained teacher; 28 rows, half of them positive, give a null standard deviation of 0.1110."""
     metrics = {"test_auc": auc, "test_base_rate": base, "test_accuracy": 0.5, "test_majority": 0.75}
     prints = {f"{name}_fingerprint": f"{name}0" for name in ("data", "parameters", "code")}
@@ -130,7 +131,7 @@ def test_skill_counts_windows_outside_their_own_band(store: TelemetryStore) -> N
 
 
 def test_accuracy_is_weighed_by_rows(store: TelemetryStore) -> None:
-    def scored(symbol: str, rows: int, accuracy: float, majority: float) -> dict[str, object]:
+    def scored(symbol: str, rows: int, accuracy: float, majority: float) -> WindowRun:
         metrics = {"test_auc": 0.5, "test_base_rate": 0.5, "test_accuracy": accuracy, "test_majority": majority}
         return trained(symbol, W1, 0.5, rows=rows, metrics=metrics)
 
@@ -174,7 +175,7 @@ def test_the_slowest_windows_leave_skips_out(store: TelemetryStore) -> None:
 def test_the_whole_batch_is_judged_and_not_its_runs(store: TelemetryStore) -> None:
     def verdict(run: str, *, passed: bool, failed: int) -> None:
         with Journal(store.shards, batch_id="b", run_id=run, clock=lambda: NOON) as journal:
-            journal.append(RecordKind.VERDICT, {"model": "teacher", "passed": passed, "failed": failed})
+            journal.append(CheckVerdict(model="teacher", passed=passed, failed=failed))
 
     symbols = [f"S{number:02}" for number in range(10)]
     # 4 of 10 fail in one window and none in two others: 13.3 % of 30 is within 15 %.
@@ -197,7 +198,7 @@ def test_headlines_of_batches_that_did_not_come_to_their_end(store: TelemetrySto
     write_run(store, [window("A", W1, "skipped")], batch="empty")
     write_run(store, [window("A", W1, "trained")], batch="short", plan=plan)
     write_run(store, [window("A", W1, "trained")], batch="gone", plan=plan, status=None).append(
-        RecordKind.END, {"status": "interrupted"}
+        RunEnd(status="interrupted")
     )
     journal = write_run(store, [], batch="live", plan=plan, status=None)
     words = {batch: headline(read_report(store, batch)).word for batch in ("empty", "short", "gone", "live")}

@@ -1,24 +1,26 @@
 """The store takes in every record once, and answers truly while runs write."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.telemetry.ingest import IngestReport
-from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.journal import Journal
+from sensequant_assets.telemetry.records import BatchStart, CheckVerdict, Event, Plan, RunEnd
 from sensequant_assets.telemetry.render import render
 from sensequant_assets.telemetry.schema import SCHEMA_VERSION
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.telling import NOON, W1, W2, window
 
-NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
-W1, W2 = "2022-01-01", "2022-06-30"
 TABLE_NAMES = ["batches", "runs", "planned_windows", "window_runs", "verdicts", "events", "shards"]
 
 
@@ -31,13 +33,6 @@ def journal(store: TelemetryStore, batch_id: str = "b", run_id: str = "r1", at: 
     return Journal(store.shards, batch_id=batch_id, run_id=run_id, clock=lambda: at)
 
 
-def window(symbol: str, start: str, outcome: str, second: int = 0, **fields: object) -> dict[str, object]:
-    """A teacher's window that took the second after ``second``."""
-    began = NOON + timedelta(seconds=second)
-    times = {"started_at": began, "ended_at": began + timedelta(seconds=1)}
-    return {"model": "teacher", "symbol": symbol, "window_start": start, "outcome": outcome, **times, **fields}
-
-
 def contents(store: TelemetryStore) -> list[object]:
     return [store.query(f"FROM {name} ORDER BY ALL").to_pylist() for name in TABLE_NAMES]
 
@@ -45,27 +40,26 @@ def contents(store: TelemetryStore) -> list[object]:
 def write_lattice(store: TelemetryStore) -> None:
     """Ten planned teachers: 3 trained, 1 reused, 2 failed, 2 skipped, 2 never attempted, over 12 seconds."""
     with journal(store) as first:
-        first.append(RecordKind.BATCH, {"source": "cli", "universe": "five"})
-        first.append(RecordKind.PLAN, {"model": "teacher", "windows": [[s, w] for s in "ABCDE" for w in (W1, W2)]})
+        first.append(BatchStart(source="cli", universe="five"))
+        first.append(Plan(model="teacher", windows=[(s, w) for s in "ABCDE" for w in (W1, W2)]))
         first.append_many(
-            RecordKind.WINDOW_RUN,
             [
-                window("A", W1, "failed", 0, attempt=1, failure_kind="timeout"),
-                window("A", W1, "trained", 4, attempt=2),
-                window("B", W1, "trained", 1),
-                window("C", W1, "reused", 2),
-                window("D", W1, "skipped", 30, reason="pre_listing"),
-                window("A", W2, "trained", 3),
-                window("B", W2, "failed", 5),
-                window("C", W2, "skipped", 40, reason="no_bars"),
-                window("D", W2, "trained", 6),
+                window("A", W1, "failed", 1, attempt=1, failure_kind="timeout"),
+                window("A", W1, "trained", 5, attempt=2),
+                window("B", W1, "trained", 2),
+                window("C", W1, "reused", 3),
+                window("D", W1, "skipped", 31, reason="pre_listing"),
+                window("A", W2, "trained", 4),
+                window("B", W2, "failed", 6),
+                window("C", W2, "skipped", 41, reason="no_bars"),
+                window("D", W2, "trained", 7),
             ],
         )
-        first.append(RecordKind.END, {"status": "succeeded"})
+        first.append(RunEnd(status="succeeded"))
     # The same attempt number, ended later and in another run: it is B's last word.
     with journal(store, run_id="r2") as second:
-        second.append(RecordKind.WINDOW_RUN, window("B", W1, "failed", 11))
-        second.append(RecordKind.END, {"status": "failed"})
+        second.append(window("B", W1, "failed", 12))
+        second.append(RunEnd(status="failed"))
 
 
 def test_a_fresh_directory_answers_with_no_rows(store: TelemetryStore) -> None:
@@ -115,8 +109,8 @@ def test_the_failure_rate_leaves_out_skipped_and_not_attempted_windows(store: Te
 
 def test_nothing_attempted_has_no_failure_rate(store: TelemetryStore) -> None:
     with journal(store) as run:
-        run.append(RecordKind.PLAN, {"model": "student", "windows": [["A", W1], ["B", W1]]})
-        run.append(RecordKind.WINDOW_RUN, window("A", W1, "skipped", model="student"))
+        run.append(Plan(model="student", windows=[("A", W1), ("B", W1)]))
+        run.append(window("A", W1, "skipped", model="student"))
     (summary,) = store.batch_summary("b")
     assert (summary["attempted"], summary["failure_rate"], summary["not_attempted"]) == (0, None, 1)
 
@@ -125,13 +119,13 @@ def test_runs_of_one_batch_are_merged(store: TelemetryStore) -> None:
     for number, status in enumerate(["succeeded", "failed", "succeeded"]):
         start = NOON + timedelta(minutes=number)
         with journal(store, run_id=f"r{number}", at=start) as run:
-            settings = {"settings": {"workers": 2}} if number == 0 else {}
-            run.append(RecordKind.BATCH, {"source": "ui", "started_at": start, "pid": 100 + number, **settings})
+            settings = {"workers": 2} if number == 0 else None
+            run.append(BatchStart(source="ui", started_at=start, pid=100 + number, settings=settings))
             # Every plan repeats one pair of its neighbour: planned counts pairs, not lines.
             symbols = "ABCD"[number : number + 2]
-            run.append(RecordKind.PLAN, {"model": "teacher", "windows": [[symbol, W1] for symbol in symbols]})
+            run.append(Plan(model="teacher", windows=[(symbol, W1) for symbol in symbols]))
             ended = start + timedelta(minutes=10 - 4 * number)
-            run.append(RecordKind.END, {"status": status, "ended_at": ended, "wall_s": 1.5})
+            run.append(RunEnd(status=status, ended_at=ended, wall_s=1.5))
         store.ingest()
     (batch,) = store.query("FROM batches").to_pylist()
     assert batch["started_at"] == NOON
@@ -147,12 +141,12 @@ def test_a_run_is_running_while_its_writer_lives_and_interrupted_after(store: Te
         return [store.query(f"SELECT status FROM {name}").to_pylist()[0]["status"] for name in ("runs", "batches")]
 
     run = journal(store)
-    run.append(RecordKind.BATCH, {})
+    run.append(BatchStart())
     assert statuses() == ["running", "running"]
     run.close()
     assert statuses() == ["interrupted", "interrupted"]
     with journal(store) as again:
-        again.append(RecordKind.END, {"status": "succeeded"})
+        again.append(RunEnd(status="succeeded"))
     assert statuses() == ["succeeded", "succeeded"]
 
 
@@ -208,11 +202,11 @@ BROKEN = {
 @pytest.mark.parametrize("line", BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_line_is_counted_and_stops_no_other(store: TelemetryStore, line: str) -> None:
     with journal(store) as run:
-        run.append(RecordKind.WINDOW_RUN, window("A", W1, "trained"))
+        run.append(window("A", W1, "trained"))
         (shard,) = store.shards.iterdir()
         with shard.open("ab") as file:
             file.write(line.encode(errors="surrogateescape") + b"\n")
-        run.append(RecordKind.WINDOW_RUN, window("B", W1, "trained"))
+        run.append(window("B", W1, "trained"))
     assert store.ingest() == IngestReport(rows=2, shards=1, broken_lines=1)
     assert set(store.outcomes("b", "teacher")) == {("A", W1), ("B", W1)}
     (event,) = store.query("FROM events").to_pylist()
@@ -221,11 +215,63 @@ def test_a_broken_line_is_counted_and_stops_no_other(store: TelemetryStore, line
     assert store.query("SELECT broken_lines FROM shards").to_pylist() == [{"broken_lines": 1}]
 
 
+def line(record: str, second: int = 0, **fields: Any) -> bytes:
+    """A line of the journal as another version may have written it."""
+    at = (NOON + timedelta(seconds=second)).isoformat()
+    return json.dumps({"record": record, "batch_id": "b", "run_id": "r1", "at": at, **fields}).encode() + b"\n"
+
+
+def test_a_field_that_no_record_has_is_counted_and_told_once_a_shard_and_the_rest_is_taken(
+    store: TelemetryStore,
+) -> None:
+    store.shards.mkdir(parents=True)
+    first, second = store.shards / "b.r1.1.jsonl", store.shards / "b.r1.2.jsonl"
+    about: dict[str, Any] = {"model": "teacher", "symbol": "A", "outcome": "trained"}
+    first.write_bytes(
+        line("window_run", 5, window_start=W1, colour="red", **about)
+        + line("window_run", 3, window_start=W2, colour=None, **about)
+        + line("event", kind="blocked", message="kept", batch="b")
+    )
+    second.write_bytes(line("window_run", window_start=W1, colour="red", **about | {"symbol": "B"}))
+    report = store.ingest()
+    assert (report.rows, report.broken_lines) == (4, 0)
+    assert report.unknown_fields == {"window_run.colour": 3, "event.batch": 1}
+    with first.open("ab") as file:
+        file.write(line("window_run", window_start=W1, colour="red", shape="round", **about | {"symbol": "C"}))
+    assert store.ingest().unknown_fields == {"window_run.colour": 1, "window_run.shape": 1}
+    assert set(store.outcomes("b", "teacher")) == {("A", W1), ("A", W2), ("B", W1), ("C", W1)}
+    told = store.query(
+        "SELECT shard, data->>'name' AS name, level, batch_id, run_id, happened_at, message FROM events "
+        "WHERE kind = 'unknown_field' ORDER BY ALL"
+    ).to_pylist()
+    assert [(row["shard"], row["name"]) for row in told] == [
+        (first.name, "event.batch"),
+        (first.name, "window_run.colour"),
+        (first.name, "window_run.shape"),
+        (second.name, "window_run.colour"),
+    ]
+    assert {(row["level"], row["batch_id"], row["run_id"]) for row in told} == {("warning", "b", "r1")}
+    assert told[1]["happened_at"] == NOON + timedelta(seconds=3)
+    assert told[1]["message"].startswith("Field colour of records of kind window_run has no place in this version")
+
+
+def test_the_fields_of_todays_records_are_all_known(store: TelemetryStore) -> None:
+    write_lattice(store)
+    assert store.ingest().unknown_fields == {}
+
+
+def test_a_broken_line_does_not_count_for_its_unknown_fields(store: TelemetryStore) -> None:
+    store.shards.mkdir(parents=True)
+    (store.shards / "b.r1.1.jsonl").write_bytes(line("window_run", colour="red"))
+    report = store.ingest()
+    assert (report.rows, report.broken_lines, report.unknown_fields) == (0, 1, {})
+
+
 def test_a_plan_larger_than_one_read_is_taken_whole(store: TelemetryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sensequant_assets.telemetry.ingest._CHUNK_BYTES", 5000)
     with journal(store) as run:
-        run.append(RecordKind.PLAN, {"model": "teacher", "windows": [[f"S{n}", W1] for n in range(500)]})
-        run.append_many(RecordKind.WINDOW_RUN, [window(f"S{n}", W1, "trained", n) for n in range(499)])
+        run.append(Plan(model="teacher", windows=[(f"S{n}", W1) for n in range(500)]))
+        run.append_many([window(f"S{n}", W1, "trained", n) for n in range(499)])
     assert store.ingest() == IngestReport(rows=500, shards=1)
     assert store.missing_pairs("b") == [("teacher", "S499", W1)]
 
@@ -233,12 +279,12 @@ def test_a_plan_larger_than_one_read_is_taken_whole(store: TelemetryStore, monke
 def test_all_fields_of_a_window_arrive(store: TelemetryStore) -> None:
     with journal(store) as run:
         run.append(
-            RecordKind.WINDOW_RUN,
             window(
                 "M&M",
                 W1,
                 "trained",
-                window_end="2022-06-30",
+                1,
+                window_end=date(2022, 6, 30),
                 train_rows=107,
                 metrics={"auc": 0.625, "nan": float("nan")},
                 parameters=None,
@@ -246,7 +292,7 @@ def test_all_fields_of_a_window_arrive(store: TelemetryStore) -> None:
                 early_life=True,
                 open=False,
                 model_path="models/M&M.txt",
-            ),
+            )
         )
     (row,) = store.query("FROM window_runs").to_pylist()
     assert row["metrics"] == '{"auc":0.625,"nan":null}'
@@ -257,22 +303,22 @@ def test_all_fields_of_a_window_arrive(store: TelemetryStore) -> None:
     assert row["ended_at"] == NOON + timedelta(seconds=1)
 
 
-def verdict(passed: bool, trained: int, failed: int, **fields: object) -> dict[str, object]:
-    counts = {"trained": trained, "reused": 0, "skipped": 1, "failed": failed, "not_attempted": 0}
-    return {"model": "teacher", "passed": passed, "max_failure_rate": 0.15, **counts, **fields}
+def verdict(passed: bool, trained: int, failed: int, failure_rate: float | None = None) -> CheckVerdict:
+    counts: dict[str, Any] = {"trained": trained, "reused": 0, "skipped": 1, "failed": failed, "not_attempted": 0}
+    return CheckVerdict(model="teacher", passed=passed, failure_rate=failure_rate, max_failure_rate=0.15, **counts)
 
 
 def test_the_runs_verdicts_stand_for_the_batch_until_it_has_its_own(store: TelemetryStore) -> None:
     with journal(store, run_id="r1") as one, journal(store, run_id="r2") as two:
-        one.append(RecordKind.VERDICT, verdict(False, trained=6, failed=2))
-        two.append(RecordKind.VERDICT, verdict(True, trained=12, failed=0))
+        one.append(verdict(False, trained=6, failed=2))
+        two.append(verdict(True, trained=12, failed=0))
     together = store.verdict("b", "teacher")
     assert together is not None
     assert together["passed"] is False
     assert (together["trained"], together["failed"], together["skipped"]) == (18, 2, 2)
     assert together["failure_rate"] == pytest.approx(0.1)
-    with journal(store, run_id="r3", at=NOON + timedelta(hours=1)) as three:
-        three.append(RecordKind.VERDICT, verdict(True, 18, 2, run_id="", failure_rate=0.1))
+    with journal(store, run_id="", at=NOON + timedelta(hours=1)) as whole_batch:
+        whole_batch.append(verdict(True, 18, 2, failure_rate=0.1))
     whole = store.verdict("b", "teacher")
     assert whole is not None
     assert (whole["passed"], whole["run_id"], whole["failure_rate"]) == (True, "", 0.1)
@@ -280,10 +326,10 @@ def test_the_runs_verdicts_stand_for_the_batch_until_it_has_its_own(store: Telem
 
 def test_the_last_verdict_of_a_run_stays_whichever_shard_is_read_last(store: TelemetryStore) -> None:
     with journal(store, at=NOON + timedelta(hours=1)) as late:
-        late.append(RecordKind.VERDICT, verdict(True, 8, 0))
+        late.append(verdict(True, 8, 0))
     store.ingest()
     with journal(store) as early:
-        early.append(RecordKind.VERDICT, verdict(False, 7, 1))
+        early.append(verdict(False, 7, 1))
     found = store.verdict("b", "teacher")
     assert found is not None
     assert found["passed"] is True
@@ -294,7 +340,7 @@ def test_the_latest_teacher_batch_is_the_last_that_attempted_one_of_the_pairs(st
         [("old", "A", "trained"), ("new", "A", "reused"), ("newer", "B", "trained"), ("newest", "A", "skipped")]
     ):
         with journal(store, batch_id=batch) as run:
-            run.append(RecordKind.WINDOW_RUN, window(symbol, W1, outcome, second))
+            run.append(window(symbol, W1, outcome, second))
     assert store.latest_teacher_batch([("A", W1), ("Z", W2)]) == "new"
     assert store.latest_teacher_batch([("A", W2)]) is None
 
@@ -321,7 +367,7 @@ def test_the_latest_teacher_batch_is_the_last_that_attempted_one_of_the_pairs(st
 )
 def test_a_query_only_reads_telemetry(store: TelemetryStore, sql: str) -> None:
     with journal(store) as run:
-        run.append(RecordKind.EVENT, {"message": "kept"})
+        run.append(Event(message="kept"))
     with pytest.raises(UsageError):
         store.query(sql)
     assert store.query("SELECT message FROM events").to_pylist() == [{"message": "kept"}]
@@ -342,7 +388,7 @@ def test_a_query_takes_parameters_and_describes(store: TelemetryStore) -> None:
 def test_a_question_that_takes_long_holds_up_no_run_and_no_other_reader(store: TelemetryStore) -> None:
     with store.connect() as connection:
         with journal(store) as run:
-            run.append(RecordKind.EVENT, {"message": "meanwhile"})
+            run.append(Event(message="meanwhile"))
         assert store.ingest(wait_s=0).busy
         assert store.query("FROM events").num_rows == 0
         assert connection.execute("SELECT count(*) FROM events").fetchall() == [(0,)]
@@ -363,15 +409,15 @@ def finish(processes: Sequence[subprocess.Popen[str]]) -> None:
 
 WRITER = """
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.journal import Journal
+from sensequant_assets.telemetry.records import Event, WindowRun
 with Journal(Path(sys.argv[1]) / "shards", batch_id="b", run_id=sys.argv[2], clock=lambda: datetime.now(UTC)) as run:
     for number in range(400):
-        run.append(RecordKind.WINDOW_RUN, {
-            "model": "teacher", "symbol": f"{sys.argv[2]}-{number}", "window_start": "2022-01-01",
-            "outcome": "trained"})
-        run.append(RecordKind.EVENT, {"message": f"{sys.argv[2]}-{number}"})
+        name = f"{sys.argv[2]}-{number}"
+        run.append(WindowRun(model="teacher", symbol=name, window_start=date(2022, 1, 1), outcome="trained"))
+        run.append(Event(message=name))
 """
 INGESTER = """
 import sys
@@ -452,8 +498,8 @@ def test_an_older_layout_is_migrated_with_its_rows(store: TelemetryStore) -> Non
     assert store.outcomes("old", "teacher")["A", W1] == "failed"
     assert store.query("SELECT version FROM schema_version").to_pylist() == [{"version": SCHEMA_VERSION}]
     with journal(store) as run:
-        run.append(RecordKind.WINDOW_RUN, window("A", W1, "trained", model_path="models/A.txt"))
-        run.append(RecordKind.VERDICT, verdict(True, 1, 0))
+        run.append(window("A", W1, "trained", model_path="models/A.txt"))
+        run.append(verdict(True, 1, 0))
     assert store.query("SELECT model_path FROM window_runs ORDER BY batch_id").to_pylist() == [
         {"model_path": "models/A.txt"},
         {"model_path": None},
@@ -512,7 +558,7 @@ def test_a_table_of_any_width_is_not_cut(store: TelemetryStore) -> None:
 
 def test_an_event_of_no_batch_makes_no_batch(store: TelemetryStore) -> None:
     with journal(store, batch_id="", run_id="") as found:
-        found.append(RecordKind.EVENT, {"kind": "problem", "message": "bars", "data": {"id": "1"}})
+        found.append(Event(kind="problem", message="bars", data={"id": "1"}))
     assert store.latest_batch() is None
     assert store.query("SELECT batch_id, kind, message FROM events").to_pylist() == [
         {"batch_id": "", "kind": "problem", "message": "bars"}

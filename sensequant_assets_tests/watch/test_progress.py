@@ -2,8 +2,8 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ from rich.console import Console
 from sensequant_assets.cli.main import main
 from sensequant_assets.cli.options import NO_BATCH
 from sensequant_assets.cli.progress import view
-from sensequant_assets.core.outcome import planned_of
-from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.journal import Journal
+from sensequant_assets.telemetry.records import Plan, Record, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.progress import GAP_S, Progress, follow, progress, read_progress
 from sensequant_assets_tests.running import Home, finish
@@ -73,7 +73,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
 def test_percent_is_of_the_planned_lattice_of_both_models() -> None:
     found = progress(BATCH, [TEACHERS, STUDENTS], SECONDS, [], now=now())
     assert (found.done, found.planned, found.percent) == (120, 200, 60.0)
-    assert [planned_of(model) for model in found.models] == [100, 100]
+    assert [model.planned for model in found.models] == [100, 100]
 
 
 def test_the_failure_rate_leaves_skips_out() -> None:
@@ -191,10 +191,8 @@ def test_only_the_first_five_failures_are_listed(store: TelemetryStore) -> None:
 def test_following_looks_until_the_batch_ends(store: TelemetryStore) -> None:
     journal = write_run(store, [window(*PAIRS[0], outcome="trained")], plan={"teacher": PAIRS[:2]}, status=None)
     late = window(*PAIRS[1], outcome="trained", second=5)
-    steps: Iterator[tuple[RecordKind, Mapping[str, object]]] = iter(
-        [(RecordKind.WINDOW_RUN, late), (RecordKind.END, {"status": "succeeded"})]
-    )
-    looks = list(follow(store, "b", clock=now, pause=lambda: journal.append(*next(steps))))
+    steps: Iterator[Record] = iter([late, RunEnd(status="succeeded")])
+    looks = list(follow(store, "b", clock=now, pause=lambda: journal.append(next(steps))))
     assert [(look.done, look.ended) for look in looks] == [(1, False), (2, False), (2, True)]
 
 
@@ -230,10 +228,8 @@ def test_no_batch_yet_is_no_error(command: Callable[..., Result]) -> None:
 def test_another_process_watches_a_running_batch_until_ctrl_c(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with Journal(home.telemetry.shards, batch_id="b", run_id="r", clock=lambda: datetime.now(UTC)) as journal:
-        journal.append(RecordKind.PLAN, {"model": "teacher", "windows": [["A", W1], ["A", W2]]})
-        journal.append(
-            RecordKind.WINDOW_RUN, {"model": "teacher", "symbol": "A", "window_start": W1, "outcome": "trained"}
-        )
+        journal.append(Plan(model="teacher", windows=[("A", W1), ("A", W2)]))
+        journal.append(WindowRun(model="teacher", symbol="A", window_start=date(2022, 1, 1), outcome="trained"))
         process = home.start("progress", "--json", "--watch", "--interval", "0.1")
         assert process.stdout is not None
         looks = [json.loads(process.stdout.readline()) for _ in range(2)]

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sensequant_assets.telemetry.journal import Journal, RecordKind
+from sensequant_assets.telemetry.journal import Journal
+from sensequant_assets.telemetry.records import BatchStart, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.notes import note
 from sensequant_assets.watch.stalls import Running, Stall, evaluate_stalls, running_batches
@@ -25,14 +26,13 @@ def test_a_stall_is_the_same_until_the_batch_gives_a_sign_of_life() -> None:
 def test_a_note_of_a_sensor_is_no_sign_of_life_and_a_window_is(tmp_path: Path) -> None:
     telemetry, now = TelemetryStore(tmp_path), NOON
     with Journal(telemetry.shards, batch_id="slow", run_id="r1", clock=lambda: now) as journal:
-        journal.append(RecordKind.BATCH, {"started_at": NOON})
+        journal.append(BatchStart(started_at=NOON))
         note(telemetry, "stalled", "slow:1", "It does not move.", batch_id="slow")
         assert running_batches(telemetry) == [Running("slow", NOON)]
         now = NOON + timedelta(minutes=5)
         journal.append(
-            RecordKind.WINDOW_RUN,
-            {"model": "teacher", "symbol": "AAPL", "window_start": "2009-01-01", "outcome": "trained", "ended_at": now},
+            WindowRun(model="teacher", symbol="AAPL", window_start=now.date(), outcome="trained", ended_at=now)
         )
         assert running_batches(telemetry) == [Running("slow", now)]
-        journal.append(RecordKind.END, {"status": "succeeded"})
+        journal.append(RunEnd(status="succeeded"))
     assert running_batches(telemetry) == []

@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from sensequant_assets.batch.rows import verdict_record
+from sensequant_assets.batch.rows import check_verdict
 from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation
 from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.runs import fail_dead_runs, has_ended, runs_of
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
-from sensequant_assets.telemetry.journal import Journal, RecordKind, utc_now
+from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.watch.verdicts import EndedBatch, ended_batches, failed_windows, judge_whole
 
 
@@ -50,5 +50,4 @@ def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, s
             desk.tell(context, batch_id, said, failed=verdict.failed, attempted=verdict.attempted)
     # Last, so that a kill before it repeats the verdict and never loses it.
     with Journal(telemetry.shards, batch_id=batch_id, run_id="", clock=utc_now) as journal:
-        for verdict in verdicts.values():
-            journal.append(RecordKind.VERDICT, verdict_record(verdict))
+        journal.append_many(check_verdict(verdict) for verdict in verdicts.values())

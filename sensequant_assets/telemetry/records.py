@@ -1,0 +1,214 @@
+"""What the journal tells, one class a kind of record.
+
+A field is spelled here and nowhere else: it is a key of the journal's line, what ingest reads of it, and a column. Its
+annotation is the column's type. A field without a default is one without which a line is broken; a default is what
+ingest takes where a line lacks the field.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, get_args
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The values that a text may have; a line with another is broken."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ElseLineTime:
+    """Where a record does not tell the time, it is that of its line."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfRun:
+    """Told with the batch, true of one run of it: a column of `runs`, not of `batches`."""
+
+
+Model = Annotated[str, OneOf(("teacher", "student"))]
+Time = Annotated[datetime | None, ElseLineTime()]
+Json = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStart:
+    """A run of a batch has started: what it works with. Runs of one batch tell it alike, or leave fields out.
+
+    Attributes
+    ----------
+    backfill_id
+        Dagster's backfill, if there is one.
+    source
+        `cli`, `ui`, `sensor` or `schedule`.
+    universe
+        Its name.
+    started_at
+        When; the earliest of the runs is that of the batch.
+    settings, parameters, versions
+        Settings of the market, parameters by model, versions of the code and its libraries.
+    max_failure_rate
+        The limit of the check.
+    pid, workers
+        Of the run: its process, and how many windows it trains at once.
+    """
+
+    record: ClassVar = "batch"
+
+    backfill_id: str | None = None
+    source: str | None = None
+    universe: str | None = None
+    started_at: Time = None
+    settings: Json = None
+    parameters: Json = None
+    versions: Json = None
+    max_failure_rate: float | None = None
+    pid: Annotated[int | None, OfRun()] = None
+    workers: Annotated[int | None, OfRun()] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is to attempt: (symbol, window key) of one model."""
+
+    record: ClassVar = "plan"
+
+    model: Model
+    windows: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRun:
+    """An attempt at one model of one pair, whatever became of it.
+
+    Attributes
+    ----------
+    backfill_id, universe
+        As of the batch.
+    model, symbol, window_start, window_end
+        Which model of which pair; `window_end` is the day after the window.
+    effective_start, effective_end
+        First and last day that the model may know, and does know; None without them.
+    outcome
+        `trained`, `reused`, `skipped` or `failed`.
+    reason
+        Of a skip.
+    failure_kind, error_type, error_message
+        Of a failure, by taxonomy, class and text; a skip has its details in the message.
+    attempt
+        1 for the first attempt of the batch at this window.
+    started_at, ended_at, duration_s, cpu_s
+        When, and seconds of the clock and of the processor.
+    train_rows, valid_rows, test_rows
+        Rows of the model; None without a model.
+    metrics, parameters
+        Of the model; a null metric is one that its rows cannot answer.
+    data_fingerprint, parameters_fingerprint, code_fingerprint
+        What the model was made from, or would have been had it not failed; None where that is not known.
+    trees_fingerprint
+        Of the trees; None without a model.
+    device
+        What trained it.
+    early_life, open
+        Flags of the pair.
+    model_path
+        The model's file; None without a model.
+    """
+
+    record: ClassVar = "window_run"
+
+    backfill_id: str | None = None
+    model: Model
+    universe: str | None = None
+    symbol: str
+    window_start: date
+    window_end: date | None = None
+    effective_start: date | None = None
+    effective_end: date | None = None
+    outcome: Annotated[str, OneOf(("trained", "reused", "skipped", "failed"))]
+    reason: str | None = None
+    failure_kind: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    attempt: int = 1
+    started_at: datetime | None = None
+    ended_at: Time = None
+    duration_s: float | None = None
+    cpu_s: float | None = None
+    train_rows: int | None = None
+    valid_rows: int | None = None
+    test_rows: int | None = None
+    metrics: Json = None
+    parameters: Json = None
+    data_fingerprint: str | None = None
+    parameters_fingerprint: str | None = None
+    code_fingerprint: str | None = None
+    trees_fingerprint: str | None = None
+    device: str | None = None
+    early_life: bool | None = None
+    open: bool | None = None
+    model_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckVerdict:
+    """What a check said of one model of a run, or of a whole batch where the journal is of no run.
+
+    Attributes
+    ----------
+    model, check_name, passed
+        Of which model, by which check, and whether it is satisfied.
+    failure_rate, max_failure_rate
+        Failed over attempted windows, None if nothing was attempted; and the limit.
+    trained, reused, skipped, failed, not_attempted
+        How many windows.
+    evaluated_at
+        When.
+    """
+
+    record: ClassVar = "verdict"
+
+    model: Model
+    check_name: str = "max_failure_rate"
+    passed: bool
+    failure_rate: float | None = None
+    max_failure_rate: float | None = None
+    trained: int | None = None
+    reused: int | None = None
+    skipped: int | None = None
+    failed: int | None = None
+    not_attempted: int | None = None
+    evaluated_at: Time = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Anything else worth keeping: `level` is `info`, `warning` or `error`, `kind` names the sort of event."""
+
+    record: ClassVar = "event"
+
+    level: str = "info"
+    kind: str | None = None
+    symbol: str | None = None
+    window_start: date | None = None
+    message: str | None = None
+    data: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """A run is over: whether it did what it was to do, and seconds of the clock and of the processor."""
+
+    record: ClassVar = "end"
+
+    status: Annotated[str, OneOf(("succeeded", "failed", "interrupted"))]
+    ended_at: Time = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+
+
+Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd
+
+RECORDS: tuple[type[Record], ...] = get_args(Record)
