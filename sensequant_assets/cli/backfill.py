@@ -198,7 +198,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     # Bars leave memory before the ingest, which takes as much.
     del market
     try:
-        with telemetry.session():
+        with telemetry.session(complete=True):
             summary = summarize(telemetry, batch_id)
             if summary.counts:
                 summary_table(out, telemetry, batch_id, settings)

@@ -126,20 +126,40 @@ class TelemetryStore:
             # The file is missing, half made or of an older version: an ingest puts it right.
             self._seen = None
             if time.monotonic() > deadline or self.ingest(max(0.0, deadline - time.monotonic())).busy:
-                raise UsageError(
-                    f"{self.database} stayed in use for {_WAIT_S:.0f} s. Close the program that has it open, "
-                    "or end its long query, and try again; runs go on meanwhile and nothing is lost."
-                )
+                raise self._in_use()
 
     @contextmanager
-    def session(self) -> Iterator[None]:
-        """Answer the questions of a block through one opening of the database, as it is at the beginning."""
+    def session(self, *, complete: bool = False) -> Iterator[None]:
+        """Answer the questions of a block through one opening of the database, as it is at the beginning.
+
+        Parameters
+        ----------
+        complete
+            Wait until all that runs have written is taken in, however long others keep the database; otherwise what
+            is there answers.
+
+        Raises
+        ------
+        UsageError
+            As of `connect`.
+        """
+        if self._session is not None:
+            yield
+            return
+        if complete and self.ingest().busy:
+            raise self._in_use()
         with self.connect() as connection:
             self._session = connection
             try:
                 yield
             finally:
                 self._session = None
+
+    def _in_use(self) -> UsageError:
+        return UsageError(
+            f"{self.database} stayed in use for {_WAIT_S:.0f} s. Close the program that has it open, "
+            "or end its long query, and try again; runs go on meanwhile and nothing is lost."
+        )
 
     def query(self, sql: str, parameters: Parameters | None = None, *, fresh: bool = True) -> pa.Table:
         """Answer one question.

@@ -15,6 +15,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
+from sensequant_assets.telemetry.journal import CLOSED_LINE
 from sensequant_assets_tests.running import (
     FEW,
     Finished,
@@ -353,10 +354,14 @@ def test_markets_in_one_data_directory_do_not_disturb_each_other(four: Home, tmp
 # Kills and company --------------------------------------------------------------------------------------------------
 
 
+def written(home: Home, text: bytes) -> int:
+    """How often a text stands in the shards."""
+    return sum(shard.read_bytes().count(text) for shard in home.telemetry.shards.glob("*.jsonl"))
+
+
 def shard_rows(home: Home) -> int:
     """Rows of windows that have reached a shard."""
-    shards = (home.data / "telemetry" / "shards").glob("*.jsonl")
-    return sum(shard.read_bytes().count(b'"record":"window_run"') for shard in shards)
+    return written(home, b'"record":"window_run"')
 
 
 def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(tmp_path: Path) -> None:
@@ -424,6 +429,17 @@ def test_a_second_interrupt_ends_a_backfill_that_waits_to_end_in_order(tmp_path:
         process.send_signal(signal.SIGINT)
         assert finish(process).code == 130
     assert time.monotonic() - asked < 5
+
+
+def test_a_backfill_waits_for_a_reader_before_it_sums_up(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with home.telemetry.connect():
+        process = home.start("backfill", "--json", "--symbols", "AAPL", "--param", "TEACHER_N_ESTIMATORS=10")
+        until(lambda: written(home, CLOSED_LINE) or process.poll() is not None, "the end of the run")
+        # Longer than a reader would wait before it answers with what is there.
+        time.sleep(1.5)
+    finished = finish(process)
+    assert finished.json["teacher"]["trained"] == finished.json["student"]["trained"] == 8, finished.err
 
 
 @pytest.fixture(scope="module")
