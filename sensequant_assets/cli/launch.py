@@ -3,9 +3,9 @@
 import gc
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import dagster as dg
 
@@ -87,22 +87,15 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
         order = list(instance.get_dynamic_partitions(symbols.name or ""))
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}
-        config: dict[str, Any] = {
-            "max_failure_rate": batch.options.max_failure_rate,
-            "workers": batch.options.workers,
-            "window_timeout_s": batch.options.window_timeout_s,
-            "force": batch.options.force,
-        }
         settings = batch.settings
         windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
         choice = choose(batch.keys, order, windows)
         tags |= choice.tags
-        config["pairs"] = choice.pairs
         result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
             instance=instance,
             tags=tags,
             asset_selection=[dg.AssetKey(ASSETS[model]) for model in batch.models],
-            run_config=_QUIET | {"ops": {"models": {"config": config}}},
+            run_config=_QUIET | {"ops": {"models": {"config": asdict(batch.options) | {"pairs": choice.pairs}}}},
             raise_on_error=False,
         )
     if result.success:
