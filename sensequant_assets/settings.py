@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.universe import universe_name
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.regular import read_regular, reason
@@ -123,6 +124,11 @@ class MarketSettings(Recipe):
     _spelled_days = field_validator("start", "end", mode="before")(_spelled_day)
     _bounded_days = field_validator("start", "end")(_day)
     _known_timezone = field_validator("timezone")(_timezone)
+
+    @property
+    def universe_name(self) -> str:
+        """Name of the universe; `UsageError` if its file's stem is none."""
+        return universe_name(self.universe.stem)
 
     @property
     def recipe(self) -> Recipe:

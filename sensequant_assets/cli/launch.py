@@ -81,7 +81,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     """
     market = MarketResource(batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.market)
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
-    symbols = symbol_partitions(batch.settings.universe.stem)
+    symbols = symbol_partitions(batch.settings.universe_name)
     # What it prints stands in the terminal already.
     with open_instance(batch.settings.dagster_home, capture_output=False) as instance:
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
@@ -109,7 +109,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     if any(cause.cls_name == dg.DagsterExecutionInterruptedError.__name__ for cause in causes):
         return StoppedError("The run was interrupted. What it has trained is kept; the next backfill does the rest.")
     # Without the traceback, which the run's page shows.
-    said = "; ".join(cause.message.strip() for cause in causes)
+    said = "; ".join(" ".join(cause.message.split()) for cause in causes)
     return BrokeOffError(f"The run broke off: {said or 'Dagster gives no cause'}")
 
 

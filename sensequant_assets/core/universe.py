@@ -9,11 +9,29 @@ from sensequant_assets.errors import UsageError
 
 # The first character is alphanumeric, so that no symbol is a path such as `..`; `...` is Dagster's range operator.
 _SYMBOL = re.compile(r"[A-Z0-9](?!.*\.\.\.)[A-Z0-9&._-]{0,31}")
+_LONGEST = 200
+"""Most bytes of a universe's name; file systems take 255."""
 
 
 def is_symbol(text: str) -> bool:
     """Whether `text` can name a symbol: `[A-Z0-9&._-]`, up to 32 characters, first one alphanumeric, no `...`."""
     return _SYMBOL.fullmatch(text) is not None
+
+
+def universe_name(name: str) -> str:
+    """Give back the name of a universe, which is a directory of its own among models, bars and features.
+
+    Raises
+    ------
+    UsageError
+        It cannot name a directory, or would name another one.
+    """
+    if re.fullmatch(r"\w[^/\\]*", name) and name.isprintable() and len(name.encode()) <= _LONGEST:
+        return name
+    raise UsageError(
+        f"{name!r} cannot name a universe, which is a directory of its own: a name begins with a letter or digit, has "
+        f"at most {_LONGEST} bytes, no / or \\ and nothing that cannot be printed. Name its file otherwise."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +78,13 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """An ordered set of listings under a name."""
+    """An ordered set of listings under a name; `UsageError` for a name that `universe_name` refuses."""
 
     name: str
     listings: tuple[Listing, ...]
+
+    def __post_init__(self) -> None:
+        universe_name(self.name)
 
     @property
     def symbols(self) -> tuple[str, ...]:

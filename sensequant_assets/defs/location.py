@@ -48,7 +48,7 @@ def build_definitions(
         place in a pool, in whose queue it could not wait, and which it would hold for ever when it is killed; and it
         takes market and parameters as they are, without a Launchpad that changes them.
     """
-    symbols = symbol_partitions(settings.universe.stem)
+    symbols = symbol_partitions(settings.universe_name)
     lattice = lattice_partitions(symbols, build_windows(settings.start, settings.end, settings.window_days))
     desk = Desk(settings, teacher, student, symbols)
     return dg.Definitions(

@@ -1,6 +1,5 @@
 """The two dimensions of the lattice as Dagster partitions."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,11 +8,12 @@ import dagster as dg
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.windows import Window
 from sensequant_assets.defs.names import RANGE_END, RANGE_START, SYMBOL, WINDOW
+from sensequant_assets.text import file_name
 
 
 def symbol_partitions(universe: str) -> dg.DynamicPartitionsDefinition:
     """The symbols of one universe; dynamic, so that a new listing needs no redeploy."""
-    return dg.DynamicPartitionsDefinition(name=f"symbols_{re.sub(r'[^A-Za-z0-9_]', '_', universe)}")
+    return dg.DynamicPartitionsDefinition(name=f"symbols_{file_name(universe)}")
 
 
 def lattice_partitions(

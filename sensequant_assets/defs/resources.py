@@ -61,7 +61,7 @@ class MarketResource:
     @property
     def models(self) -> ModelStore:
         """Where models lie."""
-        return ModelStore(self.data_dir / "models", self.settings.universe.stem)
+        return ModelStore(self.data_dir / "models", self.settings.universe_name)
 
     @property
     def telemetry(self) -> TelemetryStore:

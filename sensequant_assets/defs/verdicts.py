@@ -14,7 +14,7 @@ from sensequant_assets.watch.verdicts import failed_windows
 
 def latest_verdict(market: MarketResource, model: ModelKind, max_failure_rate: float) -> dg.AssetCheckResult:
     """The verdict on the latest batch of the market's universe that planned a model."""
-    telemetry, universe = market.telemetry, market.settings.universe.stem
+    telemetry, universe = market.telemetry, market.settings.universe_name
     latest = telemetry.query(
         "SELECT batch_id FROM batches JOIN batch_summary USING (batch_id) WHERE universe = ? AND model = ? "
         "ORDER BY batches.started_at DESC LIMIT 1",

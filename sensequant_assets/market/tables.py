@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 
 from sensequant_assets.core.bars import PRICES, Bars
 from sensequant_assets.core.samples import Samples
+from sensequant_assets.core.universe import is_symbol, universe_name
+from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 
 _FINGERPRINT = b"sensequant.fingerprint"
@@ -21,6 +23,13 @@ def write_parquet(table: pa.Table, path: Path, fingerprint: str) -> Path:
         floats: Any = [field.name for field in table.schema if pa.types.is_floating(field.type)]
         pq.write_table(table, temporary, compression="zstd", use_dictionary=False, use_byte_stream_split=floats)
     return path
+
+
+def table_path(directory: Path, asset: str, universe: str, symbol: str) -> Path:
+    """File of a symbol's `bars` or `features` below the data directory; `UsageError` for names that are no path."""
+    if not is_symbol(symbol):
+        raise UsageError(f"{symbol!r} is not a symbol.")
+    return directory / asset / universe_name(universe) / f"{symbol}.parquet"
 
 
 def is_current(path: Path, fingerprint: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.training import Fingerprints, TrainedModel
-from sensequant_assets.core.universe import is_symbol
+from sensequant_assets.core.universe import is_symbol, universe_name
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.replacing import replacing
 
@@ -88,7 +88,7 @@ class ModelStore:
     """
 
     def __init__(self, directory: Path, universe: str) -> None:
-        self._directory = directory / universe
+        self._directory = directory / universe_name(universe)
 
     def path(self, model: ModelKind, symbol: str, window: str) -> Path:
         """Text file of a model; `UsageError` for names that are no symbol or no window."""
@@ -175,5 +175,8 @@ def _digest(written: bytes) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except UsageError as error:
+        raise WindowError(FailureKind.CORRUPT_MODEL, str(error)) from error

@@ -6,7 +6,6 @@ class in `records`. The last line of a closed shard is ``{"record":"closed"}``.
 
 import fcntl
 import os
-import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,7 @@ from typing import Self
 import orjson
 
 from sensequant_assets.telemetry.records import RECORDS, Record
+from sensequant_assets.text import file_name
 
 ENVELOPE = ("record", "batch_id", "run_id", "at")
 """Fields of every line, whatever it tells."""
@@ -126,7 +126,7 @@ class Journal:
     def _open(self) -> int:
         self._directory.mkdir(parents=True, exist_ok=True)
         unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-        path = self._directory / f"{_safe(self.batch_id)}.{_safe(self.run_id)}.{unique}.jsonl"
+        path = self._directory / f"{file_name(self.batch_id)}.{file_name(self.run_id)}.{unique}.jsonl"
         hidden = path.with_suffix(".new")
         fd = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         # Locked before it gets its name: whoever sees a shard without a lock sees one whose writer is gone.
@@ -152,10 +152,6 @@ def writer_is_gone(shard: Path) -> bool:
     finally:
         os.close(fd)
     return True
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:80] or "_"
 
 
 # Names of the fields of each kind, and what gives their values in that order.

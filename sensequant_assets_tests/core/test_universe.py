@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from sensequant_assets.core.universe import Listing, Universe, is_symbol, parse_universe
+from sensequant_assets.core.universe import Listing, Universe, is_symbol, parse_universe, universe_name
 from sensequant_assets.errors import UsageError
 
 
@@ -28,6 +28,24 @@ def test_what_could_be_a_path_a_range_or_a_partition_key_is_no_symbol(text):
     if text.strip() not in ("TCS", ""):
         with pytest.raises(UsageError, match=r"^u\.csv, row 3: .* is not a symbol; a symbol is up to 32 of"):
             universe_of(symbol=["FINE", text])
+
+
+@pytest.mark.parametrize("name", ["sample", "nifty 100 (2024)", "S&P-500", "_x", "x.y", "Größe", "x" * 200])
+def test_names_of_files_are_names_of_universes(name):
+    assert universe_name(name) == name
+    assert Universe(name, ()).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "...", ".hidden", "../a", "a/b", "/a", "a\\b", "-x", " x", "a\0", "a\n", "a\x1b[2J", "\u202ea",
+     "x" * 201, "Ö" * 101, "a\udc80"],
+)  # fmt: skip
+def test_what_names_no_directory_or_another_one_is_no_universe(name):
+    with pytest.raises(UsageError, match="cannot name a universe"):
+        universe_name(name)
+    with pytest.raises(UsageError, match="Name its file otherwise"):
+        Universe(name, ())
 
 
 def test_an_empty_symbol_in_a_row_that_has_a_name_is_refused():

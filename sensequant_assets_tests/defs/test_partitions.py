@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.defs.partitions import choose, rectangle
+from sensequant_assets.defs.partitions import choose, rectangle, symbol_partitions
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,9 @@ def test_a_scattered_choice_is_asked_for_by_name_under_its_first_pair() -> None:
     whole = choose([("A", "1"), ("B", "1")], ["A", "B", "C"], ["1", "2"])
     assert whole.pairs == []
     assert list(whole.tags.values()) == ["A|1", "B|1"]
+
+
+def test_two_universes_never_share_the_partitions_of_their_symbols() -> None:
+    names = {symbol_partitions(universe).name for universe in ("a b", "a_b", "a-b", "a.b", "a&b")}
+    assert len(names) == 5
+    assert "symbols_a_b" in names

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
-from sensequant_assets.market.tables import bars_table, features_table, is_current, write_parquet
+from sensequant_assets.errors import UsageError
+from sensequant_assets.market.tables import bars_table, features_table, is_current, table_path, write_parquet
 from sensequant_assets_tests.making import random_walk, samples_of
 
 BARS = random_walk(80, 3)
@@ -41,3 +43,10 @@ def test_a_table_that_was_cut_is_not_current(tmp_path: Path) -> None:
     path = write_parquet(bars_table(BARS), tmp_path / "AAA.parquet", "one")
     path.write_bytes(path.read_bytes()[:-20])
     assert not is_current(path, "one")
+
+
+def test_the_path_of_a_table_stays_below_its_directory(tmp_path: Path) -> None:
+    assert table_path(tmp_path, "bars", "five", "AAA") == tmp_path / "bars" / "five" / "AAA.parquet"
+    for universe, symbol in (("..", "AAA"), ("five", ".."), ("five", "../AAA"), ("a/b", "AAA")):
+        with pytest.raises(UsageError, match=r"cannot name a universe|is not a symbol"):
+            table_path(tmp_path, "bars", universe, symbol)

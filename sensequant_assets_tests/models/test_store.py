@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,22 @@ def test_a_metric_that_the_rows_cannot_answer_is_null(tmp_path):
 def test_names_that_lead_elsewhere_are_refused(tmp_path, symbol, window):
     with pytest.raises(UsageError, match=r"is not a (symbol|window)"):
         ModelStore(tmp_path, "u").find("teacher", symbol, window)
+
+
+@pytest.mark.parametrize("universe", ["..", "", "a/b", ".x"])
+def test_a_universe_that_leads_elsewhere_is_refused(tmp_path, universe):
+    with pytest.raises(UsageError, match="cannot name a universe"):
+        ModelStore(tmp_path, universe)
+
+
+def test_a_pipe_in_the_place_of_a_model_costs_its_window_and_stays(tmp_path):
+    _, stored = saved(tmp_path)
+    stored.path.unlink()
+    os.mkfifo(stored.path)
+    with pytest.raises(WindowError, match="is a FIFO, and only a regular file can be replaced") as refused:
+        saved(tmp_path)
+    assert refused.value.kind is FailureKind.CORRUPT_MODEL
+    assert stored.path.is_fifo()
 
 
 def test_a_save_that_is_cut_short_leaves_the_old_model(tmp_path, monkeypatch):
