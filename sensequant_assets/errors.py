@@ -6,6 +6,8 @@ whether trying again can help, and what a person does about it.
 
 from enum import IntEnum, StrEnum
 
+from sensequant_assets.text import printable
+
 
 class Exit(IntEnum):
     """What a command's process ends with; each code means one thing."""
@@ -68,9 +70,16 @@ _ADVICE = {
 
 
 class SenseQuantError(Exception):
-    """Base of every error that this package raises on purpose; `exit_code` is what a command ends with."""
+    """Base of every error that this package raises on purpose; `exit_code` is what a command ends with.
+
+    Its sentence often quotes a cell, a path or a name, and goes on through telemetry, Dagster and its log: what cannot
+    be printed is escaped here, once for all of them.
+    """
 
     exit_code = Exit.BROKE_OFF
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message))
 
 
 class UsageError(SenseQuantError):

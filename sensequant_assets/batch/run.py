@@ -21,6 +21,7 @@ from sensequant_assets.models.store import ModelStore
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import BatchStart, Event, Plan, RunEnd
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) ->
         said = f"Universe {market.universe.name} has no {lost[0]}{more}; partitions of what it no longer lists remain."
         if not known:
             raise UsageError(said)
-        warn(said)
+        warn(printable(said))
     return known
 
 

@@ -1,6 +1,5 @@
 """A batch as a person asks for it: choose the pairs, run them under a progress bar, and sum up what became of them."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sensequant_assets.batch.run import Options
+from sensequant_assets.cli.console import console
 from sensequant_assets.cli.launch import Launch, launch, new_batch_id
 from sensequant_assets.cli.options import (
     market_options,
@@ -32,6 +31,7 @@ from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, parse_overrides, read_student, read_teacher, remember_market
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.text import json_text
 
 
 @click.command()
@@ -95,7 +95,7 @@ def backfill(
     )
     if as_json:
         spent = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
-        click.echo(json.dumps(summary.as_json() | {name: round(value, 3) for name, value in spent.items()}))
+        click.echo(json_text(summary.as_json() | {name: round(value, 3) for name, value in spent.items()}))
     return Exit.EXCEEDED if summary.exceeded else Exit.DONE
 
 
@@ -182,7 +182,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     store = ModelStore(settings.data_dir / "models", market.universe.name)
     telemetry = TelemetryStore(settings.data_dir / "telemetry")
     keys = _chosen(request, market, store, telemetry)
-    out = Console(file=report, highlight=False)
+    out = console(report, width=120)
     if not keys:
         out.print(f"Nothing to do: no pair is {request.select}.")
         return Summary(None)
@@ -240,12 +240,12 @@ def _chosen(request: Request, market: Market, store: ModelStore, telemetry: Tele
 @contextmanager
 def _progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[Outcome], None]]:
     """Show how far a batch is; what comes out of it is called with each outcome."""
-    console = Console(file=stream)
+    out = console(stream)
     counts = dict.fromkeys(("trained", "reused", "skipped", "failed"), 0)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=console,
-        transient=True, disable=not console.is_terminal,
+        TimeElapsedColumn(), TimeRemainingColumn(), console=out,
+        transient=True, disable=not out.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("windows x models", total=total, counts="")
 
@@ -254,7 +254,7 @@ def _progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[Outcome], No
             finished = sum(counts.values())
             described = " ".join(f"{name} {count}" for name, count in counts.items() if count)
             bar.update(task, completed=finished, counts=described)
-            if not console.is_terminal and finished * 10 // total > (finished - 1) * 10 // total:
-                console.print(f"{finished} of {total}: {described}", highlight=False)
+            if not out.is_terminal and finished * 10 // total > (finished - 1) * 10 // total:
+                out.print(f"{finished} of {total}: {described}")
 
         yield tell

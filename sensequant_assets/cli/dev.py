@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
+from sensequant_assets.cli.console import say
 from sensequant_assets.cli.options import market_options, settings_of
 from sensequant_assets.defs.home import open_instance, prepare_home
 from sensequant_assets.defs.models import pool_of
@@ -33,8 +34,8 @@ def dev(host: str, port: int, **options: Any) -> None:
         fail_dead_runs(instance, TelemetryStore(settings.data_dir / "telemetry"), settings.run_start_limit_s)
         add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
         limit_pool(instance, pool_of(read_teacher()))
-    click.echo(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
-    click.echo(f"Dagster home {home}; UI on http://{host}:{port}")
+    say(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
+    say(f"Dagster home {home}; UI on http://{host}:{port}")
     workspace = PROJECT / "workspace.yaml"
     where = ["-w", str(workspace)] if workspace.exists() else ["-m", "sensequant_assets.definitions"]
     _become(

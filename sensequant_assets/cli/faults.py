@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 
 from sensequant_assets import __version__
 from sensequant_assets.settings import DOTENV, SECRETS, read_settings
+from sensequant_assets.text import printable_lines
 
 DIRECTORY = "faults"
 """Where logs lie, below the data directory."""
@@ -44,7 +45,7 @@ def write_log(error: BaseException) -> Path | None:
     """
     now = datetime.now(UTC)
     head = f"sensequant {__version__}, {now:%Y-%m-%d %H:%M:%S} UTC\n"
-    text = head + without_secrets("".join(traceback.format_exception(error)))
+    text = head + printable_lines(without_secrets("".join(traceback.format_exception(error))))
     for directory in _directories():
         with suppress(OSError, ValueError):
             directory.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from io import StringIO
 from typing import Any, NoReturn
 
 import click
@@ -15,6 +16,7 @@ import click
 from sensequant_assets import __version__
 from sensequant_assets.cli.interrupts import answer_interrupts
 from sensequant_assets.errors import Exit, SenseQuantError
+from sensequant_assets.text import printable, printable_lines
 
 _COLLECT_EVERY = 100_000
 """New objects after which Python looks for garbage; 700 is its default."""
@@ -64,6 +66,13 @@ class _UnreadError(Exception):
     """Whoever read the output has gone."""
 
 
+class _Verbatim(StringIO):
+    """Takes what click writes as it is; of what goes to anything but a terminal click cuts parts out."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @contextmanager
 def _unread() -> Iterator[None]:
     """Tell a reader that has gone from other exits, before click and Rich make exits of it with the code 1."""
@@ -92,8 +101,10 @@ def exit_code_of(command: Callable[[], Any]) -> int:
     except SenseQuantError as error:
         return _say(str(error), error.exit_code)
     except click.ClickException as error:
-        with suppress(OSError):
-            error.show()
+        # It quotes what was asked for, and says so on several lines.
+        with suppress(OSError), _Verbatim() as said:
+            error.show(said)
+            click.echo(printable_lines(said.getvalue()), err=True, nl=False)
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted.", Exit.INTERRUPTED)
@@ -107,7 +118,7 @@ def exit_code_of(command: Callable[[], Any]) -> int:
 def _say(message: str, code: int) -> int:
     # Where nobody can be told, the code still tells.
     with suppress(OSError):
-        click.echo(f"sensequant: {message}", err=True)
+        click.echo(f"sensequant: {printable(message)}", err=True)
     return code
 
 

@@ -1,19 +1,19 @@
 """`sensequant plan`: the lattice before anything is trained."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from sensequant_assets.cli.console import console, styled
 from sensequant_assets.cli.options import market_options, selected, settings_of, split
-from sensequant_assets.cli.tables import widen
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
+from sensequant_assets.text import json_text, printable
 
 
 @click.command()
@@ -27,7 +27,7 @@ def plan(as_json: bool, **options: Any) -> None:
     pairs = (market.pair(*key) for key in keys)
     if as_json:
         for record in plan_records(market, pairs):
-            click.echo(json.dumps(record))
+            click.echo(json_text(record))
     else:
         plan_table(market, list(pairs))
 
@@ -53,9 +53,8 @@ def plan_records(market: Market, pairs: Iterable[Pair]) -> Iterator[dict[str, An
 
 def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
     """Print the lattice as a grid symbol x window: rows to train on, or why not."""
-    console = Console(highlight=False)
     windows = list(dict.fromkeys(pair.window for pair in pairs))
-    widen(console, 40 + 22 * len(windows))
+    out = console(width=40 + 22 * len(windows))
     grid = Table(title=f"{market.universe.name}: training rows by window", show_lines=False)
     grid.add_column("symbol")
     for window in windows:
@@ -66,22 +65,22 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
     for symbol, row in by_symbol.items():
         broken = isinstance(market.plan(symbol).samples, WindowError)
         grid.add_row(symbol, *(_cell(row.get(window.key), broken) for window in windows))
-    console.print(grid)
-    console.print("rows * early life, + open; a skipped window shows its reason")
+    out.print(grid)
+    out.print("rows * early life, + open; a skipped window shows its reason")
     skips = Counter(pair.reason for pair in pairs if pair.reason)
-    console.print(f"{len(pairs)} pairs: {len(pairs) - skips.total()} eligible, {skips.total()} skipped", end="")
-    console.print(f" ({', '.join(f'{reason} {count}' for reason, count in skips.items())})" if skips else "")
+    out.print(f"{len(pairs)} pairs: {len(pairs) - skips.total()} eligible, {skips.total()} skipped", end="")
+    out.print(f" ({', '.join(f'{reason} {count}' for reason, count in skips.items())})" if skips else "")
     for symbol in by_symbol:
         samples = market.plan(symbol).samples
         for line in [str(samples)] if isinstance(samples, WindowError) else market.warnings(symbol):
-            console.print(f"[yellow]warning[/] {line}")
+            out.print(Text.assemble(("warning", "yellow"), " ", printable(line)), soft_wrap=True)
 
 
-def _cell(pair: Pair | None, broken: bool) -> str:
+def _cell(pair: Pair | None, broken: bool) -> Text | str:
     if pair is None:
         return ""
     if not pair.eligible:
-        return f"[dim]{pair.reason}[/]"
+        return styled(pair.reason, "dim")
     if broken:
-        return "[red]will fail[/]"
+        return styled("will fail", "red")
     return f"{pair.rows}{'*' if pair.early_life else ''}{'+' if pair.open else ''}"

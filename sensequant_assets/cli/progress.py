@@ -1,21 +1,22 @@
 """`sensequant progress`: how far a batch is, as a person sees it."""
 
-import json
 import time
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from math import isnan
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sensequant_assets.cli.console import console, styled
 from sensequant_assets.cli.interrupts import end_without_answer
 from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
 from sensequant_assets.core.outcome import Verdict
+from sensequant_assets.text import json_text
 from sensequant_assets.watch.progress import RECENT_S, Progress, follow
 
 
@@ -39,20 +40,20 @@ def _show_progress(watch: bool, interval: float, batch_id: str | None, as_json: 
     store = telemetry_store()
     found = known_batch(store, batch_id)
     if found is None:
-        click.echo(json.dumps({"batch_id": None}) if as_json else NO_BATCH)
+        click.echo(json_text({"batch_id": None}) if as_json else NO_BATCH)
         return
     looks = follow(store, found, clock=lambda: datetime.now(UTC), pause=lambda: time.sleep(interval))
-    console = Console(highlight=False)
-    if watch and console.is_terminal and not as_json:
-        with Live(console=console, auto_refresh=False) as live:
+    out = console()
+    if watch and out.is_terminal and not as_json:
+        with Live(console=out, auto_refresh=False) as live:
             for look in looks:
                 live.update(view(look), refresh=True)
         return
     for look in looks:
         if as_json:
-            click.echo(json.dumps(look.as_json(), ensure_ascii=False))
+            click.echo(json_text(look.as_json()))
         else:
-            console.print(view(look), soft_wrap=True)
+            out.print(view(look), soft_wrap=True)
         if not watch:
             return
 
@@ -60,9 +61,8 @@ def _show_progress(watch: bool, interval: float, batch_id: str | None, as_json: 
 def view(found: Progress) -> RenderableType:
     """The progress for a terminal."""
     origin = " ".join(part for part in (found.source, found.universe) if part)
-    head = Text.assemble(
-        f"Batch {found.batch_id}{f' ({origin})' if origin else ''}: ", (found.status, _STYLES[found.status])
-    )
+    head = styled(f"Batch {found.batch_id}{f' ({origin})' if origin else ''}: ")
+    head.append(found.status, _STYLES[found.status])
     if found.percent is None:
         return Group(head, Text("Nothing is planned yet."))
     bar = Table.grid(padding=(0, 2))
@@ -83,7 +83,7 @@ def view(found: Progress) -> RenderableType:
     if found.failures:
         parts.append(Text(f"First {len(found.failures)} of {failed:,} failures:" if failed > 1 else "One failure:"))
     parts += [
-        Text(
+        styled(
             f"  {row['model']} {row['symbol']} {row['window_start']} {row['failure_kind'] or 'unknown'}: "
             f"{row['error_message'] or 'no message'}"
         )

@@ -4,7 +4,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from sensequant_assets.cli.console import styled
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -14,7 +16,6 @@ _QUESTION = 'sensequant query "SELECT * FROM window_runs"'
 
 def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, settings: Settings) -> None:
     """Print what became of a batch: counts and verdict by model, skips by reason, first failures, and where it is."""
-    widen(console, 120)
     table = Table(title=f"Batch {batch_id}")
     for name in (
         "model",
@@ -65,20 +66,15 @@ def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, se
     console.print("UI         sensequant dev")
 
 
-def widen(console: Console, width: int) -> None:
-    """A pipe or file has no width of its own; a table cut to 80 columns helps nobody there."""
-    if not console.is_terminal:
-        console.width = max(console.width, width)
-
-
-def _check(verdict: dict[str, Any] | None, row: dict[str, Any]) -> str:
+def _check(verdict: dict[str, Any] | None, row: dict[str, Any]) -> Text:
     if verdict is None:
-        return "[red]not evaluated[/]"
+        return styled("not evaluated", "red")
     if row["skipped"] == row["planned"]:
-        return "[yellow]nothing to attempt[/]"
+        return styled("nothing to attempt", "yellow")
     if row["failure_rate"] is None:
-        return "[red]failed[/] (blocked)"
-    return f"{'[green]passed' if verdict['passed'] else '[red]failed'}[/] (limit {verdict['max_failure_rate']:.1%})"
+        return styled("failed", "red").append(" (blocked)", "default")
+    said = styled("passed", "green") if verdict["passed"] else styled("failed", "red")
+    return said.append(f" (limit {verdict['max_failure_rate']:.1%})", "default")
 
 
 def _rows(telemetry: TelemetryStore, sql: str, *parameters: object) -> list[tuple[Any, ...]]:

@@ -1,18 +1,18 @@
 """Commands that only read telemetry: `sensequant query`, `sensequant failures` and `sensequant report`."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sensequant_assets.cli.console import console, say, styled
 from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
-from sensequant_assets.cli.tables import widen
 from sensequant_assets.errors import advice
 from sensequant_assets.telemetry.render import Format, render
+from sensequant_assets.text import json_text
 from sensequant_assets.watch.failures import PermanentFailure, permanent_failures
 
 
@@ -56,11 +56,9 @@ def failures(batches: int, as_json: bool) -> None:
     found = permanent_failures(telemetry_store(), batches)
     if as_json:
         for entry in found:
-            click.echo(json.dumps(entry.as_json(), ensure_ascii=False))
+            click.echo(json_text(entry.as_json()))
         return
-    console = Console(highlight=False)
-    widen(console, 200)
-    console.print(failures_view(found, batches))
+    console(width=200).print(failures_view(found, batches))
 
 
 @click.command()
@@ -83,7 +81,7 @@ def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
         return
     other = None if against is None else known_batch(store, against)
     read = read_report(store, found, against=other)
-    click.echo(write_page(read, out or default_path(store.directory.parent, found)))
+    say(write_page(read, out or default_path(store.directory.parent, found)))
 
 
 def failures_view(found: Sequence[PermanentFailure], batches: int) -> RenderableType:
@@ -104,6 +102,6 @@ def failures_view(found: Sequence[PermanentFailure], batches: int) -> Renderable
             entry.failure_kind,
             entry.error_message,
         )
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(styled(cell) for cell in cells))
     kinds = dict.fromkeys(entry.failure_kind for entry in found)
-    return Group(table, Text(""), *(Text(f"{kind}: {advice(kind)}") for kind in kinds))
+    return Group(table, Text(""), *(styled(f"{kind}: {advice(kind)}") for kind in kinds))

@@ -7,6 +7,7 @@ import dagster as dg
 
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.defs.names import CHECK
+from sensequant_assets.text import markdown_text, printable
 
 FAILURES_SHOWN = 20
 
@@ -38,7 +39,7 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
-        description=describe(verdict),
+        description=markdown_text(describe(verdict)),
         metadata=verdict_metadata(verdict, failed),
     )
 
@@ -68,17 +69,14 @@ def batch_evaluation(
     report
         The batch's report in short, as Markdown; none if empty.
     """
-    silent = (
-        f" {silent_runs} runs died before their first record; their windows are not counted." if silent_runs else ""
-    )
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(asset),
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
-        description=f"Batch {batch_id}, all runs: {describe(verdict)}{silent}",
+        description=markdown_text(describe_batch(verdict, batch_id, silent_runs)),
         metadata=verdict_metadata(verdict, failed)
-        | {"batch": batch_id, "silent_runs": silent_runs}
+        | {"batch": printable(batch_id), "silent_runs": silent_runs}
         | ({"report": dg.MetadataValue.md(report)} if report else {}),
         blocking=True,
     )
@@ -98,9 +96,19 @@ def verdict_metadata(verdict: Verdict, failed: Sequence[Mapping[str, str]]) -> d
     if verdict.failure_rate is not None:
         metadata["failure_rate"] = verdict.failure_rate
     if failed:
-        shown = [dg.TableRecord(dict(row)) for row in failed[:FAILURES_SHOWN]]
+        shown = [
+            dg.TableRecord({name: printable(cell) for name, cell in row.items()}) for row in failed[:FAILURES_SHOWN]
+        ]
         metadata["failed_windows"] = dg.MetadataValue.table(shown)
     return metadata
+
+
+def describe_batch(verdict: Verdict, batch_id: str, silent_runs: int = 0) -> str:
+    """The verdict on all runs of a batch; parameters as of `batch_evaluation`."""
+    silent = (
+        f" {silent_runs} runs died before their first record; their windows are not counted." if silent_runs else ""
+    )
+    return f"Batch {batch_id}, all runs: {describe(verdict)}{silent}"
 
 
 def describe(verdict: Verdict) -> str:

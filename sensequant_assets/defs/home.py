@@ -90,7 +90,7 @@ def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["Dagst
             except DagsterInvalidConfigError as error:
                 # Dagster's messages go on with a traceback.
                 why = " ".join(re.split(r"\s+Stack Trace:", one.message)[0] for one in error.errors)
-                raise UsageError(f"{home / 'dagster.yaml'} cannot be used: {why}") from error
+                raise UsageError(f"{home / 'dagster.yaml'} cannot be used: {' '.join(why.split())}") from error
         yield instance
 
 

@@ -12,7 +12,8 @@ from sensequant_assets.defs.partitions import add_symbols
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
-from sensequant_assets.market.tables import bars_table, features_table, is_current, write_parquet
+from sensequant_assets.market.tables import bars_table, features_table, is_current, table_path, write_parquet
+from sensequant_assets.text import printable
 
 GROUP = "market"
 
@@ -78,13 +79,14 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
 def universe_event(listed: Universe, file: Path) -> dg.AssetMaterialization:
     """The universe as it was read: how many symbols, and the listings as a table."""
     rows = [
-        {"symbol": one.symbol, "name": one.name, "listing_date": str(one.listing_date or "")} for one in listed.listings
+        {"symbol": one.symbol, "name": printable(one.name), "listing_date": str(one.listing_date or "")}
+        for one in listed.listings
     ]
     return dg.AssetMaterialization(
         "universe",
         metadata={
             "symbols": len(rows),
-            "file": dg.MetadataValue.path(file),
+            "file": dg.MetadataValue.path(printable(file)),
             "listings": dg.MetadataValue.table([dg.TableRecord(row) for row in rows]),
         },
     )
@@ -120,7 +122,7 @@ def symbol_events(
         return
     fingerprint = samples.fingerprint
     for asset in sorted(assets):
-        path = directory / asset / market.universe.name / f"{symbol}.parquet"
+        path = table_path(directory, asset, market.universe.name, symbol)
         if stale_only and is_current(path, fingerprint):
             continue
         write_parquet(
@@ -138,5 +140,5 @@ def _materialized(
     if asset == "features":
         metadata |= {"features": len(samples.feature_names), "usable_rows": int(samples.usable.sum())}
     if warnings:
-        metadata["warning"] = " ".join(warnings)
+        metadata["warning"] = printable(" ".join(warnings))
     return dg.AssetMaterialization(asset, partition=symbol, metadata=metadata)

@@ -11,6 +11,7 @@ from sensequant_assets.defs.market import symbol_events
 from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.market.market import Market
+from sensequant_assets.text import printable
 
 _SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation", "trees")
 
@@ -48,12 +49,12 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
         metadata |= {
             "cause": str(outcome.failure),
             "error_type": outcome.error_type,
-            "error": outcome.error_message,
+            "error": printable(outcome.error_message),
             "what_to_do": outcome.failure.advice,
         }
         return dg.AssetObservation(asset, partition=pair.key, metadata=metadata)
     if outcome.status is Status.SKIPPED:
-        metadata |= {"reason": str(outcome.reason), "why": outcome.error_message}
+        metadata |= {"reason": str(outcome.reason), "why": printable(outcome.error_message)}
         return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
     metadata |= {name: value for name in _SHOWN if (value := outcome.metrics.get(name)) is not None}
     metadata |= {

@@ -2,6 +2,7 @@
 
 from sensequant_assets.core.outcome import COUNTED
 from sensequant_assets.report.facts import Report, failures_by_cause, headline, skill, skips_by_reason
+from sensequant_assets.text import markdown_text
 
 
 def markdown(report: Report) -> str:
@@ -11,25 +12,24 @@ def markdown(report: Report) -> str:
     lines += [f"| model | planned | {' | '.join(COUNTED)} |", f"|---|{'---:|' * (1 + len(COUNTED))}"]
     for model in report.models:
         numbers = [model.planned, *model.counts.values()]
-        lines.append(f"| {model.model} | {' | '.join(str(number) for number in numbers)} |")
+        lines.append(f"| {_md(model.model)} | {' | '.join(str(number) for number in numbers)} |")
     lines.append("")
     for model in report.models:
         found = skill(report, model.model)
         if found.windows:
             lines.append(
-                f"- {model.model}: median test AUC {found.median:.3f} over {found.windows} windows, "
+                f"- {_md(model.model)}: median test AUC {found.median:.3f} over {found.windows} windows, "
                 f"{found.outside / found.windows:.0%} outside the 95 % null band (noise: 5 %, more as labels overlap)"
             )
     lines += [
-        f"- failed {cause.count} {cause.name}: {_md(cause.example)} {_md(cause.advice)}"
+        f"- failed {cause.count} {_md(cause.name)}: {_md(cause.example)} {_md(cause.advice)}"
         for cause in failures_by_cause(report)[:5]
     ]
-    lines += [f"- skipped {cause.count} {cause.name}" for cause in skips_by_reason(report)[:5]]
+    lines += [f"- skipped {cause.count} {_md(cause.name)}" for cause in skips_by_reason(report)[:5]]
     return "\n".join(lines)
 
 
 def _md(text: str) -> str:
     """Text that Markdown shows as it is, on one line, cut to what a table of metadata bears."""
     plain = " ".join(text.split())
-    plain = plain if len(plain) <= 300 else f"{plain[:299]}…"
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|~" else char for char in plain)
+    return markdown_text(plain if len(plain) <= 300 else f"{plain[:299]}…")

@@ -1,6 +1,5 @@
 """The report as one HTML page that needs nothing but itself."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -9,6 +8,7 @@ from math import isnan
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
 from sensequant_assets.core.judging.skill import percentiles
 from sensequant_assets.core.outcome import COUNTED
@@ -34,6 +34,7 @@ from sensequant_assets.report.pictures import (
     outcome_map,
     seconds,
 )
+from sensequant_assets.text import file_name, printable, printable_lines
 
 MAX_LINES = 100
 """Most lines of a list."""
@@ -41,7 +42,7 @@ MAX_LINES = 100
 
 def default_path(data_dir: Path, batch_id: str) -> Path:
     """Where a batch's page goes unless told otherwise."""
-    return data_dir / "reports" / f"{re.sub(r'[^A-Za-z0-9_-]', '_', batch_id)}.html"
+    return data_dir / "reports" / f"{file_name(batch_id)}.html"
 
 
 def write_page(report: Report, path: Path) -> Path:
@@ -103,11 +104,21 @@ def _total_change(comparison: Comparison) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     environment.filters |= {"number": _number, "percent": _percent, "seconds": seconds}
     return environment.from_string(
         files("sensequant_assets.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     )
+
+
+def _shown(value: object) -> object:
+    """What the template puts out: text shows what cannot be printed, and HTML of our macros keeps its lines."""
+    if isinstance(value, Markup):
+        # Filters give such too, of text that no other expression has put out.
+        return Markup(printable_lines(value))  # noqa: S704  # it is escaped
+    return printable(value) if isinstance(value, str) else value
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,7 +14,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sensequant_assets.text import json_text, printable, printable_lines
+
 Format = Literal["table", "json", "csv"]
+
+_EXPLAINED = ["explain_key", "explain_value"]
+"""Columns of DuckDB's answer to EXPLAIN: a drawing of several lines."""
 
 
 def render(table: pa.Table, format: Format = "table") -> str:  # noqa: A002 - the name of the CLI's option
@@ -27,7 +31,8 @@ def render(table: pa.Table, format: Format = "table") -> str:  # noqa: A002 - th
         Any answer of `TelemetryStore.query`.
     format
         ``table`` for people: as wide as it needs, folded (never cut) to the width of a terminal; ``json``, a list of
-        objects; ``csv`` with a header. Dates and times are ISO strings, missing values are empty, null in JSON.
+        objects; ``csv`` with a header. Dates and times are ISO strings, missing values are empty, null in JSON. What
+        cannot be printed is escaped: JSON reads back as it was, the others show ``\\x1b`` in its place.
     """
     rows = [[_plain(cell.as_py()) for cell in row] for row in zip(*table.columns, strict=True)]
     return _WRITERS[format](table.column_names, rows).rstrip("\n")
@@ -54,30 +59,37 @@ def _text(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, str) or value is None:
         return value or ""
-    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, int) else json_text(value)
 
 
 def _as_json(names: list[str], rows: list[list[object]]) -> str:
-    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False)
+    return json_text([dict(zip(names, row, strict=True)) for row in rows], indent=2)
 
 
 def _as_csv(names: list[str], rows: list[list[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([json.dumps(cell) if isinstance(cell, (list, dict)) else cell for cell in row] for row in rows)
+    writer.writerow(map(printable, names))
+    writer.writerows(map(_csv_cell, row) for row in rows)
     return text.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, (list, dict)):
+        return json_text(value)
+    return printable(value) if isinstance(value, str) else value
 
 
 def _as_table(names: list[str], rows: list[list[object]]) -> str:
     text = io.StringIO()
     terminal = sys.stdout.isatty()
+    shown = printable_lines if names == _EXPLAINED else printable
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, name in enumerate(names):
         numbers = all(isinstance(row[index], (int, float)) for row in rows) and bool(rows)
-        grid.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=not terminal)
+        grid.add_column(printable(name), justify="right" if numbers else "left", overflow="fold", no_wrap=not terminal)
     for row in rows:
-        grid.add_row(*(_text(cell) for cell in row))
+        grid.add_row(*(shown(_text(cell)) for cell in row))
     width = shutil.get_terminal_size().columns if terminal else 1_000_000
     Console(file=text, width=width, markup=False, emoji=False, highlight=False).print(grid)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

@@ -120,7 +120,7 @@ class TelemetryStore:
                             yield connection
                             return
                     except duckdb.Error as error:
-                        raise UsageError(f"Telemetry cannot answer: {error}") from error
+                        raise UsageError(f"Telemetry cannot answer: {' '.join(str(error).split())}") from error
                     finally:
                         connection.close()
             # The file is missing, half made or of an older version: an ingest puts it right.

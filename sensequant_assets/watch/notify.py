@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from sensequant_assets.text import printable
+
 TIMEOUT_S = 5.0
 
 
@@ -44,7 +46,7 @@ def notify(url: SecretStr | None, message: Mapping[str, Any], log: logging.Logge
         return False
     try:
         request = urllib.request.Request(  # noqa: S310  # the scheme is checked above
-            secret, json.dumps(message, default=str).encode(), {"Content-Type": "application/json"}
+            secret, json.dumps(_shown(message)).encode(), {"Content-Type": "application/json"}
         )
         with _opener().open(request, timeout=TIMEOUT_S) as response:
             response.read(1)
@@ -55,6 +57,17 @@ def notify(url: SecretStr | None, message: Mapping[str, Any], log: logging.Logge
         log.warning("The webhook at %s could not be notified: %s.", host, type(error).__name__)
         return False
     return True
+
+
+def _shown(value: object) -> object:
+    """A message that shows what cannot be printed, for a reader who may print it anywhere."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {printable(name): _shown(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in value]
+    return printable(value)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

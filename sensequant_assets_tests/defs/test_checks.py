@@ -1,16 +1,20 @@
 """Claims about a verdict as Dagster shows it."""
 
+import html
 from dataclasses import replace
 from datetime import date
 
 import dagster as dg
 import pytest
+from markdown_it import MarkdownIt
 
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.windows import Window
-from sensequant_assets.defs.checks import FAILURES_SHOWN, check_result, describe
+from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result, describe, describe_batch
 from sensequant_assets.errors import FailureKind
+from sensequant_assets.text import printable
+from sensequant_assets_tests.test_text import NASTY
 
 WINDOW = Window(date(2022, 1, 1), date(2022, 6, 30))
 # 3 of 19 attempted are 15.8 %, 3 of 20 are 15 %.
@@ -45,6 +49,21 @@ def test_a_verdict_passes_warns_or_stops(
     assert result.passed is passed
     assert result.severity is severity
     assert result.description == describe(verdict) == description
+
+
+def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None:
+    blocked = replace(EXACT, blocked=f"No student was trained: too many teachers failed in batch {NASTY}.")
+    rows = [{"symbol": "S", "window": "2022-01-01", "cause": "timeout", "error": NASTY}]
+    found = batch_evaluation("teacher_models", blocked, rows, NASTY)
+    said = f"Batch {NASTY}, all runs: {blocked.blocked}"
+    assert html.unescape(MarkdownIt().render(str(found.description))) == f"<p>{printable(said)}</p>\n"
+    assert describe_batch(blocked, NASTY) == said
+    assert found.metadata["batch"].value == printable(NASTY)
+    table = found.metadata["failed_windows"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert table.records[0].data["error"] == printable(NASTY)
+    description = check_result("teacher_models", blocked, []).description
+    assert html.unescape(MarkdownIt().render(str(description))) == f"<p>{printable(blocked.blocked)}</p>\n"
 
 
 def test_counts_rate_and_limit_are_metadata() -> None:

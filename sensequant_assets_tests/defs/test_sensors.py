@@ -18,12 +18,25 @@ import pytest
 
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.names import ATTEMPT_TAG, BATCH_TAG
+from sensequant_assets.defs.partitions import symbol_partitions
 from sensequant_assets.defs.runs import fail_dead_runs
+from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import BatchStart, CheckVerdict, Plan, RunEnd, WindowRun
-from sensequant_assets_tests.operating import SYMBOLS, WINDOWS, Office, history, new_days, office_settings
+from sensequant_assets.text import printable
+from sensequant_assets_tests.operating import (
+    STUDENT,
+    SYMBOLS,
+    TEACHER,
+    WINDOWS,
+    Office,
+    history,
+    new_days,
+    office_settings,
+)
 from sensequant_assets_tests.running import corrupt, leave, write_universe
+from sensequant_assets_tests.test_text import NASTY
 
 CHECK_KEY = dg.AssetCheckKey(dg.AssetKey("teacher_models"), "max_failure_rate")
 OPEN = WINDOWS[1]
@@ -511,3 +524,13 @@ def test_every_sensor_is_off_until_it_is_switched_on_and_says_what_it_does(offic
         assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
         assert sensor.minimum_interval_seconds == 30
         assert sensor.description
+
+
+def test_what_a_sensor_logs_is_a_line_that_prints(office: Office, capfd: pytest.CaptureFixture[str]) -> None:
+    with dg.build_sensor_context(
+        instance=office.instance, definitions=office.definitions, sensor_name="new_bars"
+    ) as context:
+        Desk(office.settings, TEACHER, STUDENT, symbol_partitions("four")).tell(context, "b", NASTY)
+    logged = capfd.readouterr().err
+    assert printable(NASTY) in logged
+    assert all(line.isprintable() for line in logged.split("\n"))

@@ -32,6 +32,7 @@ from sensequant_assets_tests.running import Home
 from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_run
 
 EVIL = "<script>alert('x')</script> & \"quoted\" *stars*"
+UNPRINTABLE = "\x1b[31m \u202e \x00 \n"
 
 
 @pytest.fixture
@@ -226,6 +227,17 @@ def test_the_page_shows_errors_as_text(store: TelemetryStore) -> None:
     assert "script" not in found.tags
 
 
+def test_the_page_and_its_short_form_show_what_cannot_be_printed(store: TelemetryStore) -> None:
+    nasty: dict[str, Any] = {"universe": UNPRINTABLE, "versions": {UNPRINTABLE: UNPRINTABLE}}
+    rows = [window("BBB", W1, "failed", failure_kind=UNPRINTABLE, error_message=UNPRINTABLE, duration_s=3.0)]
+    write_run(store, rows, batch=f"b{UNPRINTABLE}", **nasty)
+    report = read_report(store, f"b{UNPRINTABLE}")
+    for shown in (page(report), markdown(report)):
+        assert all(line.isprintable() for line in shown.split("\n"))
+        assert "x1b" in shown
+        assert "u202e" in shown
+
+
 def test_the_page_has_every_symbol_and_window_of_both_models(store: TelemetryStore) -> None:
     found = Page(page(mixed(store)))
     # Outcomes and AUC of teachers and students.
@@ -314,7 +326,7 @@ def test_markdown_is_short_and_escapes(store: TelemetryStore) -> None:
     assert "| teacher | 4 | 2 | 0 | 1 | 1 | 0 |" in found
     assert "<script" not in found.replace("\\<", "")
     assert "\\*stars\\*" in found
-    assert "- skipped 1 pre_listing" in found
+    assert r"- skipped 1 pre\_listing" in found
     assert len(found.splitlines()) < 20
 
 
@@ -326,13 +338,14 @@ def test_a_page_is_written_whole_or_not_at_all(store: TelemetryStore, tmp_path: 
     with pytest.raises(UsageError, match="Name another file with --out"):
         write_page(report, path / "below-a-file.html")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(UsageError, match="Name another file with --out"):
+    with pytest.raises(UsageError, match="taken is a directory, and only a regular file can be replaced"):
         write_page(report, tmp_path / "taken")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "deep", "taken"]
 
 
 def test_a_batch_name_cannot_leave_the_directory_of_reports(tmp_path: Path) -> None:
-    assert default_path(tmp_path, "../../etc/x") == tmp_path / "reports" / "______etc_x.html"
+    assert default_path(tmp_path, "../../etc/x") == tmp_path / "reports" / "______etc_x-01bc0313.html"
+    assert default_path(tmp_path, "a.b") != default_path(tmp_path, "a_b") == tmp_path / "reports" / "a_b.html"
 
 
 def test_the_command_writes_the_page_and_prints_its_path(

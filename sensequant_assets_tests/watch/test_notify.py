@@ -6,13 +6,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from sensequant_assets.text import printable
 from sensequant_assets.watch import notify as module
 from sensequant_assets.watch.notify import notify
+from sensequant_assets_tests.test_text import NASTY
 
 LOG = logging.getLogger("sensequant.test_notify")
 SECRET = "s3cret-t0ken"  # noqa: S105  # it opens nothing
@@ -68,6 +71,13 @@ def plain(webhook: Webhook) -> SecretStr:
 def test_a_message_arrives_as_json(webhook: Webhook) -> None:
     assert notify(plain(webhook), {"sensor": "new_bars", "batch": "b1", "failed": 3}, LOG)
     assert webhook.received == [{"sensor": "new_bars", "batch": "b1", "failed": 3}]
+
+
+def test_a_message_shows_what_cannot_be_printed(webhook: Webhook) -> None:
+    path = Path(NASTY.replace("\0", ""))
+    assert notify(plain(webhook), {"message": NASTY, "problems": [NASTY], "of": {NASTY: path}}, LOG)
+    shown = printable(NASTY)
+    assert webhook.received == [{"message": shown, "problems": [shown], "of": {shown: printable(path)}}]
 
 
 def test_without_a_webhook_nobody_is_told_and_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from sensequant_assets.batch.rows import check_verdict
-from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation
+from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, describe_batch
 from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.runs import fail_dead_runs, has_ended, runs_of
 from sensequant_assets.defs.sensors.desk import Desk
@@ -46,7 +46,7 @@ def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, s
         if not batch.superseded:
             context.instance.report_runless_asset_event(evaluation)
         if verdict.exceeded:
-            said = str(evaluation.description)
+            said = describe_batch(verdict, batch_id, silent_runs)
             desk.tell(context, batch_id, said, failed=verdict.failed, attempted=verdict.attempted)
     # Last, so that a kill before it repeats the verdict and never loses it.
     with Journal(telemetry.shards, batch_id=batch_id, run_id="", clock=utc_now) as journal:

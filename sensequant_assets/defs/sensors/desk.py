@@ -12,6 +12,7 @@ from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.partitions import choose
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.text import printable
 from sensequant_assets.watch.notes import is_noted, note
 from sensequant_assets.watch.notify import notify
 
@@ -43,7 +44,7 @@ class Desk:
     @property
     def universe(self) -> str:
         """Name of the universe."""
-        return self.settings.universe.stem
+        return self.settings.universe_name
 
     def known_symbols(self, instance: dg.DagsterInstance) -> list[str]:
         """Symbols that have partitions, in the order of these."""
@@ -51,6 +52,7 @@ class Desk:
 
     def tell(self, context: dg.SensorEvaluationContext, batch_id: str, message: str, **details: Any) -> None:
         """Log a message, and post it to the webhook once for a sensor and batch."""
+        message = printable(message)
         context.log.error(message)
         identity = f"{context.sensor_name}:{batch_id}"
         telemetry = self.telemetry
