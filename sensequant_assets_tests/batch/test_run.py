@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from sensequant_assets.batch import rows, trainer, windows
+from sensequant_assets.batch import run as run_module
+from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run
 from sensequant_assets.batch.trainer import key_of
@@ -19,11 +21,12 @@ from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
+from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.training import Lesson, TrainedModel
 from sensequant_assets.errors import FailureKind
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.settings import read_settings
+from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -46,8 +49,7 @@ class Workshop:
 
     def run(self, name: str, learning_rate: float = 0.1, **options: Any) -> dict[str, list[Outcome]]:
         """Teachers and students of all pairs; outcomes as they were told, in the order of the plan."""
-        settings = read_settings({"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)})
-        market = Market.open(settings)
+        market = self.market
         run = Run(
             market=market,
             keys=market.keys(),
@@ -64,6 +66,22 @@ class Workshop:
             told[judged.model].sort(key=lambda outcome: run.keys.index(key_of(outcome.pair)))
             assert [key_of(outcome.pair) for outcome in judged.outcomes] == run.keys
         return told
+
+    @property
+    def market(self) -> Market:
+        """The market as its files are now."""
+        return Market.open(self.settings)
+
+    @property
+    def settings(self) -> Settings:
+        """Of three windows."""
+        return read_settings({"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)})
+
+    def samples(self, symbol: str) -> Samples:
+        """Of a symbol whose bars are in order."""
+        samples = self.market.plan(symbol).samples
+        assert isinstance(samples, Samples)
+        return samples
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in self.telemetry.query(sql, list(parameters)).to_pylist()]
@@ -89,6 +107,12 @@ def teach_but(monkeypatch: pytest.MonkeyPatch, bad: Callable[[Teach, Lesson, Exp
 
 def statuses(outcomes: list[Outcome]) -> dict[Key, Status]:
     return {key_of(outcome.pair): outcome.status for outcome in outcomes}
+
+
+def outcome_of(outcomes: list[Outcome], key: Key) -> Outcome:
+    """The outcome of one pair."""
+    (outcome,) = (outcome for outcome in outcomes if key_of(outcome.pair) == key)
+    return outcome
 
 
 def the_bad_one(outcomes: list[Outcome]) -> Outcome:
@@ -124,6 +148,54 @@ def test_an_error_of_the_code_fails_its_window_and_no_other(
     assert (level, symbol, window) == ("error", "IBM", date(2009, 6, 30))
     assert "in divide" in trace
     assert trace.endswith("ZeroDivisionError: nothing to share\n")
+
+
+def test_a_student_learns_from_no_teacher_but_that_of_its_batch(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.run("first")
+    assert workshop.models.find("teacher", *BAD) is not None
+
+    def divide(real: Teach, lesson: Lesson, expired: Expired) -> TrainedModel:
+        raise ZeroDivisionError("nothing to share")
+
+    teach_but(monkeypatch, divide)
+    student = the_bad_one(workshop.run("second", force=True)["student"])
+    assert student.failure is FailureKind.MISSING_TEACHER
+    assert student.error_message == "The teacher of IBM|2009-06-30 failed in this run."
+
+
+def test_a_model_whose_next_window_has_grown_is_judged_again_and_not_trained(workshop: Workshop) -> None:
+    file = workshop.bars / "IBM.csv"
+    whole = file.read_text().splitlines(keepends=True)
+    column = whole[0].split(",").index("date")
+    early = [line for line in whole[1:] if line.split(",")[column] < "2010-03-01"]
+    file.write_text("".join([whole[0], *early]))
+    first = workshop.run("first")
+    file.write_text("".join(whole))
+    second = workshop.run("second")
+    for model in MODELS:
+        before, after = (outcome_of(outcomes[model], BAD) for outcomes in (first, second))
+        assert (before.status, after.status) == (Status.TRAINED, Status.REUSED)
+        assert after.trees_fingerprint == before.trees_fingerprint
+        assert after.rows["test"] > before.rows["test"] > 10
+        assert after.metrics["test_brier"] != before.metrics["test_brier"]
+        stored = workshop.models.find(model, *BAD)
+        assert stored is not None
+        booster, pair = stored.booster(), after.pair
+        lesson = Lesson.of(pair, workshop.samples("IBM"), workshop.market.recipe, judging())
+        assert lesson.scores(lesson.unseen(booster))["test_brier"] == after.metrics["test_brier"]
+
+
+def test_the_device_of_a_teacher_stands_in_its_row_and_students_are_trained_on_the_cpu(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "require_device", lambda *asked: f"gpu: {asked}")
+    workshop.run("batch")
+    assert workshop.rows("SELECT DISTINCT model, device FROM window_runs ORDER BY model") == [
+        ("student", "cpu"),
+        ("teacher", "gpu: ('cpu', 0, 0, False)"),
+    ]
 
 
 def test_a_window_over_its_time_stops_itself(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,16 +317,37 @@ def the_only_trained(outcomes: list[Outcome]) -> Outcome:
 def test_every_planned_window_has_one_row_with_its_figures(workshop: Workshop) -> None:
     workshop.run("batch", workers=2)
     rows = workshop.rows(
-        "SELECT model, symbol, window_start, duration_s, train_rows, trees_fingerprint, model_path, device "
+        "SELECT model, symbol, window_start, duration_s, cpu_s, train_rows, trees_fingerprint, model_path, device "
         "FROM window_runs ORDER BY ALL"
     )
     planned = workshop.rows("SELECT model, symbol, window_start FROM planned_windows ORDER BY ALL")
     assert [row[:3] for row in rows] == planned
     assert len(planned) == 12
-    for model, _, window, duration, train_rows, trees, path, device in rows:
+    for model, _, window, duration, cpu, train_rows, trees, path, device in rows:
         assert duration > 0
+        assert 0 < cpu < 60
         assert train_rows > 20
         assert trees
         assert Path(path).is_file()
         assert (model, str(window)) == (Path(path).parts[-3], Path(path).name.removesuffix(".txt.gz"))
         assert device == "cpu"
+
+
+def test_a_row_tells_since_when_a_window_is_trained_and_whether_its_symbol_was_new(workshop: Workshop) -> None:
+    workshop.universe.write_text("symbol,listing_date,trading_start_date\nAAPL,1980-12-12,\nIBM,,2009-02-04\n")
+    workshop.run("batch")
+    told = "SELECT symbol, window_start, window_end, effective_start, effective_end, early_life, open FROM window_runs"
+    rows = workshop.rows(f"{told} WHERE model = 'teacher' ORDER BY ALL")
+    assert [
+        (symbol, str(start), str(end), str(effective), new, grows)
+        for symbol, start, end, effective, _, new, grows in rows
+    ] == [
+        ("AAPL", "2009-01-01", "2009-06-30", "2009-01-01", False, False),
+        ("AAPL", "2009-06-30", "2009-12-27", "2009-06-30", False, False),
+        ("AAPL", "2009-12-27", "2010-06-25", "2009-12-27", False, False),
+        ("IBM", "2009-01-01", "2009-06-30", "2009-02-04", True, False),
+        ("IBM", "2009-06-30", "2009-12-27", "2009-06-30", True, False),
+        ("IBM", "2009-12-27", "2010-06-25", "2009-12-27", False, False),
+    ]
+    for _, _, end, effective, last, _, _ in rows:
+        assert effective < last < end
