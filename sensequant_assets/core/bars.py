@@ -13,6 +13,23 @@ PRICES = ("open", "high", "low", "close")
 _ROUNDING = 1e-6
 """Relative slack of the OHLC rules: vendors round adjusted prices."""
 
+PRICE_BOUNDS = (1e-12, 1e15)
+"""Least and greatest price, before and after adjustment. The dearest share costs about a million dollars, 1e10 rupiah;
+reverse splits have multiplied the oldest prices of volatility funds by 1e9, and a century of splits and dividends has
+divided others by 1e5. What lies outside is the end of a number format or a slip of units. Squares and ratios of what
+lies inside stay finite."""
+
+VOLUME_LIMIT = 2.0**53
+"""Volume is below it, before and after adjustment: from here on float64 does not tell one share from the next. The most
+traded shares change hands about 1e10 times a day, which splits multiply by 1e5 at most."""
+
+RATIO_BOUNDS = (1e-12, 1e12)
+"""Least and greatest `adj_close / close`: far beyond what splits and dividends have made of any share."""
+
+FIRST_TIME = np.datetime64("1900-01-02", "s")
+"""No bar is older. Daily prices of single shares are kept since 1925 (CRSP); the days that databases, spreadsheets and
+file systems write for "none", 0001-01-01, 1601-01-01, 1899-12-30 and 1900-01-01, lie before."""
+
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 
@@ -101,13 +118,15 @@ def day_of(time: np.datetime64) -> date:
     return day
 
 
-def validated(raw: RawBars) -> Bars:
-    """Check the bars of one symbol against the rules and adjust them.
+def validated(raw: RawBars, *, until: np.datetime64) -> Bars:
+    """Check the bars of one symbol against the rules, adjust them, and check them again.
 
     Parameters
     ----------
     raw
         Bars as a file tells them. With `adj_close`, prices are multiplied and volume is divided by `adj_close / close`.
+    until
+        Last time that a bar can start; later ones have not happened yet.
 
     Returns
     -------
@@ -119,31 +138,62 @@ def validated(raw: RawBars) -> Bars:
     WindowError
         Of kind `corrupt_bars`: names file, row and the rule that is broken.
     """
-    for broken, rule, column in _rules(raw):
+    _refuse(raw, _rules(raw, until))
+    bars = _adjusted(raw)
+    _refuse(raw, _rules_of_adjusted(bars))
+    return bars
+
+
+Rules = Iterator[tuple[NDArray[np.bool_], str, str]]
+"""The bars that break each rule, the rule in words, and the column that shows it. Later rules need the earlier ones."""
+
+
+def _refuse(raw: RawBars, rules: Rules) -> None:
+    for broken, rule, column in rules:
         if broken.any():
             at = int(np.argmax(broken))
             more = int(broken.sum()) - 1
             also = f" and {more} more" if more else ""
             raise corrupt(f"{raw.origin}, row {raw.rows[at]}{also}: {raw.symbol}: {rule} ({raw.quote(column, at)}).")
-    return _adjusted(raw)
 
 
-def _rules(raw: RawBars) -> Iterator[tuple[NDArray[np.bool_], str, str]]:
-    """The bars that break each rule, the rule in words, and the column that shows it; later rules need the earlier."""
-    for name, numbers in raw.numbers.items():
-        yield ~np.isfinite(numbers), f"{name} is not a number", name
+def _rules(raw: RawBars, until: np.datetime64) -> Rules:
+    numbers = raw.numbers
+    for name, values in numbers.items():
+        yield ~np.isfinite(values), f"{name} is not a number", name
     yield np.isnat(raw.time), "time is not a date or time", "time"
-    for name, numbers in raw.numbers.items():
+    yield raw.time < FIRST_TIME, f"time is before {FIRST_TIME.astype('datetime64[D]')}", "time"
+    yield raw.time > until, "time is in the future", "time"
+    for name, values in numbers.items():
         if name != "volume":
-            yield numbers <= 0, f"{name} is not positive", name
-    yield raw.numbers["volume"] < 0, "volume is negative", "volume"
+            yield values <= 0, f"{name} is not positive", name
+            yield from _outside(values, PRICE_BOUNDS, name, name)
+    yield numbers["volume"] < 0, "volume is negative", "volume"
+    yield numbers["volume"] >= VOLUME_LIMIT, f"volume is not below {VOLUME_LIMIT:g}", "volume"
     low, high = _body(raw)
-    yield raw.numbers["high"] < high * (1 - _ROUNDING), "high is below open or close", "high"
-    yield raw.numbers["low"] > low * (1 + _ROUNDING), "low is above open or close", "low"
+    yield numbers["high"] < high * (1 - _ROUNDING), "high is below open or close", "high"
+    yield numbers["low"] > low * (1 + _ROUNDING), "low is above open or close", "low"
     step = np.ones(len(raw.time), dtype=np.int64)
     step[1:] = np.diff(raw.time).astype(np.int64)
     yield step == 0, "the same time stands there twice", "time"
     yield step < 0, "rows are not sorted by time", "time"
+    if "adj_close" in numbers:
+        yield from _outside(numbers["adj_close"] / numbers["close"], RATIO_BOUNDS, "adj_close / close", "adj_close")
+
+
+def _rules_of_adjusted(bars: Bars) -> Rules:
+    """What adjustment can break."""
+    for name in PRICES:
+        yield from _outside(getattr(bars, name), PRICE_BOUNDS, f"adjusted {name}", name)
+    yield ~(bars.volume < VOLUME_LIMIT), f"adjusted volume is not below {VOLUME_LIMIT:g}", "volume"
+    yield bars.high < np.maximum(bars.open, bars.close), "adjusted high is below open or close", "high"
+    yield bars.low > np.minimum(bars.open, bars.close), "adjusted low is above open or close", "low"
+
+
+def _outside(values: Floats, bounds: tuple[float, float], name: str, column: str) -> Rules:
+    least, greatest = bounds
+    yield ~(values >= least), f"{name} is below {least:g}", column
+    yield ~(values <= greatest), f"{name} is above {greatest:g}", column
 
 
 def _body(raw: RawBars) -> tuple[Floats, Floats]:
@@ -162,7 +212,8 @@ def _adjusted(raw: RawBars) -> Bars:
         high=np.maximum(numbers["high"], high) * ratio,
         low=np.minimum(numbers["low"], low) * ratio,
         close=numbers["close"] * ratio,
-        volume=numbers["volume"] / ratio,
+        # Zero may carry a sign.
+        volume=np.abs(numbers["volume"] / ratio),
     )
 
 

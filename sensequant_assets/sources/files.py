@@ -1,7 +1,8 @@
 """Bars and universes from CSV and parquet files."""
 
 import csv
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from sensequant_assets.sources.reading import (
     Columns,
     column_names,
     encoded,
+    listed,
     read_columns,
 )
 
@@ -79,6 +81,8 @@ class FileBars:
         A CSV or parquet file of all symbols, or a directory.
     timezone
         Exchange time zone of zoned times; None keeps the wall clock they carry.
+    clock
+        Seconds since 1970; bars of the future are refused.
 
     Raises
     ------
@@ -86,13 +90,14 @@ class FileBars:
         Nothing is there, or the one file cannot be read or has no `symbol` column.
     """
 
-    def __init__(self, path: Path, timezone: str | None = None) -> None:
+    def __init__(self, path: Path, timezone: str | None = None, clock: Callable[[], float] = time.time) -> None:
         if not path.exists():
             raise UsageError(f"There are no bars at {path}. Give a file or a directory with --bars or SENSEQUANT_BARS.")
         if path.is_file() and path.suffix not in SUFFIXES:
             raise UsageError(f"Bars file {path} is neither .csv nor .parquet.")
         self._path = path
         self._timezone = timezone
+        self._clock = clock
         if path.is_file():
             _ = self._index
 
@@ -125,7 +130,7 @@ class FileBars:
         return tuple(self.broken.values())
 
     def _parsed(self, columns: Columns, path: Path, symbol: str) -> "_Part":
-        bars = parse_bars(columns, symbol=symbol, origin=str(path), timezone=self._timezone)
+        bars = parse_bars(columns, symbol=symbol, origin=str(path), timezone=self._timezone, clock=self._clock)
         return _Part(path, bars, columns.rows)
 
     @cached_property
@@ -134,9 +139,9 @@ class FileBars:
             try:
                 table = _Table.of(self._path)
             except UNREADABLE as error:
-                raise UsageError(f"Bars file {self._path} cannot be read: {error}") from error
+                raise UsageError(f"Bars file {_not_taken(self._path, error)}") from error
             if table is None:
-                columns = ", ".join(column_names(self._path))
+                columns = listed(column_names(self._path))
                 raise UsageError(f"Bars file {self._path} has no column 'symbol'; it has {columns}.")
             return _Index({}, (table,), {})
         named: dict[str, list[Path]] = {}
@@ -174,19 +179,24 @@ class _Table:
     def of(cls, path: Path) -> "_Table | None":
         """Read a file; None if it has no column of symbols."""
         columns = read_columns(path)
-        names = [name.strip().lower() for name in columns.names]
-        at = next((names.index(name) for name in SYMBOL_COLUMNS if name in names), None)
-        if at is None:
+        name = next((name for name in SYMBOL_COLUMNS if name in columns.values), None)
+        if name is None:
             return None
-        named = encoded(columns.values[at])
+        if columns.names.count(name) > 1:
+            raise ValueError(f"column {name} stands there twice")
+        named = encoded(columns.values[name])
         indices = named.indices
         codes: Any = indices.fill_null(-1).to_numpy() if indices.null_count else np.from_dlpack(indices)
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(named.dictionary) + 1))
         rows = {str(one): order[starts[i] : starts[i + 1]] for i, one in enumerate(named.dictionary.to_pylist())}
         # Which symbol a row is of stands in `rows` from here on.
-        rest = [number for number in range(len(names)) if number != at]
-        return cls(path, Columns([names[i] for i in rest], [columns.values[i] for i in rest], columns.rows), rows)
+        names = [other for other in columns.names if other != name]
+        return cls(
+            path,
+            Columns(names, {other: columns.values[other] for other in names if other in columns.values}, columns.rows),
+            rows,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +209,8 @@ class _Index:
 
 
 def _not_taken(path: Path, error: Exception) -> str:
-    return f"{path} cannot be read: {error}"
+    # Some libraries tell an error over several lines, with a point at its end or none.
+    return f"{path} cannot be read: {' '.join(str(error).split()).removesuffix('.')}."
 
 
 def _union(parts: Sequence[_Part]) -> Bars:

@@ -13,6 +13,7 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import pandas as pd
 import pytest
 
 from sensequant_assets.telemetry.journal import CLOSED_LINE
@@ -266,6 +267,42 @@ def test_a_corrupt_symbol_costs_its_own_windows_and_names_file_row_and_rule(four
         assert row["failure_kind"] == "corrupt_bars"
         assert str(four.directory / "bars" / "IBM.csv") + ", row 123" in row["error_message"]
         assert "close is not positive" in row["error_message"]
+
+
+def test_bars_that_no_exchange_can_have_fail_with_their_rule_and_are_neither_trained_nor_skipped(
+    tmp_path: Path,
+) -> None:
+    absurd = {
+        "AAPL": ("high", 1e308),
+        "GOOG": ("adj_close", 1e-320),
+        "IBM": ("date", "0001-01-01"),
+        "MSFT": ("volume", True),
+    }
+    rules = {
+        "AAPL": "high is above",
+        "GOOG": "adj_close is below",
+        "IBM": "time is before",
+        "MSFT": "volume is not a number",
+    }
+    bars = sample_bars(tmp_path / "bars")
+    for symbol, (column, value) in absurd.items():
+        table = pd.read_csv(bars / f"{symbol}.csv", dtype=str)
+        table.loc[0, column] = str(value)
+        table.to_csv(bars / f"{symbol}.csv", index=False)
+    home = Home(
+        tmp_path,
+        {"SENSEQUANT_BARS": str(bars), "SENSEQUANT_UNIVERSE": str(write_universe(tmp_path / "four.csv"))},
+    )
+    finished = home.backfill(*THREE_WINDOWS, "--max-failure-rate", "1")
+    assert finished.code == 0, finished.err
+    rows = home.rows(
+        "SELECT symbol, outcome, failure_kind, error_message FROM window_runs "
+        "WHERE model = 'teacher' AND batch_id = ?", finished.json["batch_id"],
+    )  # fmt: skip
+    assert len(rows) == 12
+    for row in rows:
+        assert (row["outcome"], row["failure_kind"]) == ("failed", "corrupt_bars")
+        assert f"{bars / row['symbol']}.csv, row 2: {row['symbol']}: {rules[row['symbol']]}" in row["error_message"]
 
 
 def test_students_alone_are_not_trained_after_a_failed_teacher_check(four: Home, too_many: Finished) -> None:

@@ -18,9 +18,13 @@ def raw(count: int = 5, **numbers: float | list[float]) -> RawBars:
     return RawBars("TCS", "tcs.csv", 2 * np.arange(count) + 1, days, whole, lambda name, at: f"{name} at {at}")
 
 
+def checked(bars: RawBars) -> Bars:
+    return validated(bars, until=np.datetime64("2024-02-01", "s"))
+
+
 def refusal(bars: RawBars) -> str:
     with pytest.raises(WindowError) as caught:
-        validated(bars)
+        checked(bars)
     assert caught.value.kind is FailureKind.CORRUPT_BARS
     return str(caught.value)
 
@@ -54,6 +58,10 @@ def test_a_broken_row_is_named_by_file_row_symbol_rule_and_what_the_file_says(co
     ("day", "rule"),
     [
         ("NaT", "time is not a date or time"),
+        ("0001-01-01", "time is before 1900-01-02"),
+        ("1900-01-01T23:59:59", "time is before 1900-01-02"),
+        ("2024-02-01T00:00:01", "time is in the future"),
+        ("9999-12-31", "time is in the future"),
         ("2024-01-02", "the same time stands there twice"),
         ("2023-12-31", "rows are not sorted by time"),
     ],
@@ -64,12 +72,68 @@ def test_a_time_that_is_none_or_is_not_after_the_one_before_is_refused(day, rule
     assert refusal(bars) == f"tcs.csv, row 5: TCS: {rule} (time at 2)."
 
 
+@pytest.mark.parametrize("column", [*PRICES, "adj_close"])
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [(1e308, "above 1e+15"), (1.1e15, "above 1e+15"), (0.9e-12, "below 1e-12"), (1e-320, "below 1e-12")],
+)
+def test_a_number_that_no_price_can_be_is_refused(column, value, rule):
+    bars = raw(adj_close=5.5)
+    bars.numbers[column][2] = value
+    assert refusal(bars) == f"tcs.csv, row 5: TCS: {column} is {rule} ({column} at 2)."
+
+
+@pytest.mark.parametrize("value", [2.0**53, 1e300])
+def test_a_volume_in_which_one_share_does_not_count_is_refused(value):
+    bars = raw()
+    bars.numbers["volume"][2] = value
+    assert refusal(bars) == "tcs.csv, row 5: TCS: volume is not below 9.0072e+15 (volume at 2)."
+    bars.numbers["volume"][2] = 2.0**53 - 1
+    assert checked(bars).volume[2] == 2**53 - 1
+
+
+def test_prices_at_the_bounds_are_prices():
+    least, greatest = (
+        raw(open=1e-12, high=1e-12, low=1e-12, close=1e-12),
+        raw(open=1e15, high=1e15, low=1e15, close=1e15),
+    )
+    assert checked(least).close[0] == 1e-12
+    assert checked(greatest).close[0] == 1e15
+
+
+@pytest.mark.parametrize(("adj_close", "rule"), [(1.1e-12, "below 1e-12"), (1e14, "above 1e+12")])
+def test_an_adjustment_that_no_split_can_make_is_refused(adj_close, rule):
+    bars = raw(adj_close=5.5)
+    bars.numbers["adj_close"][2] = adj_close
+    assert refusal(bars) == f"tcs.csv, row 5: TCS: adj_close / close is {rule} (adj_close at 2)."
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rule"),
+    [
+        # Each number is sound, and so is their ratio of a billion or a billionth.
+        ({"high": 1e7, "adj_close": 1.1e10}, "adjusted high is above 1e+15 (high"),
+        ({"low": 1e-4, "adj_close": 1.1e-8}, "adjusted low is below 1e-12 (low"),
+        ({"volume": 1e10, "adj_close": 1.1e-8}, "adjusted volume is not below 9.0072e+15 (volume"),
+    ],
+)
+def test_bars_are_checked_again_once_they_are_adjusted(numbers, rule):
+    bars = raw(adj_close=11.0)
+    for column, value in numbers.items():
+        bars.numbers[column][2] = value
+    assert refusal(bars) == f"tcs.csv, row 5: TCS: {rule} at 2)."
+
+
+def test_a_negative_zero_is_no_volume_and_has_no_sign():
+    assert not np.signbit(checked(raw(volume=-0.0)).volume).any()
+
+
 def test_the_first_of_several_broken_rows_is_named_and_the_others_are_counted():
     bars = raw(volume=[100.0, -1.0, 100.0, -2.0, -3.0])
     assert refusal(bars) == "tcs.csv, row 3 and 2 more: TCS: volume is negative (volume at 1)."
 
 
-@pytest.mark.parametrize("bars", [validated(raw(0)), validated(raw(0, adj_close=5.5)), Bars.empty("TCS")])
+@pytest.mark.parametrize("bars", [checked(raw(0)), checked(raw(0, adj_close=5.5)), Bars.empty("TCS")])
 def test_no_rows_are_no_bars(bars):
     assert bars.symbol == "TCS"
     assert len(bars) == 0
@@ -80,18 +144,18 @@ def test_no_rows_are_no_bars(bars):
 
 def test_adj_close_scales_prices_and_divides_volume():
     # 5.5 / 11 is one half: a share was split in two.
-    bars = validated(raw(1, adj_close=5.5))
+    bars = checked(raw(1, adj_close=5.5))
     assert (bars.open[0], bars.high[0], bars.low[0], bars.close[0]) == (5.0, 6.0, 4.5, 5.5)
     assert bars.volume[0] == 200.0
 
 
 def test_without_adj_close_bars_stay_as_they_are():
-    bars = validated(raw(1))
+    bars = checked(raw(1))
     assert (bars.open[0], bars.high[0], bars.low[0], bars.close[0], bars.volume[0]) == (10.0, 12.0, 9.0, 11.0, 100.0)
 
 
 def test_a_high_or_low_that_rounding_left_just_inside_the_body_is_moved_to_its_edge():
-    assert validated(raw(1, high=11.0 - 1e-6)).high[0] == 11.0
-    assert validated(raw(1, low=10.0 + 1e-6)).low[0] == 10.0
+    assert checked(raw(1, high=11.0 - 1e-6)).high[0] == 11.0
+    assert checked(raw(1, low=10.0 + 1e-6)).low[0] == 10.0
     assert "high is below" in refusal(raw(1, high=11.0 - 1e-4))
     assert "low is above" in refusal(raw(1, low=10.0 + 1e-4))

@@ -1,6 +1,7 @@
 """Claims about what the columns of a file are parsed into."""
 
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,74 @@ def test_a_broken_row_is_named_by_file_row_symbol_and_rule(column, value, rule):
     # Position 2 of a file whose header is its first line is the file's fourth line.
     message = refusal(with_cell(bars_frame(), 2, column, value), row_offset=2)
     assert message == f"tcs.csv, row 4: TCS: {rule}."
+
+
+@pytest.mark.parametrize("column", ["open", "volume"])
+@pytest.mark.parametrize("cell", [True, False, b"12", [12.0], 12j, pd.Timestamp("2024-01-01"), pd.Timedelta(12)])
+def test_what_only_looks_like_a_number_to_a_computer_is_none(column, cell):
+    message = refusal(with_cell(bars_frame(), 2, column, cell), row_offset=2)
+    assert message == f"tcs.csv, row 4: TCS: {column} is not a number ({column} is {cell})."
+
+
+def test_a_whole_column_of_booleans_or_times_is_not_a_number():
+    assert "volume is not a number (volume is True)" in refusal(bars_frame(volume=True))
+    assert "volume is not a number (volume is 2024-01-01 00:00:00)" in refusal(
+        bars_frame(volume=pd.Timestamp("2024-01-01"))
+    )
+
+
+def test_decimals_and_whole_numbers_of_any_length_are_numbers():
+    frame = with_cell(with_cell(bars_frame(), 2, "close", Decimal("11.5")), 3, "volume", Decimal(10**14))
+    assert (parsed(frame).close[2], parsed(frame).volume[3]) == (11.5, 1e14)
+    assert "volume is not a number" in refusal(with_cell(bars_frame(), 2, "volume", 10**400))
+
+
+@pytest.mark.parametrize("clock", ["09:15", "09:15:00", "9:15 PM", "09:15:00.25", "09:15+05:30", "today", "now"])
+def test_a_time_without_a_day_is_not_one_of_today(clock):
+    assert f"time is not a date or time (date is {clock})" in refusal(bars_frame(1, date=clock))
+    assert f"time is not a date or time (date is {clock})" in refusal(with_cell(bars_frame(), 4, "date", clock))
+
+
+@pytest.mark.parametrize(
+    ("day", "rule"),
+    [
+        ("0001-01-01", "time is before 1900-01-02 (date is 0001-01-01)"),
+        ("1899-12-30", "time is before 1900-01-02 (date is 1899-12-30)"),
+        ("9999-12-31", "time is in the future (date is 9999-12-31)"),
+        ("2024-01-07", "time is in the future (date is 2024-01-07)"),
+    ],
+)
+def test_a_day_before_there_were_bars_or_after_tomorrow_is_refused(day, rule):
+    evening = datetime(2024, 1, 5, 18, tzinfo=UTC).timestamp()
+    message = refusal(with_cell(bars_frame(1), 0, "date", day), clock=lambda: evening)
+    assert message == f"tcs.csv, row 0: TCS: {rule}."
+
+
+def test_the_day_that_has_begun_in_the_east_is_not_in_the_future():
+    # In Kiribati, fourteen hours ahead, the sixth of January is four hours old.
+    evening = datetime(2024, 1, 5, 14, tzinfo=UTC).timestamp()
+    assert len(parsed(bars_frame(1, date="2024-01-06 04:00"), clock=lambda: evening)) == 1
+
+
+def test_a_long_cell_is_shown_in_part():
+    message = refusal(with_cell(bars_frame(), 0, "open", "9" * 5000))
+    assert message == f"tcs.csv, row 0: TCS: open is not a number (open is {'9' * 60}…)."
+
+
+def test_some_of_a_thousand_columns_are_listed():
+    wide = pd.concat(
+        [bars_frame().drop(columns="open"), pd.DataFrame(0, range(5), [f"x{n}" for n in range(1000)])], axis=1
+    )
+    assert refusal(wide).endswith(", x24 and 975 more.")
+
+
+def test_columns_of_codes_into_texts_are_parsed_as_the_texts_are():
+    frame = bars_frame().astype(str)
+    coded = frame.astype("category")
+    for name in ("time", "open", "high", "low", "close", "volume"):
+        np.testing.assert_array_equal(getattr(parsed(coded), name), getattr(parsed(frame), name))
+    assert refusal(with_cell(frame, 2, "open", "?").astype("category")) == refusal(with_cell(frame, 2, "open", "?"))
+    assert refusal(with_cell(frame, 2, "date", None).astype("category")).startswith("tcs.csv, row 2: TCS: time is not")
 
 
 @pytest.mark.parametrize("value", [0, -3, "x", None])
@@ -155,7 +224,9 @@ def test_intraday_bars_in_the_exchange_zone_need_no_other():
 
 
 def arrays(frame: pd.DataFrame) -> Columns:
-    return Columns(list(frame.columns), [frame[name].to_numpy() for name in frame.columns], frame.index.to_numpy())
+    return Columns(
+        list(frame.columns), {str(name): column.to_numpy() for name, column in frame.items()}, frame.index.to_numpy()
+    )
 
 
 @pytest.mark.parametrize("unit", ["D", "s", "ms", "ns"])
@@ -167,8 +238,8 @@ def test_arrays_are_bars_as_series_are(unit, number):
     frame = frame.assign(**prices)
     one = parsed(frame)
     timed = arrays(frame.assign(date=pd.to_datetime(frame["date"])))
-    stamps = np.asarray(timed.values[0]).astype(f"datetime64[{unit}]")
-    other = parse_bars(Columns(timed.names, [stamps, *timed.values[1:]], timed.rows), symbol="TCS", origin="tcs.csv")
+    stamps = {"date": timed.values["date"].astype(f"datetime64[{unit}]")}
+    other = parse_bars(Columns(timed.names, {**timed.values, **stamps}, timed.rows), symbol="TCS", origin="tcs.csv")
     for name in ("time", "open", "high", "low", "close", "volume"):
         np.testing.assert_array_equal(getattr(other, name), getattr(one, name))
 
@@ -186,4 +257,4 @@ def test_a_broken_rule_of_arrays_names_row_and_cell_as_that_of_series_does():
 def test_rows_that_are_taken_keep_their_positions():
     taken = Columns.of(bars_frame(), 2).take(np.array([3, 1]))
     assert taken.rows.tolist() == [5, 3]
-    assert taken.values[0].tolist() == [bars_frame()["date"][3], bars_frame()["date"][1]]
+    assert taken.values["date"].tolist() == [bars_frame()["date"][3], bars_frame()["date"][1]]
