@@ -1,20 +1,26 @@
 """A bars directory that grows, and the sensors that watch it, as the daemon runs them but one tick at a time."""
 
-from collections.abc import Mapping, Sequence
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pytest
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
-from sensequant_assets.settings import Settings
+from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.running import write_universe
+from sensequant_assets_tests.running import leave, write_universe
 
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 TEACHER, STUDENT = TeacherParameters(n_estimators=10), StudentParameters(n_estimators=5)
@@ -22,6 +28,7 @@ UNTIL = date(2009, 11, 16)
 """Last day of the bars at first: a Monday in the second of the windows `WINDOWS`, of which the third has no bars."""
 WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")
 END = date(2010, 6, 25)
+CHECK_KEY = dg.AssetCheckKey(dg.AssetKey("teacher_models"), "max_failure_rate")
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -137,3 +144,43 @@ def office_settings(directory: Path, **changed: Any) -> dict[str, Any]:
         "end": END,
         **changed,
     }
+
+
+@contextmanager
+def opened(directory: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Iterator[Office]:
+    """An office in a directory, with an instance of its own."""
+    leave(monkeypatch, directory)
+    settings = read_settings(office_settings(directory, workers=1, **changed))
+    prepare_home(settings)
+    with dg.DagsterInstance.get() as instance:
+        yield Office(settings, instance)
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server on the loopback that keeps what is posted to it."""
+    received: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # its base class calls it so
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook?token=s3cret", received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def evaluations(office: Office) -> list[Any]:
+    """What the teachers' check was told, newest first."""
+    records = office.instance.event_log_storage.get_asset_check_execution_history(CHECK_KEY, limit=10)
+    return [record.event.dagster_event.asset_check_evaluation_data for record in records if record.event]

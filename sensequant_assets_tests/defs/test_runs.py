@@ -1,14 +1,21 @@
 """Claims about what Dagster knows of batches."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from sensequant_assets.defs.runs import _HAS_PROCESS, has_ended, limit_pool
+from sensequant_assets.defs.runs import _HAS_PROCESS, fail_dead_runs, has_ended, limit_pool
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.records import BatchStart
+from sensequant_assets_tests.operating import (
+    Office,
+)
 
 
 def test_an_instance_without_a_limit_is_given_none(tmp_path: Path) -> None:
@@ -33,3 +40,28 @@ def test_a_backfill_is_over_in_every_status_that_dagster_counts_as_its_end() -> 
 
 def test_a_run_that_neither_waits_nor_is_over_is_looked_for_among_the_dead() -> None:
     assert set(_HAS_PROCESS) == set(NOT_FINISHED_STATUSES) - {dg.DagsterRunStatus.QUEUED}
+
+
+def test_a_run_whose_process_was_killed_is_failed_and_a_living_one_is_not(office: Office) -> None:
+    dead, alive = (dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED) for _ in range(2))
+    for run in (dead, alive):
+        office.instance.add_run(run)
+    with Journal(office.telemetry.shards, batch_id="b", run_id=alive.run_id, clock=utc_now) as living:
+        living.append(BatchStart())
+        # A shard without its last line and without a lock is what a killed process leaves.
+        shard = office.telemetry.shards / "b.dead.1.jsonl"
+        record = {"record": "batch", "batch_id": "b", "run_id": dead.run_id, "at": utc_now().isoformat()}
+        shard.write_text(json.dumps(record) + "\n")
+        assert fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s) == [dead.run_id]
+    assert office.instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.FAILURE
+    assert office.instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED
+
+
+def test_a_started_run_without_a_record_is_failed_after_the_limit_that_is_given(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENSEQUANT_RUN_START_LIMIT_S", "0.000001")
+    silent = dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED)
+    office.instance.add_run(silent)
+    assert fail_dead_runs(office.instance, office.telemetry, 180) == []
+    assert fail_dead_runs(office.instance, office.telemetry, 0) == [silent.run_id]
