@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,15 @@ def with_cell(frame: pd.DataFrame, row: int, column: str, value: Any) -> pd.Data
     changed = frame.astype({column: object})
     changed.iloc[row, list(changed.columns).index(column)] = value
     return changed
+
+
+def written(frame: pd.DataFrame, path: Path) -> Path:
+    """The path of a CSV or parquet file, by its name, that holds the frame."""
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+    return path
 
 
 def bars_of(close: Floats, *, symbol: str = "AAA", first_day: date = FIRST_DAY, volume: Floats | None = None) -> Bars:

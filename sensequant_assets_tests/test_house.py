@@ -43,12 +43,10 @@ TESTED_ELSEWHERE = {
     "report/markdown.py": ("report/test_report.py", "a report is one page"),
     "report/page.py": ("report/test_report.py", "a report is one page"),
     "report/pictures.py": ("report/test_report.py", "a report is one page"),
-    "sources/reading.py": ("sources/test_files.py", "columns are read of files"),
     "storage/indexing.py": (
         "storage/test_sqlite.py",
         "what the index holds is compared with the stock class, row by row",
     ),
-    "storage/pool.py": ("storage/test_sqlite.py", "connections are seen of the storages that keep them"),
     "telemetry/ingest.py": ("telemetry/test_store.py", "what is ingested is asked of the store"),
     "telemetry/questions.py": ("batch/test_staleness.py", "what failed for good is why a pair is not stale"),
     "telemetry/render.py": ("telemetry/test_store.py", "answers are rendered"),
