@@ -123,6 +123,7 @@ def _line(lattice: str, name: str, windows: int, spent: Spent) -> str:
 def telemetry(symbols: int) -> None:
     """Write the journal of a batch of teachers and students with no training, and time what is asked of it."""
     from sensequant_assets.telemetry.journal import Journal
+    from sensequant_assets.telemetry.questions.windows import latest_teacher_batch, outcomes
     from sensequant_assets.telemetry.store import TelemetryStore
 
     windows = [(START + timedelta(days=WINDOW_DAYS * number)) for number in range(WINDOWS)]
@@ -169,8 +170,8 @@ def telemetry(symbols: int) -> None:
             ),
         ):
             timed(name, partial(count, sql))
-        timed("outcomes of a batch's teachers", lambda: len(store.outcomes("second", "teacher")))
-        timed("teachers' batch of all pairs", lambda: store.latest_teacher_batch(keys))
+        timed("outcomes of a batch's teachers", lambda: len(outcomes(store, "second", "teacher")))
+        timed("teachers' batch of all pairs", lambda: latest_teacher_batch(store, keys))
 
 
 def _row(model: str, symbol: str, window: str, number: int) -> WindowRun:

@@ -19,6 +19,7 @@ from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.settings import Settings, read_settings
+from sensequant_assets.telemetry.questions.windows import outcomes
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import leave, write_universe
 
@@ -132,7 +133,7 @@ class Office:
 
     def outcomes(self, batch: str, model: str = "teacher") -> dict[str, str]:
         """Outcome by pair of a batch's latest attempts."""
-        return {"|".join(key): outcome for key, outcome in self.telemetry.outcomes(batch, model).items()}
+        return {"|".join(key): outcome for key, outcome in outcomes(self.telemetry, batch, model).items()}
 
 
 def office_settings(directory: Path, **changed: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ TESTED_ELSEWHERE = {
     "cli/plan.py": ("cli/test_backfill.py", "the plan is compared with what became of it"),
     "cli/progress.py": ("watch/test_progress.py", "the view is of what is counted there"),
     "cli/tables.py": ("cli/test_backfill.py", "the summary is printed by a backfill"),
-    "cli/telemetry.py": ("watch/test_failures.py", "its commands print what telemetry is asked there"),
+    "cli/telemetry.py": ("telemetry/questions/test_failures.py", "its commands print what telemetry is asked there"),
     "core/judging/skill.py": ("report/test_report.py", "what a score is worth is shown by the report"),
     "core/samples.py": ("core/test_features.py", "samples are features and labels side by side"),
     "definitions.py": ("daemon/test_backfill.py", "what Dagster loads, in one line"),
@@ -47,10 +47,6 @@ TESTED_ELSEWHERE = {
         "storage/test_sqlite.py",
         "what the index holds is compared with the stock class, row by row",
     ),
-    "telemetry/ingest.py": ("telemetry/test_store.py", "what is ingested is asked of the store"),
-    "telemetry/questions.py": ("batch/test_staleness.py", "what failed for good is why a pair is not stale"),
-    "telemetry/render.py": ("telemetry/test_store.py", "answers are rendered"),
-    "telemetry/schema.py": ("telemetry/test_store.py", "a layout is what a store makes and migrates"),
 }
 """Modules without a test module at the same place: where they are tested, and why there."""
 
@@ -73,6 +69,13 @@ def test_every_module_has_its_tests_at_the_same_place_or_a_reason() -> None:
     for place, why in TESTED_ELSEWHERE.values():
         assert (TESTS / place).exists(), place
         assert why
+
+
+def test_sql_is_spelled_in_telemetry_alone() -> None:
+    asking = re.compile(r"\.(query|rows|connect|execute)\(")
+    outside = {name for name in modules() if not name.startswith(("telemetry/", "storage/"))}
+    # The command that takes a person's own SQL.
+    assert {name for name in outside if asking.search((PACKAGE / name).read_text())} == {"cli/telemetry.py"}
 
 
 def test_few_files_lie_at_the_top_of_the_package() -> None:

@@ -19,6 +19,8 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.questions.verdicts import verdict_on
+from sensequant_assets.telemetry.questions.windows import latest_teacher_batch, outcomes
 from sensequant_assets.telemetry.records import BatchStart, Event, Plan, RunEnd
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import printable
@@ -227,10 +229,10 @@ def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) ->
 def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key], universe: str) -> Teachers:
     """The teachers of the latest batch that attempted some of these pairs of a universe."""
     telemetry.ingest()
-    batch = telemetry.latest_teacher_batch(keys, universe)
+    batch = latest_teacher_batch(telemetry, keys, universe)
     if batch is None:
         return Teachers({}, False, "any batch")
-    verdict = telemetry.verdict(batch, "teacher")
+    judged = verdict_on(telemetry, batch, "teacher")
     return Teachers(
-        telemetry.outcomes(batch, "teacher"), verdict is not None and not verdict["passed"], f"batch {batch}"
+        outcomes(telemetry, batch, "teacher"), judged is not None and not judged["passed"], f"batch {batch}"
     )

@@ -66,7 +66,7 @@ def stale_pairs(
     symbols
         Whose pairs; all by default.
     failed
-        Data fingerprint of the last attempt by (model, symbol, window key), as `permanent_failures` gives it: such a
+        Data fingerprint of the last attempt by (model, symbol, window key), as `data_that_failed` gives it: such a
         pair is not stale before its data change, because trying it again would end the same.
     """
     pairs: dict[tuple[str, str], frozenset[Cause]] = {}

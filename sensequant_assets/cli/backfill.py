@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
@@ -20,9 +20,9 @@ from sensequant_assets.cli.options import (
     settings_of,
     split,
 )
-from sensequant_assets.cli.tables import summary_table
+from sensequant_assets.cli.tables import summary_table, where_it_is
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.outcome import Outcome
+from sensequant_assets.core.outcome import COUNTED, Outcome, Verdict
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.errors import BrokeOffError, Exit, UsageError
@@ -30,6 +30,9 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, parse_overrides, read_student, read_teacher, remember_market
+from sensequant_assets.telemetry.questions.batches import batch_summary
+from sensequant_assets.telemetry.questions.failures import failed_pairs
+from sensequant_assets.telemetry.questions.verdicts import verdict_on
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import json_text
 
@@ -101,14 +104,6 @@ def backfill(
 
 Selection = Literal["all", "missing", "failed"]
 
-_FAILED = """
-    SELECT DISTINCT symbol, window_start FROM (
-        SELECT symbol, window_start, outcome FROM window_runs
-        WHERE universe = ? AND model IN (SELECT unnest(?::VARCHAR[]))
-        QUALIFY row_number() OVER (PARTITION BY model, symbol, window_start ORDER BY ended_at DESC) = 1
-    ) WHERE outcome = 'failed'
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -142,18 +137,37 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became of a batch, by model, as telemetry holds it."""
+    """What became of a batch, as telemetry holds it.
+
+    Attributes
+    ----------
+    batch_id
+        The batch; None where there was nothing to do.
+    models
+        Counts by model, teachers first, and the limit of the check; NaN where it never ran.
+    passed
+        What the check said by model; a model that it never judged is missing.
+    """
 
     batch_id: str | None
-    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    exceeded: bool = False
+    models: Sequence[Verdict] = ()
+    passed: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether a check failed or never ran; where all windows were skipped, nothing was exceeded."""
+        return any(
+            model.model not in self.passed or (not self.passed[model.model] and model.eligible > 0)
+            for model in self.models
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
-        names = ("eligible", "trained", "reused", "skipped", "failed", "not_attempted", "failure_rate")
+        told = {model.model: model for model in self.models}
+        nothing = {model: Verdict.of(model, dict.fromkeys(COUNTED, 0), None) for model in MODELS}
         return {"batch_id": self.batch_id} | {
-            model: {name: self.counts.get(model, {}).get(name, None if name == "failure_rate" else 0) for name in names}
-            for model in MODELS
+            name: {"eligible": model.eligible, **model.counts, "failure_rate": model.failure_rate}
+            for name, model in (nothing | told).items()
         }
 
 
@@ -200,8 +214,9 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     try:
         with telemetry.session(complete=True):
             summary = summarize(telemetry, batch_id)
-            if summary.counts:
-                summary_table(out, telemetry, batch_id, settings)
+            if summary.models:
+                summary_table(out, telemetry, batch_id, summary.models, summary.passed)
+                where_it_is(out, settings)
     except UsageError as error:
         # It has trained, whatever keeps it from telling what.
         raise failure or BrokeOffError(f"Batch {batch_id} is over and cannot be summed up: {error}") from error
@@ -212,22 +227,20 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
 
 def summarize(telemetry: TelemetryStore, batch_id: str) -> Summary:
     """Counts and verdicts of a batch from telemetry."""
-    counts = {row["model"]: row for row in telemetry.batch_summary(batch_id)}
-    exceeded = False
-    for model, row in counts.items():
-        row["eligible"] = row["planned"] - row["skipped"]
-        verdict = telemetry.verdict(batch_id, model)
-        # Where nothing was attempted because all was skipped, nothing was exceeded either.
-        exceeded = exceeded or verdict is None or (not verdict["passed"] and row["skipped"] < row["planned"])
-    return Summary(batch_id, counts, exceeded)
+    models, passed = [], {}
+    for row in batch_summary(telemetry, batch_id):
+        found = verdict_on(telemetry, batch_id, row["model"])
+        models.append(Verdict.of(row["model"], row, found["max_failure_rate"] if found else None))
+        if found:
+            passed[row["model"]] = found["passed"]
+    return Summary(batch_id, models, passed)
 
 
 def _chosen(request: Request, market: Market, store: ModelStore, telemetry: TelemetryStore) -> list[Key]:
     keys = selected(market, request.symbols, request.windows)
     if request.select == "failed":
-        failed = telemetry.query(_FAILED, [market.universe.name, list(request.models)]).to_pylist()
-        pairs = {(row["symbol"], str(row["window_start"])) for row in failed}
-        return [key for key in keys if key in pairs]
+        failed = failed_pairs(telemetry, market.universe.name, request.models)
+        return [key for key in keys if key in failed]
     if request.select == "missing":
         return [
             key

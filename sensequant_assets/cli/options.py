@@ -10,6 +10,7 @@ from sensequant_assets.core.lattice import Key, Recipe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import MarketSettings, Settings, describe_default, read_settings
+from sensequant_assets.telemetry.questions.batches import batch_ids
 from sensequant_assets.telemetry.store import TelemetryStore
 
 NO_BATCH = "No batch yet: `sensequant backfill` starts one."
@@ -70,10 +71,7 @@ def known_batch(store: TelemetryStore, asked: str | None) -> str | None:
     UsageError
         Telemetry has no batch of that name; it names the last ones it has.
     """
-    known = [
-        str(row["batch_id"])
-        for row in store.query("SELECT batch_id FROM batches ORDER BY started_at DESC, batch_id DESC").to_pylist()
-    ]
+    known = batch_ids(store)
     if asked is None:
         return known[0] if known else None
     if asked not in known:

@@ -1,81 +1,77 @@
 """Tables for the terminal."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sensequant_assets.cli.console import styled
+from sensequant_assets.core.outcome import COUNTED, Verdict
 from sensequant_assets.settings import Settings
+from sensequant_assets.telemetry.questions.events import messages
+from sensequant_assets.telemetry.questions.failures import failed_windows
+from sensequant_assets.telemetry.questions.windows import skip_reasons
 from sensequant_assets.telemetry.store import TelemetryStore
 
 FAILURES_SHOWN = 5
 _QUESTION = 'sensequant query "SELECT * FROM window_runs"'
 
 
-def summary_table(console: Console, telemetry: TelemetryStore, batch_id: str, settings: Settings) -> None:
-    """Print what became of a batch: counts and verdict by model, skips by reason, first failures, and where it is."""
+def summary_table(
+    console: Console, telemetry: TelemetryStore, batch_id: str, models: Sequence[Verdict], passed: Mapping[str, bool]
+) -> None:
+    """Print what became of a batch: counts and verdict by model, skips by reason, first failures.
+
+    Parameters
+    ----------
+    console
+        Where to.
+    telemetry, batch_id
+        What more is asked, and of which batch.
+    models
+        Counts by model, and the limit.
+    passed
+        What the check said by model; a model that it never judged is missing.
+    """
     table = Table(title=f"Batch {batch_id}")
-    for name in (
-        "model",
-        "eligible",
-        "trained",
-        "reused",
-        "skipped",
-        "failed",
-        "not attempted",
-        "failure rate",
-        "check",
-    ):
+    for name in ("model", "eligible", *(name.replace("_", " ") for name in COUNTED), "failure rate", "check"):
         table.add_column(name, justify="left" if name in ("model", "check") else "right")
-    for row in telemetry.batch_summary(batch_id):
-        verdict = telemetry.verdict(batch_id, row["model"])
-        rate = row["failure_rate"]
+    for model in models:
         table.add_row(
-            row["model"],
-            str(row["planned"] - row["skipped"]),
-            *(str(row[name]) for name in ("trained", "reused", "skipped", "failed", "not_attempted")),
-            "-" if rate is None else f"{rate:.1%}",
-            _check(verdict, row),
+            model.model,
+            str(model.eligible),
+            *map(str, model.counts.values()),
+            "-" if model.failure_rate is None else f"{model.failure_rate:.1%}",
+            _check(model, passed.get(model.model)),
         )
     console.print(table)
-    for reason, count in _rows(
-        telemetry,
-        "SELECT reason, count(*) FROM window_runs WHERE batch_id = ? AND model = 'teacher' AND outcome = 'skipped' "
-        "GROUP BY reason ORDER BY 2 DESC",
-        batch_id,
-    ):
+    for reason, count in skip_reasons(telemetry, batch_id, "teacher").items():
         console.print(f"skipped {count} windows: {reason}")
-    for (message,) in _rows(telemetry, "SELECT message FROM events WHERE batch_id = ? AND kind = 'blocked'", batch_id):
+    for message in messages(telemetry, batch_id, "blocked"):
         console.print(message, soft_wrap=True)
-    failures = _rows(
-        telemetry,
-        "SELECT model, symbol, window_start, failure_kind, error_message FROM window_runs "
-        "WHERE batch_id = ? AND outcome = 'failed' ORDER BY started_at",
-        batch_id,
-    )
-    for model, symbol, window, kind, message in failures[:FAILURES_SHOWN]:
-        console.print(f"failed {model} {symbol} {window}: {kind}: {message}", soft_wrap=True)
-    if len(failures) > FAILURES_SHOWN:
+    for row in failed_windows(telemetry, batch_id, FAILURES_SHOWN):
         console.print(
-            f"... and {len(failures) - FAILURES_SHOWN} more; `sensequant backfill --select failed` tries them again"
+            "failed {model} {symbol} {window_start}: {failure_kind}: {error_message}".format(**row), soft_wrap=True
         )
+    more = sum(model.failed for model in models) - FAILURES_SHOWN
+    if more > 0:
+        console.print(f"... and {more} more; `sensequant backfill --select failed` tries them again")
+
+
+def where_it_is(console: Console, settings: Settings) -> None:
+    """Print where models and telemetry lie, and how to look at them."""
     console.print(f"models     {settings.data_dir / 'models'}", soft_wrap=True)
     console.print(f"telemetry  {settings.data_dir / 'telemetry'}   {_QUESTION}", soft_wrap=True)
     console.print("UI         sensequant dev")
 
 
-def _check(verdict: dict[str, Any] | None, row: dict[str, Any]) -> Text:
-    if verdict is None:
+def _check(model: Verdict, passed: bool | None) -> Text:
+    if passed is None:
         return styled("not evaluated", "red")
-    if row["skipped"] == row["planned"]:
+    if not model.eligible:
         return styled("nothing to attempt", "yellow")
-    if row["failure_rate"] is None:
+    if model.failure_rate is None:
         return styled("failed", "red").append(" (blocked)", "default")
-    said = styled("passed", "green") if verdict["passed"] else styled("failed", "red")
-    return said.append(f" (limit {verdict['max_failure_rate']:.1%})", "default")
-
-
-def _rows(telemetry: TelemetryStore, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in telemetry.query(sql, parameters).to_pylist()]
+    said = styled("passed", "green") if passed else styled("failed", "red")
+    return said.append(f" (limit {model.max_failure_rate:.1%})", "default")

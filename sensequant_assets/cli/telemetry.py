@@ -11,9 +11,9 @@ from rich.text import Text
 from sensequant_assets.cli.console import console, say, styled
 from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
 from sensequant_assets.errors import advice
+from sensequant_assets.telemetry.questions.failures import BATCHES, PermanentFailure, permanent_failures
 from sensequant_assets.telemetry.render import Format, render
 from sensequant_assets.text import json_text
-from sensequant_assets.watch.failures import PermanentFailure, permanent_failures
 
 
 @click.command()
@@ -31,7 +31,7 @@ def query(sql: str, form: Format) -> None:
 
     \b
     Tables: batches, runs, window_runs, planned_windows, verdicts, events
-    Views:  window_status, batch_summary
+    Views:  last_attempts, pair_status, window_status, batch_summary
 
     \b
     sensequant query "SELECT outcome, count(*) FROM window_runs GROUP BY outcome"
@@ -43,7 +43,7 @@ def query(sql: str, form: Format) -> None:
 @click.option(
     "--batches",
     type=click.IntRange(min=1),
-    default=3,
+    default=BATCHES,
     show_default=True,
     help="Failed in each of so many attempted batches in a row.",
 )

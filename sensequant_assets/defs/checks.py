@@ -25,12 +25,7 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
         Of the same windows, for the table of failures.
     """
     failed = [
-        {
-            "symbol": outcome.pair.symbol,
-            "window": outcome.pair.window.key,
-            "cause": str(outcome.failure),
-            "error": outcome.error_message,
-        }
+        _failed_window(outcome.pair.symbol, outcome.pair.window.key, outcome.failure, outcome.error_message)
         for outcome in outcomes
         if outcome.status is Status.FAILED
     ]
@@ -47,7 +42,7 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
 def batch_evaluation(
     asset: str,
     verdict: Verdict,
-    failed: Sequence[Mapping[str, str]],
+    failed: Sequence[Mapping[str, Any]],
     batch_id: str,
     silent_runs: int = 0,
     report: str = "",
@@ -61,7 +56,7 @@ def batch_evaluation(
     verdict
         On all runs of the batch together.
     failed
-        `symbol`, `window`, `cause` and `error` of its failed windows.
+        Its failed windows, as `failed_windows` gives them.
     batch_id
         The batch.
     silent_runs
@@ -69,17 +64,24 @@ def batch_evaluation(
     report
         The batch's report in short, as Markdown; none if empty.
     """
+    shown = [
+        _failed_window(row["symbol"], row["window_start"], row["failure_kind"], row["error_message"]) for row in failed
+    ]
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(asset),
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
         description=markdown_text(describe_batch(verdict, batch_id, silent_runs)),
-        metadata=verdict_metadata(verdict, failed)
+        metadata=verdict_metadata(verdict, shown)
         | {"batch": printable(batch_id), "silent_runs": silent_runs}
         | ({"report": dg.MetadataValue.md(report)} if report else {}),
         blocking=True,
     )
+
+
+def _failed_window(symbol: str, window: object, cause: str | None, error: str | None) -> dict[str, str]:
+    return {"symbol": symbol, "window": str(window), "cause": str(cause or "unknown"), "error": error or ""}
 
 
 def severity(verdict: Verdict) -> dg.AssetCheckSeverity:

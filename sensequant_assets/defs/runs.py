@@ -8,6 +8,7 @@ import dagster as dg
 
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.names import (
     ASSETS,
@@ -23,6 +24,8 @@ from sensequant_assets.defs.names import (
 )
 from sensequant_assets.errors import UsageError
 from sensequant_assets.telemetry.journal import utc_now
+from sensequant_assets.telemetry.questions.batches import run_statuses
+from sensequant_assets.telemetry.questions.verdicts import models_judged
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.intake import BatchState
 
@@ -73,8 +76,7 @@ def batch_state(
         return BatchState.RUNNING
     if any(run.status is dg.DagsterRunStatus.CANCELED for run in runs):
         return BatchState.DONE
-    judged = telemetry.query("SELECT DISTINCT model FROM verdicts WHERE batch_id = ? AND run_id <> ''", [batch_id])
-    return BatchState.DONE if judged.num_rows == 2 else BatchState.BROKEN_OFF
+    return BatchState.DONE if models_judged(telemetry, batch_id) == set(MODELS) else BatchState.BROKEN_OFF
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_start_limit_s: float) -> list[str]:
@@ -96,11 +98,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_
     records = [record for record in records if _trains(record.dagster_run)]
     if not records:
         return []
-    rows = telemetry.query(
-        "SELECT run_id, status FROM runs WHERE run_id IN (SELECT unnest(?::VARCHAR[]))",
-        [[record.dagster_run.run_id for record in records]],
-    ).to_pylist()
-    known = {row["run_id"]: row["status"] for row in rows}
+    known = run_statuses(telemetry, [record.dagster_run.run_id for record in records])
     start_limit = timedelta(seconds=run_start_limit_s)
     dead = []
     for record in records:

@@ -9,22 +9,18 @@ from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
-from sensequant_assets.watch.verdicts import failed_windows
+from sensequant_assets.telemetry.questions.batches import batch_summary, latest_batch_of
+from sensequant_assets.telemetry.questions.failures import failed_windows
 
 
 def latest_verdict(market: MarketResource, model: ModelKind, max_failure_rate: float) -> dg.AssetCheckResult:
     """The verdict on the latest batch of the market's universe that planned a model."""
     telemetry, universe = market.telemetry, market.settings.universe_name
-    latest = telemetry.query(
-        "SELECT batch_id FROM batches JOIN batch_summary USING (batch_id) WHERE universe = ? AND model = ? "
-        "ORDER BY batches.started_at DESC LIMIT 1",
-        [universe, model],
-    ).to_pylist()
-    if not latest:
+    batch = latest_batch_of(telemetry, universe, model)
+    if batch is None:
         return check_result(ASSETS[model], judge(model, (), planned=0, max_failure_rate=max_failure_rate), ())
-    batch = latest[0]["batch_id"]
-    counts = next(row for row in telemetry.batch_summary(batch) if row["model"] == model)
-    failed = failed_windows(telemetry, batch, model, FAILURES_SHOWN)
+    counts = next(row for row in batch_summary(telemetry, batch) if row["model"] == model)
+    failed = failed_windows(telemetry, batch, FAILURES_SHOWN, model=model)
     verdict, report = Verdict.of(model, counts, max_failure_rate), markdown(read_report(telemetry, batch))
     found = batch_evaluation(ASSETS[model], verdict, failed, batch, report=report)
     return dg.AssetCheckResult(

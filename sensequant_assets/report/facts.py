@@ -1,6 +1,5 @@
 """What a batch came to: read from telemetry, weighed against what noise would give."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from sensequant_assets.core.judging.skill import Z95, Skill, null_auc_sd, percen
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.errors import FailureKind, advice
+from sensequant_assets.telemetry.questions import batches, windows
+from sensequant_assets.telemetry.questions.verdicts import whole_verdicts
 from sensequant_assets.telemetry.store import TelemetryStore
 
 METRICS = (
@@ -65,9 +66,9 @@ class Report:
     Attributes
     ----------
     batch
-        Its row of `batches`, with settings, parameters and versions as dicts.
+        Its row, as `questions.batches.batch` gives it.
     runs
-        Its rows of `runs`, each with `windows` and with the models whose check failed (`exceeded`).
+        As `questions.batches.runs_of_batch` gives them.
     models
         Counts against the limit, teachers first.
     rows
@@ -145,30 +146,28 @@ class Cause:
 
 
 def read_report(store: TelemetryStore, batch_id: str, *, against: str | None = None) -> Report:
-    """Read a batch that telemetry knows, and the one to compare it with, from one state of the database."""
-    with store.connect() as connection:
+    """Read a batch, and the one to compare it with, from one state of the database.
 
-        def ask(sql: str, batch: str) -> list[dict[str, Any]]:
-            rows: list[dict[str, Any]] = connection.sql(sql, params={"batch": batch}).to_arrow_table().to_pylist()
-            return rows
+    Raises
+    ------
+    UsageError
+        Telemetry has no such batch.
+    """
+    with store.session():
+        return _read(store, batch_id, None if against is None else _read(store, against, None))
 
-        def read(batch: str, other: Report | None) -> Report:
-            (found,) = ask("FROM batches WHERE batch_id = $batch", batch)
-            for name in ("settings", "parameters", "versions"):
-                found[name] = json.loads(found[name] or "{}")
-            return Report(
-                batch=found,
-                runs=ask(_RUNS, batch),
-                models=[
-                    Verdict.of(row["model"], row, found["max_failure_rate"])
-                    for row in ask("FROM batch_summary WHERE batch_id = $batch ORDER BY model DESC", batch)
-                ],
-                rows=[_row(row) for row in ask(_ROWS, batch)],
-                judged={row["model"]: row["passed"] for row in ask(_JUDGED, batch)},
-                against=other,
-            )
 
-        return read(batch_id, None if against is None else read(against, None))
+def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Report:
+    found = batches.batch(store, batch_id)
+    counts = batches.batch_summary(store, batch_id)
+    return Report(
+        batch=found,
+        runs=batches.runs_of_batch(store, batch_id),
+        models=[Verdict.of(row["model"], row, found["max_failure_rate"]) for row in counts],
+        rows=[_row(row) for row in windows.attempts(store, batch_id, METRICS)],
+        judged=whole_verdicts(store, batch_id),
+        against=against,
+    )
 
 
 def headline(report: Report) -> Headline:
@@ -302,36 +301,3 @@ def _row(found: Mapping[str, Any]) -> Row:
         window=window.isoformat() if isinstance(window, date) else str(window),
         metrics={name: found[name] for name in METRICS},
     )
-
-
-_RUNS = """
-    SELECT runs.*,
-        (
-            SELECT count(*) FROM window_status AS status
-            WHERE status.batch_id = runs.batch_id AND status.run_id = runs.run_id
-                AND outcome <> 'not_attempted'
-        ) AS windows,
-        (
-            SELECT string_agg(model, ', ' ORDER BY model DESC) FROM verdicts
-            WHERE verdicts.batch_id = runs.batch_id AND verdicts.run_id = runs.run_id AND NOT passed
-                AND (failed > 0 OR not_attempted > 0)
-        ) AS exceeded
-    FROM runs WHERE batch_id = $batch ORDER BY started_at, run_id
-"""
-_JUDGED = """
-    SELECT model, bool_and(passed) AS passed FROM verdicts WHERE batch_id = $batch AND run_id = '' GROUP BY model
-"""
-_ROWS = f"""
-    SELECT
-        model, symbol, window_start, outcome, reason, failure_kind, error_type, error_message, duration_s,
-        {", ".join(f"TRY_CAST(details.metrics->>'{name}' AS DOUBLE) AS {name}" for name in METRICS)},
-        details.test_rows, details.data_fingerprint, details.parameters_fingerprint, details.code_fingerprint,
-        details.trees_fingerprint
-    FROM (FROM window_status WHERE batch_id = $batch) AS status
-    LEFT JOIN (
-        SELECT batch_id, run_id, model, symbol, window_start, attempt, metrics, test_rows, data_fingerprint,
-            parameters_fingerprint, code_fingerprint, trees_fingerprint
-        FROM window_runs WHERE batch_id = $batch
-    ) AS details USING (batch_id, run_id, model, symbol, window_start, attempt)
-    ORDER BY model DESC, symbol, window_start
-"""  # noqa: S608 - constants of this module

@@ -8,9 +8,9 @@ filelock's `ReadWriteLock` would do the same through a SQLite database, but refu
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -195,86 +195,8 @@ class TelemetryStore:
             table: pa.Table = connection.sql(statements[0], params=parameters).to_arrow_table()
         return table
 
-    def latest_batch(self) -> str | None:
-        """The batch that started last; None before the first."""
-        rows = self._rows("SELECT batch_id FROM batches ORDER BY started_at DESC, batch_id DESC LIMIT 1")
-        return str(rows[0]["batch_id"]) if rows else None
-
-    def batch_summary(self, batch_id: str) -> list[dict[str, Any]]:
-        """One row a model of the view ``batch_summary``, teachers first."""
-        return self._rows("SELECT * FROM batch_summary WHERE batch_id = ? ORDER BY model DESC", [batch_id])
-
-    def missing_pairs(self, batch_id: str, model: str | None = None) -> list[tuple[str, str, str]]:
-        """(model, symbol, window start) that were planned and have no row."""
-        rows = self._rows(
-            """
-            SELECT model, symbol, window_start FROM window_status
-            WHERE outcome = 'not_attempted' AND batch_id = $batch AND ($model IS NULL OR model = $model)
-            ORDER BY model DESC, symbol, window_start
-            """,
-            {"batch": batch_id, "model": model},
-        )
-        return [(str(row["model"]), str(row["symbol"]), str(row["window_start"])) for row in rows]
-
-    def latest_teacher_batch(self, pairs: Iterable[tuple[str, date | str]], universe: str | None = None) -> str | None:
-        """The batch of the last teacher attempt (trained, reused or failed) at any of these (symbol, window start).
-
-        Of one universe if it is named: two may share a symbol.
-        """
-        asked = [(symbol, str(window)) for symbol, window in pairs]
-        rows = self._rows(
-            """
-            SELECT batch_id FROM window_runs
-            WHERE model = 'teacher' AND outcome <> 'skipped' AND ($universe IS NULL OR universe = $universe)
-            AND (symbol, window_start) IN (
-                SELECT (unnest($symbols::VARCHAR[]), unnest($windows::DATE[]))
-            )
-            ORDER BY ended_at DESC, batch_id DESC LIMIT 1
-            """,
-            {
-                "symbols": [symbol for symbol, _ in asked],
-                "windows": [window for _, window in asked],
-                "universe": universe,
-            },
-        )
-        return str(rows[0]["batch_id"]) if rows else None
-
-    def verdict(self, batch_id: str, model: str, check_name: str = "max_failure_rate") -> dict[str, Any] | None:
-        """What the check said of a model of a batch.
-
-        Returns
-        -------
-        dict or None
-            The whole batch's verdict if one is recorded; else its runs' verdicts together: counts added, the rate
-            taken from them, passed if all passed. None if the check never ran.
-        """
-        rows = self._rows(
-            """
-            SELECT batch_id, '' AS run_id, model, check_name, bool_and(passed) AS passed,
-                   sum(failed) / nullif(sum(trained + reused + failed), 0) AS failure_rate,
-                   max(max_failure_rate) AS max_failure_rate, sum(trained)::INTEGER AS trained,
-                   sum(reused)::INTEGER AS reused, sum(skipped)::INTEGER AS skipped,
-                   sum(failed)::INTEGER AS failed, sum(not_attempted)::INTEGER AS not_attempted,
-                   max(evaluated_at) AS evaluated_at
-            FROM verdicts WHERE batch_id = $batch AND model = $model AND check_name = $check AND run_id <> ''
-            GROUP BY ALL
-            UNION ALL BY NAME
-            SELECT * FROM verdicts
-            WHERE batch_id = $batch AND model = $model AND check_name = $check AND run_id = ''
-            """,
-            {"batch": batch_id, "model": model, "check": check_name},
-        )
-        return rows[-1] if rows else None
-
-    def outcomes(self, batch_id: str, model: str) -> dict[tuple[str, str], str]:
-        """Outcome, or ``not_attempted``, by (symbol, window start) of a batch's latest attempts."""
-        rows = self._rows(
-            "SELECT symbol, window_start, outcome FROM window_status WHERE batch_id = ? AND model = ?",
-            [batch_id, model],
-        )
-        return {(str(row["symbol"]), str(row["window_start"])): str(row["outcome"]) for row in rows}
-
-    def _rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        """Answer one question as `query` does, in one dict a row; times are aware."""
         table = self.query(sql, parameters)
         columns = [_cells(column) for column in table.columns]
         return [dict(zip(table.column_names, cells, strict=True)) for cells in zip(*columns, strict=True)]

@@ -7,6 +7,8 @@ from math import isnan
 from typing import Any
 
 from sensequant_assets.core.outcome import Verdict
+from sensequant_assets.telemetry.questions import batches, windows
+from sensequant_assets.telemetry.questions.failures import failed_windows
 from sensequant_assets.telemetry.store import TelemetryStore
 
 FAILURES_SHOWN = 5
@@ -155,14 +157,14 @@ def progress(
 
 def read_progress(store: TelemetryStore, batch_id: str, now: datetime) -> Progress:
     """Progress of a batch that telemetry knows, from one state of the database."""
-    with store.connect() as connection:
-
-        def ask(sql: str) -> list[dict[str, Any]]:
-            rows: list[dict[str, Any]] = connection.sql(sql, params={"batch": batch_id}).to_arrow_table().to_pylist()
-            return rows
-
-        (batch,) = ask(_BATCH)
-        return progress(batch, ask(_MODELS), ask(_SECONDS), ask(_FAILURES), now=now)
+    with store.session():
+        return progress(
+            batches.batch(store, batch_id),
+            batches.batch_summary(store, batch_id),
+            windows.ended_by_second(store, batch_id),
+            failed_windows(store, batch_id, FAILURES_SHOWN),
+            now=now,
+        )
 
 
 def follow(
@@ -181,22 +183,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 3)
     return value if value is None or isinstance(value, (str, int)) else str(value)
-
-
-_BATCH = """
-    SELECT *,
-        (SELECT count(*) FROM runs WHERE batch_id = $batch) AS runs,
-        (SELECT count(*) FROM runs WHERE batch_id = $batch AND status <> 'running') AS runs_ended,
-        EXISTS (FROM verdicts WHERE batch_id = $batch AND run_id = '') AS judged
-    FROM batches WHERE batch_id = $batch
-"""
-_MODELS = "FROM batch_summary WHERE batch_id = $batch ORDER BY model DESC"
-_SECONDS = """
-    SELECT date_trunc('second', ended_at) AS second, count(*) AS windows
-    FROM window_status WHERE batch_id = $batch AND ended_at IS NOT NULL GROUP BY ALL
-"""
-_FAILURES = f"""
-    SELECT model, symbol, window_start, failure_kind, error_message
-    FROM window_status WHERE batch_id = $batch AND outcome = 'failed'
-    ORDER BY ended_at, model DESC, symbol, window_start LIMIT {FAILURES_SHOWN}
-"""  # noqa: S608 - a constant of this module

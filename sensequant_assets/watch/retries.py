@@ -1,67 +1,13 @@
 """What failed in a way that can pass next time, and when it is tried again."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.errors import FailureKind
-from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.watch.verdicts import LOOK_BACK
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A window whose last attempt failed in a way that can pass next time."""
-
-    batch_id: str
-    symbol: str
-    window: str
-    attempt: int
-    ended_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What a batch was run with: settings of its market, parameters by model, and its limit."""
-
-    market: Mapping[str, Any]
-    parameters: Mapping[str, Mapping[str, Any]]
-    max_failure_rate: float
-
-
-def batch_basis(telemetry: TelemetryStore, batch_id: str) -> Basis | None:
-    """What a batch was run with; None before its first record."""
-    rows = telemetry.query(
-        "SELECT settings, parameters, max_failure_rate FROM batches WHERE batch_id = ?", [batch_id]
-    ).to_pylist()
-    if not rows:
-        return None
-    (row,) = rows
-    return Basis(json.loads(row["settings"] or "{}"), json.loads(row["parameters"] or "{}"), row["max_failure_rate"])
-
-
-def transient_failures(telemetry: TelemetryStore, universe: str, now: datetime) -> list[Failure]:
-    """Windows whose last attempt, in any batch, failed transiently within `LOOK_BACK`."""
-    rows = telemetry.query(
-        """
-        SELECT batch_id, symbol, window_start::VARCHAR AS window, max(attempt) AS attempt, max(ended_at) AS ended_at
-        FROM (
-            SELECT * FROM window_runs WHERE universe = $universe
-            QUALIFY row_number() OVER (PARTITION BY model, symbol, window_start ORDER BY ended_at DESC) = 1
-        )
-        WHERE outcome = 'failed' AND ended_at > $since AND failure_kind IN (SELECT unnest($kinds::VARCHAR[]))
-        GROUP BY batch_id, symbol, window_start ORDER BY batch_id, symbol, window_start
-        """,
-        {
-            "universe": universe,
-            "since": now - LOOK_BACK,
-            "kinds": [str(kind) for kind in FailureKind if kind.transient],
-        },
-    ).to_pylist()
-    return [Failure(**row) for row in rows]
+from sensequant_assets.telemetry.questions.batches import Basis
+from sensequant_assets.telemetry.questions.failures import Failure
 
 
 @dataclass(frozen=True, slots=True)

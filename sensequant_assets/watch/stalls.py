@@ -4,16 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.watch.notes import NOTED
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A batch that telemetry takes for running, and when it gave its last sign of life."""
-
-    batch_id: str
-    last_sign: datetime
+from sensequant_assets.telemetry.questions.batches import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +26,6 @@ class Stall:
             f"Batch {self.batch_id} runs and has given no sign of life since {self.since:%Y-%m-%d %H:%M} UTC. "
             "Look at its run; end it there if it hangs."
         )
-
-
-def running_batches(telemetry: TelemetryStore) -> list[Running]:
-    """Batches of which a run is still being written."""
-    rows = telemetry.query(
-        """
-        SELECT batch_id, greatest(
-            max(runs.started_at), max(runs.ended_at),
-            (SELECT max(ended_at) FROM window_runs WHERE window_runs.batch_id = runs.batch_id),
-            (SELECT max(evaluated_at) FROM verdicts WHERE verdicts.batch_id = runs.batch_id),
-            (SELECT max(happened_at) FROM events
-             WHERE events.batch_id = runs.batch_id AND kind NOT IN (SELECT unnest(?::VARCHAR[])))
-        ) AS last_sign
-        FROM runs GROUP BY batch_id HAVING bool_or(status = 'running') ORDER BY batch_id
-        """,
-        [list(NOTED)],
-    ).to_pylist()
-    return [Running(**row) for row in rows]
 
 
 def evaluate_stalls(running: Sequence[Running], now: datetime, after: timedelta) -> list[Stall]:

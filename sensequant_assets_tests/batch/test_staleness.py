@@ -18,7 +18,7 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
-from sensequant_assets.telemetry.questions import permanent_failures
+from sensequant_assets.telemetry.questions.failures import data_that_failed
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.operating import STUDENT, SYMBOLS, TEACHER, WINDOWS, history, new_days, office_settings
 from sensequant_assets_tests.running import corrupt
@@ -167,7 +167,7 @@ def test_a_permanent_failure_is_not_stale_before_its_data_change(tmp_path: Path)
     flat.loc[flat["date"] >= "2009-01-01", ["open", "high", "low", "close", "adj_close"]] = 100.0
     flat.to_csv(shop.bars / "GOOG.csv", index=False)
     shop.train(market, "first")
-    failed = permanent_failures(shop.telemetry, "four")
+    failed = data_that_failed(shop.telemetry, "four")
     assert set(failed) == {("teacher", "GOOG", window) for window in WINDOWS[:2]}
     assert shop.stale(market).by(Cause.UNTRAINED) == [("GOOG", window) for window in WINDOWS[:2]]
     assert shop.stale(market, failed=failed) == Staleness()

@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sensequant_assets.telemetry.questions.verdicts import verdict_on
+from sensequant_assets.telemetry.questions.windows import outcomes
 from sensequant_assets_tests.running import Home, Ui, descendants, ui, until, write_universe
 
 SYMBOLS = tuple(f"S{number:02d}" for number in range(96))
@@ -173,7 +175,7 @@ class Ended:
         return cls(office.home, backfill, office.state(backfill), checks)
 
     def outcomes(self, model: str) -> dict[tuple[str, str], str]:
-        return self.home.telemetry.outcomes(self.batch, model)
+        return outcomes(self.home.telemetry, self.batch, model)
 
     def models(self) -> list[str]:
         return [str(path.relative_to(self.home.data)) for path in self.home.models()]
@@ -298,7 +300,7 @@ def test_after_a_kill_the_verdict_on_the_whole_batch_is_that_of_the_calm_one(kil
     last = killed.checks["teacher_models"][0]
     assert last["evaluation"]["success"] is True
     assert "108 of 768 attempted teachers failed: 14.1% is within" in last["evaluation"]["description"]
-    verdict = killed.home.telemetry.verdict(killed.batch, "teacher")
+    verdict = verdict_on(killed.home.telemetry, killed.batch, "teacher")
     assert verdict is not None
     assert (verdict["passed"], verdict["failed"], verdict["not_attempted"]) == (True, 108, 0)
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from sensequant_assets.telemetry.questions.events import is_noted
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.watch.notes import is_noted, note
+from sensequant_assets.watch.notes import note
 
 
 def test_a_note_is_found_again_by_its_kind_and_identity_alone(tmp_path: Path) -> None:

@@ -7,15 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.watch.retries import (
-    Basis,
-    DiedRun,
-    FailedBatch,
-    Failure,
-    Retries,
-    RetryRule,
-    evaluate_retries,
-)
+from sensequant_assets.telemetry.questions.batches import Basis
+from sensequant_assets.telemetry.questions.failures import Failure
+from sensequant_assets.watch.retries import DiedRun, FailedBatch, Retries, RetryRule, evaluate_retries
 
 NOON = datetime(2026, 3, 6, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sensequant_assets.watch.verdicts import EndedBatch, judge_whole
+from sensequant_assets.telemetry.questions.batches import EndedBatch
+from sensequant_assets.watch.verdicts import judge_whole
 
 BATCH = EndedBatch("b", runs=2, max_failure_rate=0.15, superseded=False)
 

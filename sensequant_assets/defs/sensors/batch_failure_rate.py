@@ -10,7 +10,9 @@ from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.telemetry.journal import Journal, utc_now
-from sensequant_assets.watch.verdicts import EndedBatch, ended_batches, failed_windows, judge_whole
+from sensequant_assets.telemetry.questions.batches import EndedBatch, batch_summary, ended_batches
+from sensequant_assets.telemetry.questions.failures import failed_windows
+from sensequant_assets.watch.verdicts import LOOK_BACK, judge_whole
 
 
 def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
@@ -25,7 +27,7 @@ def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
     def batch_failure_rate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         fail_dead_runs(context.instance, desk.telemetry, desk.settings.run_start_limit_s)
         judged = []
-        for batch in ended_batches(desk.telemetry, desk.universe, utc_now()):
+        for batch in ended_batches(desk.telemetry, desk.universe, utc_now() - LOOK_BACK):
             runs = runs_of(context.instance, batch.batch_id)
             if len(runs) > 1 and has_ended(context.instance, batch.batch_id, runs):
                 _judge(context, desk, batch, silent_runs=len(runs) - batch.runs)
@@ -38,10 +40,10 @@ def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
 def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, silent_runs: int) -> None:
     """Judge a batch as a whole, record it as the checks' last verdicts, and tell of a limit that is exceeded."""
     telemetry, batch_id = desk.telemetry, batch.batch_id
-    verdicts = judge_whole(batch, telemetry.batch_summary(batch_id))
+    verdicts = judge_whole(batch, batch_summary(telemetry, batch_id))
     report = markdown(read_report(telemetry, batch_id))
     for model, verdict in verdicts.items():
-        failed = failed_windows(telemetry, batch_id, model, FAILURES_SHOWN)
+        failed = failed_windows(telemetry, batch_id, FAILURES_SHOWN, model=model)
         evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch_id, silent_runs, report)
         if not batch.superseded:
             context.instance.report_runless_asset_event(evaluation)

@@ -11,9 +11,10 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.partitions import choose
 from sensequant_assets.settings import Settings
+from sensequant_assets.telemetry.questions.events import is_noted
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import printable
-from sensequant_assets.watch.notes import is_noted, note
+from sensequant_assets.watch.notes import note
 from sensequant_assets.watch.notify import notify
 
 

@@ -17,9 +17,10 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.sources.digests import Digests, content_digest
 from sensequant_assets.sources.files import bars_files
 from sensequant_assets.sources.sample import SAMPLE
-from sensequant_assets.telemetry.questions import permanent_failures
+from sensequant_assets.telemetry.questions.events import is_noted
+from sensequant_assets.telemetry.questions.failures import data_that_failed
 from sensequant_assets.watch.intake import Found, Intake, IntakeCursor, evaluate_intake, must_look
-from sensequant_assets.watch.notes import is_noted, note
+from sensequant_assets.watch.notes import note
 
 
 class BarsNotTakenError(SenseQuantError, dg.DagsterError):
@@ -66,7 +67,7 @@ def _look(desk: Desk) -> Found:
     except UsageError as error:
         return Found(problems=(str(error),))
     models = MarketResource(desk.settings, desk.settings.data_dir).models
-    failed = permanent_failures(desk.telemetry, desk.universe)
+    failed = data_that_failed(desk.telemetry, desk.universe)
     stale = stale_pairs(market, models, desk.teacher, desk.student, code(), failed=failed)
     problems = [*market.left_out, *map(str, stale.unreadable.values())]
     return Found(stale.by(Cause.UNTRAINED, Cause.DATA), problems, market.universe.symbols, market.window_keys)

@@ -24,17 +24,10 @@ from sensequant_assets.defs.runs import (
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import utc_now
-from sensequant_assets.watch.retries import (
-    Basis,
-    DiedRun,
-    FailedBatch,
-    Failure,
-    Retry,
-    RetryRule,
-    batch_basis,
-    evaluate_retries,
-    transient_failures,
-)
+from sensequant_assets.telemetry.questions.batches import Basis, batch_basis
+from sensequant_assets.telemetry.questions.failures import Failure, transient_failures
+from sensequant_assets.telemetry.questions.windows import missing_pairs
+from sensequant_assets.watch.retries import DiedRun, FailedBatch, Retry, RetryRule, evaluate_retries
 from sensequant_assets.watch.verdicts import LOOK_BACK
 
 
@@ -74,7 +67,7 @@ def _died(desk: Desk, run: dg.DagsterRun, died_at: datetime, market: tuple[Seque
 
 def _failed_batches(instance: dg.DagsterInstance, desk: Desk, now: datetime) -> Iterator[FailedBatch]:
     by_batch: dict[str, list[Failure]] = defaultdict(list)
-    for failure in transient_failures(desk.telemetry, desk.universe, now):
+    for failure in transient_failures(desk.telemetry, desk.universe, now - LOOK_BACK):
         by_batch[failure.batch_id].append(failure)
     for batch, failures in by_batch.items():
         runs = runs_of(instance, batch)
@@ -98,7 +91,7 @@ def _request(
     resources = dict(retry.basis.parameters) if retry.basis else {}
     if retry.repeats is None:
         # Too many failures of teachers kept these students from being tried.
-        blocked = {(symbol, window) for _, symbol, window in desk.telemetry.missing_pairs(retry.batch_id, "student")}
+        blocked = set(missing_pairs(desk.telemetry, retry.batch_id, "student"))
         return desk.request(sorted({*retry.keys, *blocked}), market, tags, run_key, config=config, resources=resources)
     run = died[retry.repeats]
     return desk.request(

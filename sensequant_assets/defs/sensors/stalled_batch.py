@@ -7,8 +7,10 @@ import dagster as dg
 from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.telemetry.journal import utc_now
-from sensequant_assets.watch.notes import is_noted, note
-from sensequant_assets.watch.stalls import Stall, evaluate_stalls, running_batches
+from sensequant_assets.telemetry.questions.batches import running_batches
+from sensequant_assets.telemetry.questions.events import is_noted
+from sensequant_assets.watch.notes import note
+from sensequant_assets.watch.stalls import Stall, evaluate_stalls
 
 
 def stalled_batch_sensor(desk: Desk) -> dg.SensorDefinition:

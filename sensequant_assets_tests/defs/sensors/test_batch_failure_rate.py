@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.questions.verdicts import verdict_on
 from sensequant_assets.telemetry.records import BatchStart, CheckVerdict, Plan, RunEnd, WindowRun
 from sensequant_assets_tests.operating import (
     Office,
@@ -55,7 +56,7 @@ def test_a_batch_of_768_over_8_runs_is_judged_as_a_whole(office: Office) -> None
     assert evaluation.metadata["batch"].value == "abcdefgh"
     assert evaluation.metadata["failed_windows"].records[0].data["error"] == "bars of S000"
     assert "107 of 768 attempted teachers failed: 13.9% is within the limit of 15.0%" in evaluation.description
-    verdict = office.telemetry.verdict("abcdefgh", "teacher")
+    verdict = verdict_on(office.telemetry, "abcdefgh", "teacher")
     assert verdict is not None
     assert verdict["run_id"] == ""
     assert (verdict["passed"], verdict["failed"]) == (True, 107)
@@ -89,7 +90,7 @@ def test_an_older_batch_does_not_speak_after_a_newer_one(office: Office) -> None
     several_runs(office, "newerone", [9], 96)
     office.tick("batch_failure_rate")
     assert evaluations(office) == []
-    assert office.telemetry.verdict("olderone", "teacher")["run_id"] == ""  # type: ignore[index]
+    assert verdict_on(office.telemetry, "olderone", "teacher")["run_id"] == ""  # type: ignore[index]
 
 
 def test_a_batch_above_the_limit_is_posted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""Permanent failures are those that failed every time they were tried of late."""
+"""Claims about what failed: in a batch, last, and every time it was tried of late."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -10,8 +10,15 @@ from click.testing import CliRunner
 
 from sensequant_assets.cli.main import main
 from sensequant_assets.errors import FailureKind, advice
+from sensequant_assets.telemetry.questions.failures import (
+    Failure,
+    data_that_failed,
+    failed_pairs,
+    failed_windows,
+    permanent_failures,
+    transient_failures,
+)
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.watch.failures import permanent_failures
 from sensequant_assets_tests.telling import W1, W2, after, window, write_run
 
 DAY = 86_400
@@ -22,7 +29,7 @@ def store(tmp_path: Path) -> TelemetryStore:
     return TelemetryStore(tmp_path / "data" / "telemetry")
 
 
-def write_history(store: TelemetryStore, histories: dict[str, Sequence[str]]) -> None:
+def write_history(store: TelemetryStore, histories: Mapping[str, str]) -> None:
     """One batch a day: each symbol's outcomes (F failed, T trained, R reused, S skipped, - not in the batch)."""
     outcomes = {"F": "failed", "T": "trained", "R": "reused", "S": "skipped"}
     for day in range(max(len(history) for history in histories.values())):
@@ -109,3 +116,53 @@ def test_the_command_lists_them_with_what_to_do(
     lines = CliRunner().invoke(main, ["failures", "--batches", "2", "--json"]).output.splitlines()
     assert [(entry["symbol"], entry["batches"]) for entry in map(json.loads, lines)] == [("A", 3), ("B", 2)]
     assert "No window failed in each of its last 4" in CliRunner().invoke(main, ["failures", "--batches", "4"]).output
+
+
+def test_the_first_to_fail_is_listed_first_by_its_last_attempt(store: TelemetryStore) -> None:
+    rows = [window(symbol, W1, "failed", second) for symbol, second in (("LATE", 3), ("EARLY", 2), ("HEALED", 1))]
+    rows += [window("HEALED", W1, "trained", 4, attempt=2), window("EARLY", W1, "failed", 1, model="student")]
+    write_run(store, rows)
+    found = [(row["model"], row["symbol"]) for row in failed_windows(store, "b", 9)]
+    assert found == [("student", "EARLY"), ("teacher", "EARLY"), ("teacher", "LATE")]
+    assert [row["symbol"] for row in failed_windows(store, "b", 1, model="teacher")] == ["EARLY"]
+
+
+def test_the_last_attempt_in_any_batch_speaks_for_a_pair(store: TelemetryStore) -> None:
+    histories = {"STILL": "TF", "HEALED": "FT", "SKIPPED": "FS", "LEFT_OUT": "F-"}
+    write_history(store, histories)
+    assert failed_pairs(store, "five", ["teacher"]) == {("STILL", W1), ("LEFT_OUT", W1)}
+    assert failed_pairs(store, "five", ["student"]) == failed_pairs(store, "other", ["teacher"]) == set()
+
+
+def test_a_later_batch_speaks_louder_than_more_attempts_of_an_earlier_one(store: TelemetryStore) -> None:
+    retried = [window("A", W1, "failed", 1), window("A", W1, "trained", 2, attempt=2)]
+    write_run(store, retried, batch="retried")
+    # The second attempt is the last word of its batch, whenever its row was written.
+    write_run(store, [window("A", W1, "failed", 1.5)], batch="between")
+    assert failed_pairs(store, "five", ["teacher"]) == set()
+    write_run(store, [window("A", W1, "failed", 3)], batch="later")
+    assert failed_pairs(store, "five", ["teacher"]) == {("A", W1)}
+
+
+def test_only_what_failed_of_late_and_can_pass_next_time_is_transient(store: TelemetryStore) -> None:
+    rows = [
+        window("OLD", W1, "failed", 1, failure_kind="timeout"),
+        window("SLOW", W1, "failed", 5, failure_kind="timeout"),
+        window("SLOW", W1, "failed", 6, failure_kind="resource", model="student", attempt=2),
+        window("BROKEN", W1, "failed", 5, failure_kind="corrupt_bars"),
+    ]
+    write_run(store, rows)
+    assert transient_failures(store, "five", after(1)) == [Failure("b", "SLOW", W1, 2, after(6))]
+
+
+def test_data_that_failed_fail_again_unless_time_alone_may_mend_it(store: TelemetryStore) -> None:
+    rows = [
+        window("FLAT", W1, "failed", failure_kind="single_class", data_fingerprint="flat"),
+        window("SLOW", W1, "failed", failure_kind="timeout", data_fingerprint="slow"),
+        window("UNREAD", W1, "failed", failure_kind="corrupt_bars"),
+        window("HEALED", W1, "failed", 0, failure_kind="single_class", data_fingerprint="healed"),
+        window("HEALED", W1, "trained", 1, attempt=2, data_fingerprint="healed"),
+    ]
+    write_run(store, rows)
+    assert data_that_failed(store, "five") == {("teacher", "FLAT", W1): "flat"}
+    assert data_that_failed(store, "other") == {}

@@ -1,0 +1,183 @@
+"""Questions about batches and their runs."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sensequant_assets.errors import UsageError
+from sensequant_assets.telemetry.questions.events import NOTED
+from sensequant_assets.telemetry.store import TelemetryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a batch was run with: settings of its market, parameters by model, and its limit."""
+
+    market: Mapping[str, Any]
+    parameters: Mapping[str, Mapping[str, Any]]
+    max_failure_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndedBatch:
+    """A batch of which telemetry says that it is over and not judged since.
+
+    Attributes
+    ----------
+    batch_id
+        Its name.
+    max_failure_rate
+        Its limit.
+    superseded
+        Whether a batch that ended later has been judged already.
+    runs
+        Its runs that left a record.
+    """
+
+    batch_id: str
+    runs: int
+    max_failure_rate: float
+    superseded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A batch that telemetry takes for running, and when it gave its last sign of life."""
+
+    batch_id: str
+    last_sign: datetime
+
+
+def batch_ids(store: TelemetryStore) -> list[str]:
+    """All batches, the one that started last first."""
+    rows = store.rows("SELECT batch_id FROM batches ORDER BY started_at DESC, batch_id DESC")
+    return [row["batch_id"] for row in rows]
+
+
+def batch(store: TelemetryStore, batch_id: str) -> dict[str, Any]:
+    """A batch's row of `batches`, with settings, parameters and versions as dicts.
+
+    Also has `runs` and `runs_ended`, how many there are, and `judged`, whether its whole verdict is recorded.
+
+    Raises
+    ------
+    UsageError
+        Telemetry has no such batch.
+    """
+    rows = store.rows(
+        """
+        SELECT *,
+            (SELECT count(*) FROM runs WHERE batch_id = $batch) AS runs,
+            (SELECT count(*) FROM runs WHERE batch_id = $batch AND status <> 'running') AS runs_ended,
+            EXISTS (FROM verdicts WHERE batch_id = $batch AND run_id = '') AS judged
+        FROM batches WHERE batch_id = $batch
+        """,
+        {"batch": batch_id},
+    )
+    if not rows:
+        raise UsageError(f"{store.database} has no batch {batch_id}.")
+    return _parsed(rows[0], "settings", "parameters", "versions")
+
+
+def batch_basis(store: TelemetryStore, batch_id: str) -> Basis | None:
+    """What a batch was run with; None before its first record."""
+    rows = store.rows("SELECT settings, parameters, max_failure_rate FROM batches WHERE batch_id = ?", [batch_id])
+    return Basis(*_parsed(rows[0], "settings", "parameters").values()) if rows else None
+
+
+def batch_summary(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
+    """One row a model of the view ``batch_summary``, teachers first."""
+    return store.rows("FROM batch_summary WHERE batch_id = ? ORDER BY model DESC", [batch_id])
+
+
+def latest_batch_of(store: TelemetryStore, universe: str, model: str) -> str | None:
+    """The batch of a universe that started last and planned windows of a model; None before the first."""
+    rows = store.rows(
+        """
+        SELECT batch_id FROM batches
+        WHERE universe = ? AND batch_id IN (SELECT batch_id FROM planned_windows WHERE model = ?)
+        ORDER BY started_at DESC, batch_id DESC LIMIT 1
+        """,
+        [universe, model],
+    )
+    return rows[0]["batch_id"] if rows else None
+
+
+def runs_of_batch(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
+    """A batch's rows of `runs`, oldest first.
+
+    Each also has `windows`, how many latest attempts are its own, and `exceeded`, the models whose check failed.
+    """
+    return store.rows(
+        """
+        SELECT runs.*,
+            (
+                SELECT count(*) FROM last_attempts AS attempts
+                WHERE attempts.batch_id = runs.batch_id AND attempts.run_id = runs.run_id
+            ) AS windows,
+            (
+                SELECT string_agg(model, ', ' ORDER BY model DESC) FROM verdicts
+                WHERE verdicts.batch_id = runs.batch_id AND verdicts.run_id = runs.run_id AND NOT passed
+                    AND (failed > 0 OR not_attempted > 0)
+            ) AS exceeded
+        FROM runs WHERE batch_id = $batch ORDER BY started_at, run_id
+        """,
+        {"batch": batch_id},
+    )
+
+
+def run_statuses(store: TelemetryStore, run_ids: Iterable[str]) -> dict[str, str]:
+    """Status of those runs that left a record, by run."""
+    rows = store.rows("SELECT run_id, status FROM runs WHERE run_id IN (SELECT unnest(?::VARCHAR[]))", [list(run_ids)])
+    return {row["run_id"]: row["status"] for row in rows}
+
+
+def running_batches(store: TelemetryStore) -> list[Running]:
+    """Batches of which a run is still being written."""
+    rows = store.rows(
+        """
+        SELECT batch_id, greatest(
+            max(runs.started_at), max(runs.ended_at),
+            (SELECT max(ended_at) FROM window_runs WHERE window_runs.batch_id = runs.batch_id),
+            (SELECT max(evaluated_at) FROM verdicts WHERE verdicts.batch_id = runs.batch_id),
+            (SELECT max(happened_at) FROM events
+             WHERE events.batch_id = runs.batch_id AND kind NOT IN (SELECT unnest(?::VARCHAR[])))
+        ) AS last_sign
+        FROM runs GROUP BY batch_id HAVING bool_or(status = 'running') ORDER BY batch_id
+        """,
+        [list(NOTED)],
+    )
+    return [Running(**row) for row in rows]
+
+
+def ended_batches(store: TelemetryStore, universe: str, since: datetime) -> list[EndedBatch]:
+    """Batches that ended after a time, have or can have several runs, and no verdict since; oldest first."""
+    rows = store.rows(
+        """
+        WITH ended AS (
+            SELECT batch_id, count(*) AS runs, bool_or(status = 'running') AS running,
+                   max(coalesce(ended_at, started_at)) AS ended_at
+            FROM runs GROUP BY batch_id
+        ), judged AS (
+            SELECT batch_id, max(evaluated_at) FILTER (run_id = '') AS whole_at, max(evaluated_at) AS judged_at
+            FROM verdicts GROUP BY batch_id
+        )
+        SELECT batch_id, runs, max_failure_rate, EXISTS (
+            SELECT * FROM judged AS other JOIN batches AS theirs USING (batch_id)
+            WHERE theirs.universe = batches.universe AND other.batch_id <> batches.batch_id
+                AND other.judged_at > ended.ended_at
+        ) AS superseded
+        FROM batches JOIN ended USING (batch_id) LEFT JOIN judged USING (batch_id)
+        WHERE universe = $universe AND NOT running AND (runs > 1 OR backfill_id IS NOT NULL)
+            AND ended.ended_at > $since AND (whole_at IS NULL OR whole_at < ended.ended_at)
+        ORDER BY ended.ended_at
+        """,
+        {"universe": universe, "since": since},
+    )
+    return [EndedBatch(**row) for row in rows]
+
+
+def _parsed(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return row | {name: json.loads(row[name] or "{}") for name in names}

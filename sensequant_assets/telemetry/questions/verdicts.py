@@ -1,0 +1,49 @@
+"""Questions about what the check said."""
+
+from typing import Any
+
+from sensequant_assets.telemetry.store import TelemetryStore
+
+
+def verdict_on(
+    store: TelemetryStore, batch_id: str, model: str, check_name: str = "max_failure_rate"
+) -> dict[str, Any] | None:
+    """What the check said of a model of a batch.
+
+    Returns
+    -------
+    dict or None
+        The whole batch's verdict if one is recorded; else its runs' verdicts together: counts added, the rate taken
+        from them, passed if all passed. None if the check never ran.
+    """
+    rows = store.rows(
+        """
+        SELECT batch_id, '' AS run_id, model, check_name, bool_and(passed) AS passed,
+               sum(failed) / nullif(sum(trained + reused + failed), 0) AS failure_rate,
+               max(max_failure_rate) AS max_failure_rate, sum(trained)::INTEGER AS trained,
+               sum(reused)::INTEGER AS reused, sum(skipped)::INTEGER AS skipped,
+               sum(failed)::INTEGER AS failed, sum(not_attempted)::INTEGER AS not_attempted,
+               max(evaluated_at) AS evaluated_at
+        FROM verdicts WHERE batch_id = $batch AND model = $model AND check_name = $check AND run_id <> ''
+        GROUP BY ALL
+        UNION ALL BY NAME
+        FROM verdicts WHERE batch_id = $batch AND model = $model AND check_name = $check AND run_id = ''
+        """,
+        {"batch": batch_id, "model": model, "check": check_name},
+    )
+    return rows[-1] if rows else None
+
+
+def whole_verdicts(store: TelemetryStore, batch_id: str) -> dict[str, bool]:
+    """Passed or not by model, where the whole batch's verdict is recorded."""
+    rows = store.rows(
+        "SELECT model, bool_and(passed) AS passed FROM verdicts WHERE batch_id = ? AND run_id = '' GROUP BY model",
+        [batch_id],
+    )
+    return {row["model"]: row["passed"] for row in rows}
+
+
+def models_judged(store: TelemetryStore, batch_id: str) -> set[str]:
+    """Models of a batch that a run of it has judged."""
+    rows = store.rows("SELECT DISTINCT model FROM verdicts WHERE batch_id = ? AND run_id <> ''", [batch_id])
+    return {row["model"] for row in rows}

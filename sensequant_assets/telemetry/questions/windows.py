@@ -1,0 +1,108 @@
+"""Questions about the windows of a batch, by the latest attempt at each."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+from sensequant_assets.telemetry.schema import LATEST_BATCH_FIRST
+from sensequant_assets.telemetry.store import TelemetryStore
+
+Pair = tuple[str, str]
+"""Symbol and window start."""
+
+
+def outcomes(store: TelemetryStore, batch_id: str, model: str) -> dict[Pair, str]:
+    """Outcome, or ``not_attempted``, by pair of a batch."""
+    rows = store.rows(
+        "SELECT symbol, window_start, outcome FROM window_status WHERE batch_id = ? AND model = ?", [batch_id, model]
+    )
+    return {(row["symbol"], str(row["window_start"])): row["outcome"] for row in rows}
+
+
+def missing_pairs(store: TelemetryStore, batch_id: str, model: str) -> list[Pair]:
+    """Pairs of a model that a batch planned and has no row of."""
+    rows = store.rows(
+        """
+        SELECT symbol, window_start FROM window_status
+        WHERE outcome = 'not_attempted' AND batch_id = ? AND model = ? ORDER BY symbol, window_start
+        """,
+        [batch_id, model],
+    )
+    return [(row["symbol"], str(row["window_start"])) for row in rows]
+
+
+def skip_reasons(store: TelemetryStore, batch_id: str, model: str) -> dict[str, int]:
+    """How many windows of a model were skipped, by reason, the most frequent first."""
+    rows = store.rows(
+        """
+        SELECT reason, count(*) AS windows FROM last_attempts
+        WHERE batch_id = ? AND model = ? AND outcome = 'skipped' GROUP BY reason ORDER BY windows DESC, reason
+        """,
+        [batch_id, model],
+    )
+    return {row["reason"]: row["windows"] for row in rows}
+
+
+def ended_by_second(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
+    """How many `windows` of a batch ended in each `second` (a time) in which one did."""
+    return store.rows(
+        """
+        SELECT date_trunc('second', ended_at) AS second, count(*) AS windows
+        FROM last_attempts WHERE batch_id = ? GROUP BY second ORDER BY second
+        """,
+        [batch_id],
+    )
+
+
+def attempts(store: TelemetryStore, batch_id: str, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Every planned or attempted window of a batch, teachers first, by symbol and window.
+
+    Parameters
+    ----------
+    store
+        Where telemetry lies.
+    batch_id
+        The batch.
+    metrics
+        Names of metrics: each is a column, null where the model has none.
+    """
+    chosen = ", ".join(f"""TRY_CAST(metrics->>'{name}' AS DOUBLE) AS "{name}\"""" for name in metrics)
+    return store.rows(
+        f"""
+        SELECT
+            status.model, symbol, window_start, status.outcome, status.reason, status.failure_kind, status.error_type,
+            status.error_message, status.duration_s, test_rows, data_fingerprint, parameters_fingerprint,
+            code_fingerprint, trees_fingerprint, {chosen}
+        FROM (FROM window_status WHERE batch_id = $batch) AS status
+        LEFT JOIN (FROM last_attempts WHERE batch_id = $batch) AS attempts
+            USING (batch_id, model, symbol, window_start)
+        ORDER BY model DESC, symbol, window_start
+        """,  # noqa: S608 - names of metrics, which are constants
+        {"batch": batch_id},
+    )
+
+
+def latest_teacher_batch(
+    store: TelemetryStore, pairs: Iterable[tuple[str, date | str]], universe: str | None = None
+) -> str | None:
+    """The batch of the last teacher attempt (trained, reused or failed) at any of these pairs.
+
+    Of one universe if it is named: two may share a symbol.
+    """
+    asked = [(symbol, str(window)) for symbol, window in pairs]
+    rows = store.rows(
+        f"""
+        SELECT batch_id FROM last_attempts
+        WHERE model = 'teacher' AND outcome <> 'skipped' AND ($universe IS NULL OR universe = $universe)
+        AND (symbol, window_start) IN (
+            SELECT (unnest($symbols::VARCHAR[]), unnest($windows::DATE[]))
+        )
+        ORDER BY {LATEST_BATCH_FIRST} LIMIT 1
+        """,  # noqa: S608 - a constant of this package
+        {
+            "symbols": [symbol for symbol, _ in asked],
+            "windows": [window for _, window in asked],
+            "universe": universe,
+        },
+    )
+    return rows[0]["batch_id"] if rows else None

@@ -1,0 +1,78 @@
+"""Claims about what is asked of the windows of a batch."""
+
+from pathlib import Path
+
+import pytest
+
+from sensequant_assets.telemetry.questions.windows import (
+    attempts,
+    ended_by_second,
+    latest_teacher_batch,
+    missing_pairs,
+    outcomes,
+    skip_reasons,
+)
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.telling import W1, W2, after, window, write_lattice, write_run
+from sensequant_assets_tests.telling import journal_of as journal
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TelemetryStore:
+    return TelemetryStore(tmp_path / "telemetry")
+
+
+def test_the_latest_attempt_speaks_for_its_window(store: TelemetryStore) -> None:
+    write_lattice(store)
+    assert outcomes(store, "b", "teacher") == {
+        ("A", W1): "trained",
+        ("A", W2): "trained",
+        ("B", W1): "failed",
+        ("B", W2): "failed",
+        ("C", W1): "reused",
+        ("C", W2): "skipped",
+        ("D", W1): "skipped",
+        ("D", W2): "trained",
+        ("E", W1): "not_attempted",
+        ("E", W2): "not_attempted",
+    }
+    assert missing_pairs(store, "b", "teacher") == [("E", W1), ("E", W2)]
+
+
+def test_the_latest_teacher_batch_is_the_last_that_attempted_one_of_the_pairs(store: TelemetryStore) -> None:
+    for second, (batch, symbol, outcome) in enumerate(
+        [("old", "A", "trained"), ("new", "A", "reused"), ("newer", "B", "trained"), ("newest", "A", "skipped")]
+    ):
+        with journal(store, batch_id=batch) as run:
+            run.append(window(symbol, W1, outcome, second))
+    assert latest_teacher_batch(store, [("A", W1), ("Z", W2)]) == "new"
+    assert latest_teacher_batch(store, [("A", W2)]) is None
+
+
+def test_skips_are_counted_by_reason_the_most_frequent_first(store: TelemetryStore) -> None:
+    reasons = ["no_bars", "pre_listing", "pre_listing"]
+    write_run(store, [window(s, W1, "skipped", reason=reason) for s, reason in zip("ABC", reasons, strict=True)])
+    assert list(skip_reasons(store, "b", "teacher").items()) == [("pre_listing", 2), ("no_bars", 1)]
+    assert skip_reasons(store, "b", "student") == {}
+
+
+def test_windows_that_ended_are_counted_by_the_second(store: TelemetryStore) -> None:
+    rows = [window(symbol, W1, "trained", second) for symbol, second in zip("ABC", (1.25, 1.75, 4.0), strict=True)]
+    write_run(store, rows, plan={"teacher": [(symbol, W1) for symbol in "ABCD"]})
+    assert ended_by_second(store, "b") == [
+        {"second": after(1), "windows": 2},
+        {"second": after(4), "windows": 1},
+    ]
+
+
+def test_every_planned_window_has_the_metrics_of_its_latest_attempt(store: TelemetryStore) -> None:
+    first = window("A", W1, "trained", 1, metrics={"auc": 0.5}, trees_fingerprint="old")
+    again = window("A", W1, "trained", 2, attempt=2, metrics={"auc": 0.75, "loss": None}, trees_fingerprint="new")
+    write_run(store, [first, again], plan={"teacher": [("A", W1), ("B", W1)]})
+    trained, missing = attempts(store, "b", ["auc", "loss"])
+    assert (trained["outcome"], trained["auc"], trained["loss"], trained["trees_fingerprint"]) == (
+        "trained", 0.75, None, "new",
+    )  # fmt: skip
+    assert (missing["symbol"], missing["outcome"], missing["auc"], missing["test_rows"]) == (
+        "B", "not_attempted", None, None,
+    )  # fmt: skip

@@ -1,0 +1,38 @@
+"""Answers are rendered whole, for people and for programs."""
+
+from pathlib import Path
+
+import pytest
+
+from sensequant_assets.telemetry.render import render
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.telling import W1
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TelemetryStore:
+    return TelemetryStore(tmp_path / "telemetry")
+
+
+def test_an_answer_renders_as_table_json_and_csv(store: TelemetryStore) -> None:
+    table = store.query(
+        """
+        SELECT 'M&M' AS symbol, DATE '2022-01-01' AS window_start, TIMESTAMPTZ '2025-03-01 12:00:00+00' AS ended_at,
+               sum(2) AS failed, NULL AS reason, '[bold]x' AS message
+        """
+    )
+    assert render(table, "csv") == (
+        "symbol,window_start,ended_at,failed,reason,message\nM&M,2022-01-01,2025-03-01T12:00:00+00:00,2,,[bold]x"
+    )
+    assert render(table, "json") == (
+        '[\n  {\n    "symbol": "M&M",\n    "window_start": "2022-01-01",\n'
+        '    "ended_at": "2025-03-01T12:00:00+00:00",\n    "failed": 2,\n    "reason": null,\n'
+        '    "message": "[bold]x"\n  }\n]'
+    )
+    assert render(table, "table").splitlines()[-1].split() == ["M&M", W1, "2025-03-01T12:00:00+00:00", "2", "[bold]x"]
+
+
+def test_a_table_of_any_width_is_not_cut(store: TelemetryStore) -> None:
+    text = render(store.query("SELECT repeat('x', 5000) AS long, 1 AS last"), "table")
+    assert "x" * 5000 in text
+    assert render(store.query("SELECT 1 AS one WHERE false"), "json") == "[]"
