@@ -49,8 +49,17 @@ class Workshop:
 
     def run(self, name: str, learning_rate: float = 0.1, **options: Any) -> dict[str, list[Outcome]]:
         """Teachers and students of all pairs; outcomes as they were told, in the order of the plan."""
+        run = self.prepared(name, learning_rate, **options)
+        told: dict[str, list[Outcome]] = {model: [] for model in MODELS}
+        for judged in run.carry_out(lambda model, outcomes: told[model].extend(outcomes)):
+            told[judged.model].sort(key=lambda outcome: run.keys.index(key_of(outcome.pair)))
+            assert [key_of(outcome.pair) for outcome in judged.outcomes] == run.keys
+        return told
+
+    def prepared(self, name: str, learning_rate: float = 0.1, **options: Any) -> Run:
+        """A run of teachers and students of all pairs."""
         market = self.market
-        run = Run(
+        return Run(
             market=market,
             keys=market.keys(),
             models=MODELS,
@@ -61,11 +70,6 @@ class Workshop:
             student=STUDENT,
             options=Options(max_failure_rate=0.5, **options),
         )
-        told: dict[str, list[Outcome]] = {model: [] for model in MODELS}
-        for judged in run.carry_out(lambda model, outcomes: told[model].extend(outcomes)):
-            told[judged.model].sort(key=lambda outcome: run.keys.index(key_of(outcome.pair)))
-            assert [key_of(outcome.pair) for outcome in judged.outcomes] == run.keys
-        return told
 
     @property
     def market(self) -> Market:
@@ -210,6 +214,8 @@ def test_a_window_over_its_time_stops_itself(workshop: Workshop, monkeypatch: py
     assert teacher.failure is FailureKind.TIMEOUT
     assert teacher.failure.transient
     assert workshop.models.find("teacher", *BAD) is None
+    told = "SELECT outcome, failure_kind, error_message FROM window_runs WHERE model = 'teacher' AND outcome = 'failed'"
+    assert workshop.rows(told) == [("failed", "timeout", teacher.error_message)]
 
 
 def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
@@ -351,3 +357,11 @@ def test_a_row_tells_since_when_a_window_is_trained_and_whether_its_symbol_was_n
     ]
     for _, _, end, effective, last, _, _ in rows:
         assert effective < last < end
+
+
+def test_a_run_that_is_broken_off_is_noted_as_failed_though_no_limit_was_exceeded(workshop: Workshop) -> None:
+    judged = workshop.prepared("batch").carry_out(lambda model, outcomes: list(outcomes) and None)
+    assert next(judged).verdict.passed
+    judged.close()  # type: ignore[attr-defined]  # a generator
+    assert workshop.rows("SELECT status FROM runs") == [("failed",)]
+    assert workshop.rows("SELECT model, passed FROM verdicts") == [("teacher", True)]

@@ -29,6 +29,9 @@ def test_students_that_nobody_tried_are_blamed_on_their_teachers_where_those_fai
     unblamed = judge_whole(BATCH, [counts("teacher", trained=2), untried])["student"]
     assert not unblamed.exceeded
     assert not unblamed.blocked
+    tried = judge_whole(BATCH, [counts("teacher", trained=1, failed=1), counts("student", trained=1)])["student"]
+    assert not tried.blocked
+    assert tried.passed
 
 
 def test_students_alone_are_judged_alone() -> None:
