@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -360,7 +360,10 @@ def test_a_row_tells_since_when_a_window_is_trained_and_whether_its_symbol_was_n
 
 
 def test_a_run_that_is_broken_off_is_noted_as_failed_though_no_limit_was_exceeded(workshop: Workshop) -> None:
-    judged = workshop.prepared("batch").carry_out(lambda model, outcomes: list(outcomes) and None)
+    def tell(model: str, outcomes: Iterator[Outcome]) -> None:
+        assert len(list(outcomes)) == 6
+
+    judged = workshop.prepared("batch").carry_out(tell)
     assert next(judged).verdict.passed
     judged.close()  # type: ignore[attr-defined]  # a generator
     assert workshop.rows("SELECT status FROM runs") == [("failed",)]
