@@ -53,7 +53,7 @@ def test_a_verdict_passes_warns_or_stops(
 
 def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None:
     blocked = replace(EXACT, blocked=f"No student was trained: too many teachers failed in batch {NASTY}.")
-    rows = [{"symbol": "S", "window": "2022-01-01", "cause": "timeout", "error": NASTY}]
+    rows = [{"symbol": "S", "window_start": date(2022, 1, 1), "failure_kind": "timeout", "error_message": NASTY}]
     found = batch_evaluation("teacher_models", blocked, rows, NASTY)
     said = f"Batch {NASTY}, all runs: {blocked.blocked}"
     assert html.unescape(MarkdownIt().render(str(found.description))) == f"<p>{printable(said)}</p>\n"
@@ -61,7 +61,8 @@ def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None
     assert found.metadata["batch"].value == printable(NASTY)
     table = found.metadata["failed_windows"]
     assert isinstance(table, dg.TableMetadataValue)
-    assert table.records[0].data["error"] == printable(NASTY)
+    failed_window = {"symbol": "S", "window": "2022-01-01", "cause": "timeout", "error": printable(NASTY)}
+    assert table.records[0].data == failed_window
     description = check_result("teacher_models", blocked, []).description
     assert html.unescape(MarkdownIt().render(str(description))) == f"<p>{printable(blocked.blocked)}</p>\n"
 
