@@ -195,6 +195,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
     store = ModelStore(settings.data_dir / "models", market.universe.name)
     telemetry = TelemetryStore(settings.data_dir / "telemetry")
+    telemetry.require()
     keys = _chosen(request, market, store, telemetry)
     out = console(report, width=120)
     if not keys:

@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "telemetry",
     "failures": "telemetry",
     "query": "telemetry",
+    "telemetry": "telemetry",
     "dev": "dev",
 }
 """The module of each command; what one imports, no other pays for."""
@@ -142,6 +143,7 @@ def main() -> None:
     sensequant report      one HTML page about a batch
     sensequant failures    what fails again and again, and what to do
     sensequant query SQL   ask the telemetry
+    sensequant telemetry   make a damaged or lost telemetry.duckdb anew
     sensequant dev         the Dagster UI on the same data
 
     Every option can be set in the environment or in .env; an option wins over both.

@@ -1,10 +1,12 @@
-"""Commands that only read telemetry: `sensequant query`, `sensequant failures` and `sensequant report`."""
+"""Commands about telemetry: `sensequant query`, `failures` and `report` read it, `telemetry rebuild` mends it."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Group, RenderableType
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -82,6 +84,33 @@ def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
     other = None if against is None else known_batch(store, against)
     read = read_report(store, found, against=other)
     say(write_page(read, out or default_path(store.directory.parent, found)))
+
+
+@click.group()
+def telemetry() -> None:
+    """Mend the telemetry of the data directory."""
+
+
+@telemetry.command()
+def rebuild() -> None:
+    """Make telemetry.duckdb anew, row for row, from the shards that runs wrote.
+
+    Closed shards are kept in telemetry/archive; batches from before that are taken from the old database as far as it
+    can be read. The new file takes the place of the old one once it is whole, and a damaged one is put aside as
+    telemetry.duckdb.damaged-1. Runs may go on meanwhile.
+    """
+    store = telemetry_store()
+    out = console(sys.stderr)
+    with Progress(*Progress.get_default_columns(), console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("bytes of shards", total=None)
+        rebuilt = store.rebuild(lambda done, total: bar.update(task, completed=done, total=total))
+    say(f"{store.database}: {rebuilt.rows} records of {rebuilt.shards} shards.")
+    if rebuilt.copied:
+        say(f"{rebuilt.copied} rows whose shards are not kept are from the old database.")
+    for file in rebuilt.aside:
+        say(f"The old one could not be read to its end; it is {file}.")
+    for file in rebuilt.lost:
+        say(f"{file} cannot be read, and its rows are missing where the old database did not have them.", err=True)
 
 
 def failures_view(found: Sequence[PermanentFailure], batches: int) -> RenderableType:

@@ -89,11 +89,14 @@ def model_assets(
             for kind in _kinds(key.asset_key for key in context.selected_asset_check_keys):
                 yield latest_verdict(market, kind, config.max_failure_rate)
             return
+        attended = identity_of(context.run).source == COMMAND_LINE  # which looks and ingests itself
+        if not attended:
+            market.telemetry.require()
         try:
             yield from _carried_out(context, config, kinds, market, teacher, student)
         finally:
             # Bars and features have left memory with the run: the ingest takes as much.
-            if identity_of(context.run).source != COMMAND_LINE:  # which ingests itself
+            if not attended:
                 market.telemetry.ingest(wait_s=5)
 
     return models

@@ -13,6 +13,18 @@ import pyarrow as pa
 from sensequant_assets.telemetry.journal import CLOSED_LINE, ENVELOPE
 from sensequant_assets.telemetry.schema import COLUMNS, KINDS
 
+_ALONE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+READING = _ALONE | {"enable_external_access": "false", "python_enable_replacements": "false"}
+"""How a reader opens the database: closed to files and other databases."""
+
+# A second thread makes no ingest faster, takes memory of its own, and a core that trains. What DuckDB keeps of the file
+# in memory would grow with it, up to most of the machine's.
+WRITING = _ALONE | {"threads": 1, "memory_limit": "256MB"}
+"""How an ingest opens it."""
+
 # Parsing takes many times the bytes of the lines in memory, and a run ingests beside its models.
 _CHUNK_BYTES = 4 * 2**20
 

@@ -7,9 +7,12 @@ filelock's `ReadWriteLock` would do the same through a SQLite database, but refu
 
 import fcntl
 import os
+import re
+import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,14 +21,32 @@ import duckdb
 import pyarrow as pa
 
 from sensequant_assets.errors import UsageError
-from sensequant_assets.telemetry.ingest import IngestReport, take_in
+from sensequant_assets.telemetry.archive import keep, kept
+from sensequant_assets.telemetry.ingest import READING, WRITING, IngestReport, take_in
 from sensequant_assets.telemetry.journal import writer_is_gone
+from sensequant_assets.telemetry.rebuild import Rebuilt, rebuild
 from sensequant_assets.telemetry.schema import SCHEMA_VERSION, layout_version, migrate
 
 _WAIT_S = 30.0
 _FRESH_WAIT_S = 0.2
 
+_HEADERS_BYTES = 3 * 4096
+"""What DuckDB begins a file with: one that is no longer holds no row."""
+
+_MAGIC = slice(8, 12), b"DUCK"
+"""Where in a file DuckDB says that it is its own, and how."""
+
+_IN_USE = "Could not set lock on file"
+"""What DuckDB says where another program has the file open."""
+
+_DAMAGED = re.compile("Corrupt database file|not a valid DuckDB database file|Could not read|Failed to (de)?serialize")
+"""What DuckDB says of a file that is cut or overwritten; it has no exception of its own for it."""
+
 Parameters = Sequence[object] | Mapping[str, object]
+
+
+class DamagedError(UsageError):
+    """The database cannot be read; `TelemetryStore.rebuild` makes it anew."""
 
 
 class TelemetryStore:
@@ -34,7 +55,7 @@ class TelemetryStore:
     Parameters
     ----------
     directory
-        Holds ``telemetry.duckdb``, ``shards/`` and a lock file; created when first used.
+        Holds ``telemetry.duckdb``, ``shards/``, ``archive/`` and a lock file; created when first used.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -48,15 +69,25 @@ class TelemetryStore:
         return self.directory / "telemetry.duckdb"
 
     @property
+    def _wal(self) -> Path:
+        """Where DuckDB keeps what it has not yet written into the database."""
+        return self.database.with_name(f"{self.database.name}.wal")
+
+    @property
     def shards(self) -> Path:
         """Where journals write."""
         return self.directory / "shards"
+
+    @property
+    def archive(self) -> Path:
+        """Where closed shards are kept, of which the database can be made anew."""
+        return self.directory / "archive"
 
     def ingest(self, wait_s: float = _WAIT_S) -> IngestReport:
         """Move what runs have written into the database.
 
         Idempotent: rows and the place reached in each shard are committed together. Shards that their writer closed
-        are removed after the commit.
+        move to the archive after the commit.
 
         Parameters
         ----------
@@ -65,8 +96,10 @@ class TelemetryStore:
 
         Raises
         ------
+        DamagedError
+            The database is damaged, or lost while the archive is there.
         UsageError
-            The database is of a newer version, or no DuckDB database.
+            The database is of a newer version.
         """
         if self._seen is not None and self.database.exists() and self._state() == self._seen:
             return IngestReport()
@@ -74,20 +107,99 @@ class TelemetryStore:
         with self._locked(fcntl.LOCK_EX, deadline) as locked:
             if not locked:
                 return IngestReport(busy=True)
-            state = self._state()
-            connection = self._open(read_only=False, deadline=deadline)
-            if connection is None:
-                return IngestReport(busy=True)
-            try:
-                migrate(connection, self.database)
-                report, finished = take_in(connection, self.shards, state)
-            finally:
-                connection.close()
-            for name in finished:
-                (self.shards / name).unlink(missing_ok=True)
+            return self._take_in(deadline)
+
+    def _take_in(self, deadline: float) -> IngestReport:
+        """Ingest under the lock."""
+        if self._is_unmade() and any(kept(self.archive)):
+            raise self._damaged(f"holds nothing, though {self.archive} keeps shards that it had taken in")
+        state = self._state()
+        connection = self._open(read_only=False, deadline=deadline)
+        if connection is None:
+            return IngestReport(busy=True)
+        try:
+            migrate(connection, self.database)
+            report, finished = take_in(connection, self.shards, state)
+        except duckdb.Error as error:
+            if damage := self._as_damage(error):
+                raise damage from error
+            raise
+        finally:
+            connection.close()
+        for name in finished:
+            # What cannot be moved stays, and a later ingest tries again.
+            with suppress(OSError, UsageError):
+                keep(self.shards / name, self.archive)
                 state.pop(name)
-            self._seen = state
+        self._seen = state
         return report
+
+    def require(self) -> None:
+        """See that rows can be taken in, before work begins whose rows they will be.
+
+        A database that is in use counts as one that can: the work takes longer than its reader.
+
+        Raises
+        ------
+        UsageError
+            As of `ingest`.
+        """
+        self._seen = None
+        self.ingest(wait_s=0)
+
+    def rebuild(self, tell: Callable[[int, int], None] = lambda _done, _all: None) -> Rebuilt:
+        """Make the database anew from the archive and the shards that are still written.
+
+        A new file takes the place of the old one once it is whole. Rows of batches that the archive does not hold are
+        taken from the old one where it can be read; where it cannot, it is put aside.
+
+        Parameters
+        ----------
+        tell
+            Called with how many bytes of the shards are taken in, and of how many.
+
+        Raises
+        ------
+        UsageError
+            The database stays in use, or is of a newer version.
+        """
+        deadline = time.monotonic() + _WAIT_S
+        with self._locked(fcntl.LOCK_EX, deadline) as locked:
+            if not locked:
+                raise self._in_use()
+            self._seen = None
+            old, current = None if self._is_unmade() else self.database, False
+            if old:
+                try:
+                    if self._take_in(deadline).busy:
+                        raise self._in_use()
+                    current = True
+                except DamagedError:
+                    old = old if old.is_file() else None
+            place = Path(os.path.realpath(self.database))
+            new = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}")
+            try:
+                rebuilt = rebuild(new, self.archive, self.shards, self._state(), old, current=current, tell=tell)
+                aside = [] if current and rebuilt.old_is_whole else self._put_aside(place)
+                # Of a database whose rows are all in the new one; it must not be taken for the new one's.
+                self._wal.unlink(missing_ok=True)
+                new.replace(place)
+            finally:
+                for left in (new, new.with_name(f"{new.name}.wal")):
+                    left.unlink(missing_ok=True)
+        return replace(rebuilt, aside=aside)
+
+    def _put_aside(self, place: Path) -> list[Path]:
+        """Move a damaged database, and what belongs to it, to names that are free; gives these."""
+        number = 1
+        while os.path.lexists(place.with_name(f"{place.name}.damaged-{number}")):
+            number += 1
+        moved = []
+        for suffix in ("", ".wal"):
+            found = place.with_name(f"{place.name}{suffix}")
+            if os.path.lexists(found):
+                moved.append(found.rename(place.with_name(f"{place.name}.damaged-{number}{suffix}")))
+        return moved
 
     @contextmanager
     def connect(self, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -112,7 +224,7 @@ class TelemetryStore:
         deadline = time.monotonic() + _WAIT_S
         while True:
             with self._locked(fcntl.LOCK_SH, deadline) as locked:
-                found = self.database.exists() if locked else False
+                found = locked and not self._is_unmade()
                 connection = self._open(read_only=True, deadline=deadline) if found else None
                 if connection is not None:
                     try:
@@ -120,7 +232,8 @@ class TelemetryStore:
                             yield connection
                             return
                     except duckdb.Error as error:
-                        raise UsageError(f"Telemetry cannot answer: {' '.join(str(error).split())}") from error
+                        said = UsageError(f"Telemetry cannot answer: {' '.join(str(error).split())}")
+                        raise self._as_damage(error) or said from error
                     finally:
                         connection.close()
             # The file is missing, half made or of an older version: an ingest puts it right.
@@ -154,6 +267,29 @@ class TelemetryStore:
                 yield
             finally:
                 self._session = None
+
+    def _is_unmade(self) -> bool:
+        """Whether there is no database yet, or one that a kill or a full disk left before its first row."""
+        if not self.database.is_file():
+            return not self.database.exists()
+        begin = self._begin()
+        return len(begin) <= _HEADERS_BYTES and (begin[_MAGIC[0]] == _MAGIC[1] or not begin.strip(b"\0"))
+
+    def _begin(self) -> bytes:
+        with self.database.open("rb") as file:
+            return file.read(_HEADERS_BYTES + 1)
+
+    def _as_damage(self, error: duckdb.Error) -> DamagedError | None:
+        """What an error of DuckDB says of the file; None if it is the fault of something else."""
+        told = " ".join(str(error).split())
+        damaged = isinstance(error, (duckdb.SerializationException, duckdb.FatalException)) or _DAMAGED.search(told)
+        return self._damaged(f"is damaged ({told})") if damaged else None
+
+    def _damaged(self, why: str) -> DamagedError:
+        return DamagedError(
+            f"{self.database} {why}. `sensequant telemetry rebuild` makes it anew from the shards that are kept; "
+            "what is there is put aside."
+        )
 
     def _in_use(self) -> UsageError:
         return UsageError(
@@ -228,30 +364,34 @@ class TelemetryStore:
 
     def _open(self, *, read_only: bool, deadline: float) -> duckdb.DuckDBPyConnection | None:
         """Open the database; None when another program, past our lock, keeps it beyond the deadline."""
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-        if read_only:
-            config |= {"enable_external_access": "false", "python_enable_replacements": "false"}
-        else:
-            # A second thread makes no ingest faster, takes memory of its own, and a core that trains. What DuckDB keeps
-            # of the file in memory would grow with it, up to most of the machine's.
-            config |= {"threads": 1, "memory_limit": "256MB"}
+        config = READING if read_only else WRITING
+        if self.database.exists() and not self.database.is_file():
+            raise self._damaged("is no regular file")
+        # DuckDB looks for extensions that could read what is another program's.
+        if not self._is_unmade() and self._begin()[_MAGIC[0]] != _MAGIC[1]:
+            raise self._damaged("is no DuckDB database")
         while True:
             try:
                 connection = duckdb.connect(self.database, read_only=read_only, config=config)
                 break
             except duckdb.Error as error:
-                if "lock" not in str(error):
-                    raise UsageError(
-                        f"{self.database} cannot be opened: {error}. Move it away: what is still in "
-                        f"{self.shards.name}/ is taken in anew."
-                    ) from error
+                if _IN_USE not in str(error):
+                    damage = self._as_damage(error)
+                    if damage and not read_only and self._is_unmade():
+                        # What it had not made yet is made here.
+                        self.database.unlink()
+                        self._wal.unlink(missing_ok=True)
+                        continue
+                    raise damage or UsageError(f"{self.database} cannot be opened: {error}") from error
                 if time.monotonic() >= deadline:
                     return None
             time.sleep(0.05)
         connection.execute("SET TimeZone = 'UTC'")
+        # A file that is cut opens, and tells so when a row is asked for that it has lost.
+        ((used,),) = connection.execute("SELECT used_blocks * block_size FROM pragma_database_size()").fetchall()
+        if self.database.stat().st_size < _HEADERS_BYTES + used:
+            connection.close()
+            raise self._damaged("is cut short")
         return connection
 
     def _state(self) -> dict[str, tuple[bool, int]]:

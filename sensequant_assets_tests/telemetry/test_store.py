@@ -172,10 +172,3 @@ store.TelemetryStore(Path(sys.argv[1])).ingest()
         {"n": 800, "m": 800}
     ]
     assert store.query("SELECT count(*) AS n FROM window_runs").to_pylist() == [{"n": 800}]
-
-
-def test_a_file_that_is_no_database_is_named(store: TelemetryStore) -> None:
-    store.directory.mkdir()
-    store.database.write_text("not a database" * 1000)
-    with pytest.raises(UsageError, match=r"telemetry\.duckdb cannot be opened"):
-        store.ingest()
