@@ -73,7 +73,7 @@ def rebuild(
     """
     files = [file for file in kept(archive) if shard_name(file) not in state]
     total = sum(file.stat().st_size for file in files)
-    rows, done, taken, lost = 0, 0, 0, []
+    rows, done, taken = 0, 0, 0
     with closing(duckdb.connect(new, config=WRITING)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         migrate(connection, new)

@@ -310,6 +310,21 @@ def test_a_value_out_of_bounds_in_the_launchpad_fails_the_run_by_name(
         assert any(part in error for error in errors)
 
 
+def test_a_run_on_a_damaged_telemetry_trains_nothing_and_names_the_way_back(platform: Platform) -> None:
+    store = TelemetryStore(platform.settings.data_dir / "telemetry")
+    store.ingest()
+    whole, shards = store.database.read_bytes(), sorted(store.shards.iterdir())
+    store.database.write_bytes(b"something else " * 10_000)
+    try:
+        result = platform.execute("GOOG|2009-06-30", {})
+    finally:
+        store.database.write_bytes(whole)
+    assert not result.success
+    errors = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+    assert any("telemetry.duckdb is no DuckDB database. `sensequant telemetry rebuild`" in error for error in errors)
+    assert sorted(store.shards.iterdir()) == shards
+
+
 def test_the_partition_of_a_symbol_that_left_the_universe_costs_no_other(platform: Platform) -> None:
     directory = platform.settings.universe.parent
     platform.instance.add_dynamic_partitions("symbols_six", ["AAPL", "GONE"])

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -62,7 +63,7 @@ def fill(store: TelemetryStore) -> None:
     store.ingest()
 
 
-def contents(store: TelemetryStore) -> dict[str, list[object]]:
+def contents(store: TelemetryStore) -> dict[str, list[dict[str, Any]]]:
     return {name: store.query(f"FROM {name} ORDER BY ALL").to_pylist() for name in TABLES}
 
 
