@@ -25,6 +25,7 @@ TESTED_ELSEWHERE = {
     "cli/options.py": ("cli/test_backfill.py", "an option is given to a command"),
     "cli/plan.py": ("cli/test_backfill.py", "the plan is compared with what became of it"),
     "cli/progress.py": ("watch/test_progress.py", "the view is of what is counted there"),
+    "cli/prune.py": ("defs/test_pruning.py", "what it removes is seen of a data directory"),
     "cli/tables.py": ("cli/test_backfill.py", "the summary is printed by a backfill"),
     "cli/telemetry.py": ("telemetry/questions/test_failures.py", "its commands print what telemetry is asked there"),
     "core/judging/skill.py": ("report/test_report.py", "what a score is worth is shown by the report"),

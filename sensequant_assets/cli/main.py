@@ -30,6 +30,7 @@ COMMANDS = {
     "failures": "telemetry",
     "query": "telemetry",
     "telemetry": "telemetry",
+    "prune": "prune",
     "dev": "dev",
 }
 """The module of each command; what one imports, no other pays for."""
@@ -144,6 +145,7 @@ def main() -> None:
     sensequant failures    what fails again and again, and what to do
     sensequant query SQL   ask the telemetry
     sensequant telemetry   make a damaged or lost telemetry.duckdb anew
+    sensequant prune       remove what old batches leave behind
     sensequant dev         the Dagster UI on the same data
 
     Every option can be set in the environment or in .env; an option wins over both.

@@ -56,6 +56,19 @@ def batch_ids(store: TelemetryStore) -> list[str]:
     return [row["batch_id"] for row in rows]
 
 
+def batches_over(store: TelemetryStore, *, keep: int, before: datetime) -> set[str]:
+    """Batches that are over and gave their last sign of life before a time, but for so many that started last."""
+    rows = store.rows(
+        """
+        SELECT batch_id FROM (
+            SELECT *, row_number() OVER (ORDER BY started_at DESC, batch_id DESC) AS place FROM batches
+        ) WHERE place > $keep AND status <> 'running' AND last_event_at < $before
+        """,
+        {"keep": keep, "before": before},
+    )
+    return {row["batch_id"] for row in rows}
+
+
 def batch(store: TelemetryStore, batch_id: str) -> dict[str, Any]:
     """A batch's row of `batches`, with settings, parameters and versions as dicts.
 

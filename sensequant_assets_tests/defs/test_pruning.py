@@ -1,0 +1,98 @@
+"""What old batches leave behind goes, and nothing that a kept batch, a model or the grid needs."""
+
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from sensequant_assets.defs.names import BATCH_TAG
+from sensequant_assets.telemetry.archive import kept
+from sensequant_assets_tests.running import Home
+
+NOBODY = 4_194_305
+"""No process: above the largest number that Linux gives."""
+
+
+def runs(home: Home) -> dict[str, dg.DagsterRun]:
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        dg.DagsterInstance.from_config(_set(monkeypatch, home.data / "dagster")) as instance,
+    ):
+        return {run.tags[BATCH_TAG]: run for run in instance.get_runs()}
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, dagster_home: Path) -> str:
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home))
+    return str(dagster_home)
+
+
+def files(home: Home) -> set[Path]:
+    return {path.relative_to(home.data) for path in home.data.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Three batches of IBM, and before them one of MSFT, whose models no other batch has touched.
+
+    The tables of IBM are of its first batch: they have not changed since.
+    """
+    home = Home(tmp_path_factory.mktemp("prune"))
+    for symbol in ("MSFT", "IBM", "IBM", "IBM"):
+        finished = home.backfill("--symbols", symbol)
+        assert finished.code == 0, finished.err
+        assert home.run("report").code == 0
+    stopped = home.data / "models" / f".cut.{NOBODY}.0123abcd"
+    working = home.data / "models" / f".whole.{os.getpid()}.0123abcd"
+    for path in (stopped, working, home.telemetry.shards / f"b.r.{NOBODY}-0123abcd.new"):
+        path.write_bytes(bytes(10_000))
+    return home
+
+
+def test_a_dry_run_counts_and_removes_nothing(home: Home) -> None:
+    before = files(home)
+    finished = home.run("prune", "--keep-batches", "1", "--older-than", "0", "--dry-run")
+    assert finished.code == 0, finished.err
+    assert [line.split(",")[0] for line in finished.out.splitlines()] == [
+        "would remove 1 Dagster runs",
+        "would remove 3 kept shards",
+        "would remove 3 report pages",
+        "would remove 2 temporary files",
+    ]
+    assert files(home) == before
+
+
+def test_what_is_younger_or_among_the_newest_stays(home: Home) -> None:
+    before = files(home)
+    for keep, days in ((4, 0), (1, 1)):
+        finished = home.run("prune", "--keep-batches", str(keep), "--older-than", str(days))
+        assert finished.code == 0, finished.err
+        gone = before - files(home)
+        assert {path.name for path in gone} <= {f".cut.{NOBODY}.0123abcd", f"b.r.{NOBODY}-0123abcd.new"}
+        before = files(home) | gone
+    assert len(runs(home)) == 4
+
+
+def test_old_batches_leave_their_rows_their_models_and_the_runs_that_the_grid_shows(home: Home, tmp_path: Path) -> None:
+    copy = Home(tmp_path)
+    shutil.copytree(home.data, copy.data, dirs_exist_ok=True)
+    (msft, first, second, last) = (row["batch_id"] for row in copy.rows("FROM batches ORDER BY started_at"))
+    rows, models = copy.rows("FROM window_runs ORDER BY ALL"), copy.models()
+    old = runs(copy)
+    finished = copy.run("prune", "--keep-batches", "1", "--older-than", "0")
+    assert finished.code == 0, finished.err
+    assert runs(copy).keys() == {msft, first, last}
+    left = {path.name for path in files(copy)}
+    assert f"{old[second].run_id}.db" not in left
+    assert {f"{old[batch].run_id}.db" for batch in (msft, first, last)} <= left
+    assert {path.parent.name for path in kept(copy.telemetry.archive)} == {last}
+    assert {path.stem for path in (copy.data / "reports").iterdir()} == {last}
+    assert f".whole.{os.getpid()}.0123abcd" in left
+    assert (copy.rows("FROM window_runs ORDER BY ALL"), copy.models()) == (rows, models)
+    again = copy.backfill("--symbols", "IBM")
+    assert again.json["teacher"]["trained"] == 0
+    assert again.json["teacher"]["reused"] > 0
+    rebuilt = copy.run("telemetry", "rebuild")
+    assert rebuilt.code == 0, rebuilt.err
+    assert [row["batch_id"] for row in copy.rows("FROM batches ORDER BY started_at")][:4] == [msft, first, second, last]
