@@ -75,10 +75,15 @@ class Windows:
         timeout_s
             Seconds a window may take.
         """
-        for finished in run_all(self._prepared(), self._trained, workers=workers, timeout_s=timeout_s):
-            outcome = self._outcome_of(finished)
-            self.outcomes[key_of(outcome.pair)] = replace(outcome, metrics={}, parameters={})
-            yield outcome
+        try:
+            for finished in run_all(self._prepared(), self._trained, workers=workers, timeout_s=timeout_s):
+                outcome = self._outcome_of(finished)
+                self.outcomes[key_of(outcome.pair)] = replace(outcome, metrics={}, parameters={})
+                yield outcome
+        finally:
+            # A run that breaks off closes its journal: what is under way then would open it anew for its row.
+            with self._telling:
+                self._given_up.update(self.keys)
 
     def _prepared(self) -> "Iterator[Training | Settled[_Finished]]":
         for key in () if self.blocked else self.keys:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from sensequant_assets.batch import run as run_module
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run
-from sensequant_assets.batch.trainer import key_of
+from sensequant_assets.batch.trainer import Teachers, key_of
 from sensequant_assets.core import training
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Status
-from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.training import Lesson, TrainedModel
-from sensequant_assets.errors import FailureKind
+from sensequant_assets.errors import FailureKind, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, read_settings
@@ -34,6 +34,7 @@ from sensequant_assets_tests.running import leave, sample_bars, write_universe
 
 STUDENT = StudentParameters(n_estimators=5)
 BAD = ("IBM", "2009-06-30")
+NO_TEACHERS = Teachers({}, False, "any batch")
 Teach = Callable[[Lesson, TeacherParameters, str, Expired], TrainedModel]
 
 
@@ -47,28 +48,43 @@ class Workshop:
         self.telemetry = TelemetryStore(directory / "telemetry")
         self.models = ModelStore(directory / "models", "two")
 
-    def run(self, name: str, learning_rate: float = 0.1, **options: Any) -> dict[str, list[Outcome]]:
-        """Teachers and students of all pairs; outcomes as they were told, in the order of the plan."""
-        run = self.prepared(name, learning_rate, **options)
-        told: dict[str, list[Outcome]] = {model: [] for model in MODELS}
+    def run(
+        self,
+        name: str,
+        learning_rate: float = 0.1,
+        models: Sequence[ModelKind] = MODELS,
+        earlier_teachers: Teachers = NO_TEACHERS,
+        **options: Any,
+    ) -> dict[str, list[Outcome]]:
+        """Models of all pairs; outcomes as they were told, in the order of the plan."""
+        run = self.prepared(name, learning_rate, models, earlier_teachers, **options)
+        told: dict[str, list[Outcome]] = {model: [] for model in models}
         for judged in run.carry_out(lambda model, outcomes: told[model].extend(outcomes)):
             told[judged.model].sort(key=lambda outcome: run.keys.index(key_of(outcome.pair)))
-            assert [key_of(outcome.pair) for outcome in judged.outcomes] == run.keys
+            assert [one.pair for one in judged.outcomes] == [one.pair for one in told[judged.model]]
         return told
 
-    def prepared(self, name: str, learning_rate: float = 0.1, **options: Any) -> Run:
-        """A run of teachers and students of all pairs."""
+    def prepared(
+        self,
+        name: str,
+        learning_rate: float = 0.1,
+        models: Sequence[ModelKind] = MODELS,
+        earlier_teachers: Teachers = NO_TEACHERS,
+        **options: Any,
+    ) -> Run:
+        """Such a run, not yet carried out."""
         market = self.market
         return Run(
             market=market,
             keys=market.keys(),
-            models=MODELS,
+            models=models,
             store=self.models,
             journal=Journal(self.telemetry.shards, batch_id=name, run_id=f"{name}-run", clock=utc_now),
             identity=Identity(batch_id=name, run_id=f"{name}-run"),
             teacher=TeacherParameters(n_estimators=10, learning_rate=learning_rate),
             student=STUDENT,
-            options=Options(max_failure_rate=0.5, **options),
+            options=Options(**{"max_failure_rate": 0.5, **options}),
+            earlier_teachers=lambda: earlier_teachers,
         )
 
     @property
@@ -109,6 +125,10 @@ def teach_but(monkeypatch: pytest.MonkeyPatch, bad: Callable[[Teach, Lesson, Exp
     monkeypatch.setattr(trainer, "teach", teach)
 
 
+def divide(real: Teach, lesson: Lesson, expired: Expired) -> TrainedModel:
+    raise ZeroDivisionError("nothing to share")
+
+
 def statuses(outcomes: list[Outcome]) -> dict[Key, Status]:
     return {key_of(outcome.pair): outcome.status for outcome in outcomes}
 
@@ -132,9 +152,6 @@ def the_bad_one(outcomes: list[Outcome]) -> Outcome:
 def test_an_error_of_the_code_fails_its_window_and_no_other(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    def divide(real: Teach, lesson: Lesson, expired: Expired) -> TrainedModel:
-        raise ZeroDivisionError("nothing to share")
-
     teach_but(monkeypatch, divide)
     outcomes = workshop.run("batch", workers=workers)
     teacher, student = the_bad_one(outcomes["teacher"]), the_bad_one(outcomes["student"])
@@ -159,9 +176,6 @@ def test_a_student_learns_from_no_teacher_but_that_of_its_batch(
 ) -> None:
     workshop.run("first")
     assert workshop.models.find("teacher", *BAD) is not None
-
-    def divide(real: Teach, lesson: Lesson, expired: Expired) -> TrainedModel:
-        raise ZeroDivisionError("nothing to share")
 
     teach_but(monkeypatch, divide)
     student = the_bad_one(workshop.run("second", force=True)["student"])
@@ -214,8 +228,11 @@ def test_a_window_over_its_time_stops_itself(workshop: Workshop, monkeypatch: py
     assert teacher.failure is FailureKind.TIMEOUT
     assert teacher.failure.transient
     assert workshop.models.find("teacher", *BAD) is None
-    told = "SELECT outcome, failure_kind, error_message FROM window_runs WHERE model = 'teacher' AND outcome = 'failed'"
-    assert workshop.rows(told) == [("failed", "timeout", teacher.error_message)]
+    told = "SELECT failure_kind, error_message, data_fingerprint FROM window_runs WHERE failure_kind = 'timeout'"
+    ((kind, message, made_from),) = workshop.rows(told)
+    assert (kind, message) == ("timeout", teacher.error_message)
+    # What it would have been made from is known.
+    assert made_from
 
 
 def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
@@ -368,3 +385,97 @@ def test_a_run_that_is_broken_off_is_noted_as_failed_though_no_limit_was_exceede
     judged.close()  # type: ignore[attr-defined]  # a generator
     assert workshop.rows("SELECT status FROM runs") == [("failed",)]
     assert workshop.rows("SELECT model, passed FROM verdicts") == [("teacher", True)]
+
+
+def test_a_row_tells_the_time_that_its_window_took(workshop: Workshop) -> None:
+    before = utc_now()
+    workshop.run("batch")
+    rows = workshop.rows("SELECT started_at, ended_at, duration_s, cpu_s FROM window_runs")
+    assert len(rows) == 12
+    for started, ended, duration, cpu in rows:
+        assert before <= started <= ended <= utc_now()
+        assert 0 < duration <= (ended - started).total_seconds() + 0.01
+        # One window is trained by one thread.
+        assert 0 < cpu <= duration + 0.01
+
+
+@pytest.mark.parametrize(("limit", "blocked"), [(0.16, True), (0.17, False)])
+def test_students_are_trained_if_few_enough_teachers_failed(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, limit: float, blocked: bool
+) -> None:
+    teach_but(monkeypatch, divide)
+    outcomes = workshop.run("batch", max_failure_rate=limit)
+    the_bad_one(outcomes["teacher"])
+    assert len(outcomes["student"]) == (0 if blocked else 6)
+    why = "No student was trained: too many teachers failed in this run."
+    assert workshop.rows("SELECT message FROM events WHERE kind = 'blocked'") == ([(why,)] if blocked else [])
+    assert workshop.rows("SELECT model, passed, not_attempted FROM verdicts ORDER BY model DESC") == [
+        ("teacher", not blocked, 0),
+        ("student", not blocked, 6 if blocked else 0),
+    ]
+    assert workshop.rows("SELECT status FROM runs") == [("failed" if blocked else "succeeded",)]
+
+
+def test_students_alone_learn_from_the_teachers_of_an_earlier_run(workshop: Workshop) -> None:
+    first = workshop.run("first", models=("teacher",))
+    earlier = dict[Key, str](statuses(first["teacher"]))
+    del earlier[BAD]
+    student = the_bad_one(
+        workshop.run("second", models=("student",), earlier_teachers=Teachers(earlier, False, "batch first"))["student"]
+    )
+    assert student.error_message == "The teacher of IBM|2009-06-30 was not trained in batch first."
+    blocked = workshop.run("third", models=("student",), earlier_teachers=Teachers(earlier, True, "batch first"))
+    assert blocked == {"student": []}
+    assert workshop.rows("SELECT message FROM events WHERE kind = 'blocked'") == [
+        ("No student was trained: too many teachers failed in batch first.",)
+    ]
+    assert workshop.rows("SELECT batch_id, status FROM runs ORDER BY batch_id") == [
+        ("first", "succeeded"),
+        ("second", "succeeded"),
+        ("third", "failed"),
+    ]
+
+
+def test_a_run_that_breaks_off_is_noted_as_failed_and_what_is_under_way_is_told_to_stop_and_tells_nothing(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, released = threading.Event(), threading.Event()
+
+    def dawdle(real: Any, lesson: Lesson, expired: Expired) -> TrainedModel:
+        while not expired():
+            time.sleep(0.01)
+        told.set()
+        assert released.wait(60)
+        # It has not listened, and comes back with a model when nobody waits any more.
+        model: TrainedModel = training.teach(lesson, TeacherParameters(n_estimators=10), "code")
+        return model
+
+    def tell(model: ModelKind, outcomes: Iterator[Outcome]) -> None:
+        while key_of(next(outcomes).pair) != ("IBM", "2009-12-27"):
+            pass
+        raise BrokenPipeError("nobody listens")
+
+    teach_but(monkeypatch, dawdle)
+    with pytest.raises(BrokenPipeError):
+        list(workshop.prepared("batch", workers=2).carry_out(tell))
+    assert told.wait(60)
+    released.set()
+    for thread in threading.enumerate():
+        if thread.name == "window":
+            thread.join(60)
+    assert workshop.models.find("teacher", *BAD) is not None
+    assert workshop.rows("SELECT status FROM runs") == [("failed",)]
+    assert workshop.rows("SELECT count(*), count(*) FILTER (outcome = 'failed') FROM window_runs") == [(5, 0)]
+    # Its journal is closed, and nothing has opened it anew.
+    assert not list(workshop.telemetry.shards.glob("*.jsonl"))
+
+
+def test_a_run_without_its_device_is_noted_as_failed(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> str:
+        raise UsageError("There is no such device.")
+
+    monkeypatch.setattr("sensequant_assets.batch.run.require_device", refuse)
+    with pytest.raises(UsageError):
+        workshop.run("batch")
+    assert workshop.rows("SELECT status FROM runs") == [("failed",)]
+    assert workshop.rows("SELECT count(*) FROM window_runs") == [(0,)]
