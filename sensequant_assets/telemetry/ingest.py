@@ -165,7 +165,9 @@ def _take(connection: duckdb.DuckDBPyConnection, pieces: list[_Piece]) -> tuple[
     )
     connection.execute(_FINISH)
     connection.unregister("pieces")
-    unknown = Counter({name: int(lines) for name, lines in connection.execute(_UNKNOWN).fetchall()})
+    unknown = Counter[str]()
+    for _, name, lines, _ in connection.execute(_UNKNOWN).fetchall():
+        unknown[name] += lines
     if unknown:
         connection.execute(_TELL_UNKNOWN)
     return int(read - broken), int(broken), unknown
@@ -270,7 +272,6 @@ _FIELDS = ", ".join(
 
 # Lines of one kind mostly have the same fields, so those are compared once for all lines that have them.
 _UNKNOWN = f"""
-CREATE OR REPLACE TEMP TABLE unknown AS
 SELECT shard, name, sum(lines)::BIGINT AS lines, min(happened_at) AS happened_at
 FROM (
     SELECT shard, record || '.' || unnest(names) AS name, lines, happened_at
@@ -279,25 +280,24 @@ FROM (
         FROM known ANTI JOIN broken USING (shard, shard_offset) GROUP BY ALL
     )
 )
-WHERE name NOT IN ({_FIELDS}) GROUP BY shard, name;
-SELECT name, sum(lines) FROM unknown GROUP BY name ORDER BY name
+WHERE name NOT IN ({_FIELDS}) GROUP BY shard, name
 """  # noqa: S608 - constants of this package
 
 # They are told of the shard and of none of its lines, so they have places before its first byte.
-_TELL_UNKNOWN = """
+_TELL_UNKNOWN = f"""
 INSERT INTO events (happened_at, batch_id, run_id, level, kind, message, data, shard, shard_offset)
 SELECT happened_at, shards.batch_id, shards.run_id, 'warning', 'unknown_field',
        'Field ' || split_part(unknown.name, '.', 2) || ' of records of kind ' || split_part(unknown.name, '.', 1) ||
        ' has no place in this version; shard ' || shard || ' was taken without it.',
        json_object('name', unknown.name), shard,
        coalesce(first, 0) - row_number() OVER (PARTITION BY shard ORDER BY unknown.name)
-FROM unknown JOIN shards ON shards.name = shard
+FROM ({_UNKNOWN}) AS unknown JOIN shards ON shards.name = shard
 LEFT JOIN (SELECT shard, min(shard_offset) AS first FROM events WHERE shard_offset < 0 GROUP BY shard) USING (shard)
 WHERE NOT EXISTS (
     SELECT * FROM events
     WHERE events.shard = unknown.shard AND kind = 'unknown_field' AND data->>'name' = unknown.name
 )
-"""
+"""  # noqa: S608 - constants of this package
 
 
 def _settle_runs(connection: duckdb.DuckDBPyConnection, written: list[str]) -> None:
