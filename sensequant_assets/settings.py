@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -71,10 +72,15 @@ def _timezone(name: str | None) -> str | None:
 
 
 def _text(value: object) -> object:
-    # Text that says nothing is left out, not given; and no name of a file has the character that ends one.
-    if isinstance(value, str) and (not value.strip() or "\0" in value):
-        raise ValueError(value)
+    # Text that says nothing is left out, not given; no name of a file has the character that ends one; and what is no
+    # UTF-8 cannot be written down.
+    if isinstance(value, str) and (not value.strip() or "\0" in value or not _is_utf8(value)):
+        raise ValueError
     return value
+
+
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _spelled_day(value: object) -> object:
@@ -417,11 +423,45 @@ def describe_bounds(model: type[BaseModel], field: str) -> str:
     return f"{kind} in {low}, {high}"
 
 
+_WRITTEN = (
+    ".", "bars", "features", "models", "telemetry", "telemetry/shards", "dagster", "dagster/history",
+    "dagster/history/runs", "dagster/schedules",
+)  # fmt: skip
+"""Directories below the data directory that a batch writes to, where they are there already."""
+
+
+def prepare_data_dir(settings: Settings) -> None:
+    """Make the data directory, and see that files can be written in it and in the directories that it has.
+
+    Raises
+    ------
+    UsageError
+        They cannot.
+    """
+    directory = settings.data_dir
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in _WRITTEN:
+            directory = settings.data_dir / name
+            if directory.exists():
+                with TemporaryFile(dir=directory):
+                    pass
+    except OSError as error:
+        why = "it is no directory" if isinstance(error, (FileExistsError, NotADirectoryError)) else reason(error)
+        raise UsageError(
+            f"Nothing can be written in {directory}: {why}. Mend that, or give another data directory with "
+            "SENSEQUANT_DATA_DIR."
+        ) from error
+
+
 def remember_market(settings: Settings) -> None:
-    """Keep which lattice the last batch had, so that the UI shows the same one."""
+    """Keep which lattice the last batch had, so that the UI shows the same one; an error is as of `read_settings`."""
     file = settings.market_file
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(absolute_market(settings.market), indent=1))
+    try:
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps(absolute_market(settings.market), indent=1))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {reason(error)}. {_FORGET}") from error
 
 
 def absolute_market(market: Mapping[str, Any]) -> dict[str, Any]:

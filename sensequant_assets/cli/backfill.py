@@ -18,7 +18,6 @@ from sensequant_assets.cli.options import (
     selected,
     setting_option,
     settings_of,
-    split,
 )
 from sensequant_assets.cli.tables import summary_table, where_it_is
 from sensequant_assets.core.lattice import Key
@@ -87,8 +86,8 @@ def backfill(
             settings=settings,
             teacher=read_teacher(teacher),
             student=read_student(student),
-            symbols=split(options["symbols"]),
-            windows=split(options["windows"]),
+            symbols=options["symbols"],
+            windows=options["windows"],
             select=select,
             models=("teacher",) if teachers_only else ("student",) if students_only else ("teacher", "student"),
             force=force,

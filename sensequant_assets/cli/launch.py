@@ -14,7 +14,7 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.windows import build_windows
-from sensequant_assets.defs.home import open_instance
+from sensequant_assets.defs.home import naming_damage, open_instance
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
@@ -23,6 +23,7 @@ from sensequant_assets.defs.resources import MarketResource, to_nobody
 from sensequant_assets.errors import BrokeOffError, StoppedError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
+from sensequant_assets.storage.damage import find_damage
 
 # The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -82,8 +83,9 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     market = MarketResource(batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.market)
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
     symbols = symbol_partitions(batch.settings.universe_name)
+    home = batch.settings.dagster_home
     # What it prints stands in the terminal already.
-    with open_instance(batch.settings.dagster_home, capture_output=False) as instance:
+    with naming_damage(home), open_instance(home, capture_output=False) as instance:
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
         order = list(instance.get_dynamic_partitions(symbols.name or ""))
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}
@@ -91,13 +93,14 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
         choice = choose(batch.keys, order, windows)
         tags |= choice.tags
-        result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
-            instance=instance,
-            tags=tags,
-            asset_selection=[dg.AssetKey(ASSETS[model]) for model in batch.models],
-            run_config=_QUIET | {"ops": {"models": {"config": asdict(batch.options) | {"pairs": choice.pairs}}}},
-            raise_on_error=False,
-        )
+        with naming_damage(home, BrokeOffError):
+            result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
+                instance=instance,
+                tags=tags,
+                asset_selection=[dg.AssetKey(ASSETS[model]) for model in batch.models],
+                run_config=_QUIET | {"ops": {"models": {"config": asdict(batch.options) | {"pairs": choice.pairs}}}},
+                raise_on_error=False,
+            )
     if result.success:
         return None
     # What a step leaves half done is closed by the collector, and that ends its journal.
@@ -109,8 +112,8 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     if any(cause.cls_name == dg.DagsterExecutionInterruptedError.__name__ for cause in causes):
         return StoppedError("The run was interrupted. What it has trained is kept; the next backfill does the rest.")
     # Without the traceback, which the run's page shows.
-    said = "; ".join(" ".join(cause.message.split()) for cause in causes)
-    return BrokeOffError(f"The run broke off: {said or 'Dagster gives no cause'}")
+    said = "; ".join(" ".join(cause.message.split()) for cause in causes) or "Dagster gives no cause"
+    return BrokeOffError(f"The run broke off: {find_damage(home) or said}")
 
 
 class _Error(Protocol):

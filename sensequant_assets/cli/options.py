@@ -9,14 +9,14 @@ import click
 from sensequant_assets.core.lattice import Key, Recipe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
-from sensequant_assets.settings import MarketSettings, Settings, describe_default, read_settings
+from sensequant_assets.settings import MarketSettings, Settings, describe_default, prepare_data_dir, read_settings
 from sensequant_assets.telemetry.questions.batches import batch_ids
 from sensequant_assets.telemetry.store import TelemetryStore
 
 NO_BATCH = "No batch yet: `sensequant backfill` starts one."
 _NAMED = 8
 
-_TYPES: dict[Any, Any] = {int: int, float: float, Path: click.Path(path_type=Path)}
+_TYPES: dict[Any, Any] = {int: int, float: float, Path: click.Path()}
 """How click reads an option of a field's type; it leaves any other to the settings as text."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -36,8 +36,8 @@ def market_options(command: _Command) -> _Command:
     """Add the options that say which lattice is meant: universe, bars and windows first, then the recipe."""
     options = (
         *map(setting_option, sorted(MarketSettings.model_fields, key=Recipe.model_fields.__contains__)),
-        click.option("--symbols", help="Only these, separated by commas."),
-        click.option("--windows", help="Only these, by start date, separated by commas."),
+        click.option("--symbols", callback=_parts, help="Only these, separated by commas."),
+        click.option("--windows", callback=_parts, help="Only these, by start date, separated by commas."),
     )
     for option in reversed(options):
         command = option(command)
@@ -50,9 +50,14 @@ def settings_of(options: Mapping[str, Any], *, remembered: bool = False) -> Sett
     return read_settings(given, remembered=remembered)
 
 
-def split(text: str | None) -> list[str] | None:
-    """The parts of an option that holds several, separated by commas; None if it was not given."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+def _parts(context: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:  # noqa: ARG001
+    """The parts of an option that holds several, separated by commas; None if it was not given. Click calls it so."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise click.BadParameter("it names nothing; leave it out for all.")
+    return parts
 
 
 def selected(market: Market, symbols: Sequence[str] | None, windows: Sequence[str] | None) -> list[Key]:
@@ -83,4 +88,6 @@ def known_batch(store: TelemetryStore, asked: str | None) -> str | None:
 
 def telemetry_store() -> TelemetryStore:
     """The telemetry of the data directory."""
-    return TelemetryStore(read_settings().data_dir / "telemetry")
+    settings = read_settings()
+    prepare_data_dir(settings)
+    return TelemetryStore(settings.data_dir / "telemetry")

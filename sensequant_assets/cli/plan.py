@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensequant_assets.cli.console import console, styled
-from sensequant_assets.cli.options import market_options, selected, settings_of, split
+from sensequant_assets.cli.options import market_options, selected, settings_of
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
@@ -22,7 +22,7 @@ from sensequant_assets.text import json_text, printable
 def plan(as_json: bool, **options: Any) -> None:
     """Show the lattice before anything is trained: every pair, eligible or skipped and why, and its rows."""
     market = Market.open(settings_of(options))
-    keys = selected(market, split(options["symbols"]), split(options["windows"]))
+    keys = selected(market, options["symbols"], options["windows"])
     # One at a time: a large market keeps only the symbols asked for last.
     pairs = (market.pair(*key) for key in keys)
     if as_json:

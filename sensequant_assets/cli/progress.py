@@ -4,6 +4,7 @@ import time
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from math import isnan
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
@@ -20,10 +21,18 @@ from sensequant_assets.text import json_text
 from sensequant_assets.watch.progress import RECENT_S, Progress, follow
 
 
+class _Seconds(click.FloatRange):
+    """A number within bounds, which click does not ask of what is no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        return self.fail(f"{value} is not a number.", param, ctx) if isnan(seconds) else seconds
+
+
 @click.command()
 @click.option("--watch", is_flag=True, help="Show it again and again until the batch ends.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds between two looks."
+    "--interval", type=_Seconds(min=0.1, max=86_400), default=10.0, show_default=True, help="Seconds between two looks."
 )
 @click.option("--batch", "batch_id", metavar="ID", help="A batch or Dagster backfill; the latest unless given.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a look, each on its line.")

@@ -8,6 +8,9 @@ from sensequant_assets.errors import UsageError
 MIN_LAST_WINDOW_DAYS = 7
 """A last piece shorter than this many days is dropped (design: Lattice); one of shorter windows, unless it is whole."""
 
+MOST_WINDOWS = 10_000
+"""Windows of a lattice, beyond which neither a person nor the UI can look at it."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
@@ -48,7 +51,7 @@ def build_windows(start: date, end: date, window_days: int) -> tuple[Window, ...
     Raises
     ------
     UsageError
-        No window fits.
+        No window fits, or too many do.
 
     Examples
     --------
@@ -60,10 +63,16 @@ def build_windows(start: date, end: date, window_days: int) -> tuple[Window, ...
     if window_days < 1:
         raise UsageError(f"A window of {window_days} days is too short; use at least 1.")
     shortest = min(MIN_LAST_WINDOW_DAYS, window_days)
+    number = -(-(end - start).days // window_days)
+    if number > MOST_WINDOWS:
+        raise UsageError(
+            f"{start} to {end} is {number} windows of {window_days} days, and {MOST_WINDOWS} are the most; widen the "
+            "windows or choose a shorter span."
+        )
     windows = []
     at = start
     while at < end:
-        window = Window(at, min(at + timedelta(days=window_days), end))
+        window = Window(at, at + timedelta(days=min(window_days, (end - at).days)))
         if (window.end - window.start).days >= shortest:
             windows.append(window)
         at = window.end

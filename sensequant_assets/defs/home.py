@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sensequant_assets.errors import UsageError
+from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.replacing import replacing
-from sensequant_assets.settings import Settings
+from sensequant_assets.settings import Settings, prepare_data_dir
+from sensequant_assets.sources.regular import reason
+from sensequant_assets.storage.damage import find_damage
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -34,6 +36,9 @@ run_coordinator:
   config: {dequeue_interval_seconds: 1}
 """
 
+_YAML = "dagster.yaml"
+_NEW_YAML = "Correct it, or delete it to have a new one."
+
 EVENT_BATCH_SIZE = 1000
 """Events that Dagster hands to the storage together where it can, such as the planned ones of a run."""
 
@@ -45,13 +50,23 @@ def prepare_home(settings: Settings) -> Path:
     -------
     Path
         Absolute path of the home.
+
+    Raises
+    ------
+    UsageError
+        The data directory or the home cannot be written.
     """
+    prepare_data_dir(settings)
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    yaml = home / "dagster.yaml"
-    if not yaml.exists():
-        with replacing(yaml) as temporary:
-            temporary.write_text(DAGSTER_YAML)
+    try:
+        home.mkdir(exist_ok=True)
+        if not (home / _YAML).exists():
+            with replacing(home / _YAML) as temporary:
+                temporary.write_text(DAGSTER_YAML)
+    except OSError as error:
+        raise UsageError(
+            f"{home} cannot be Dagster's home: {reason(error)}. Move it away to have a new one."
+        ) from error
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
     return home
@@ -75,23 +90,57 @@ def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["Dagst
     Raises
     ------
     UsageError
-        Dagster cannot make sense of `dagster.yaml`, or a variable is not set that it names.
+        Dagster cannot make sense of `dagster.yaml`, a variable is not set that it names, or a database is damaged.
     """
-    from dagster import DagsterInstance, DagsterInvalidConfigError
+    from dagster import DagsterInstance
 
     overrides = None if capture_output else _no_capture()
     with ExitStack() as stack:
-        with (home / "opening.lock").open("w") as lock:
+        # The lock is opened for reading too: a pipe of that name would wait for its reader otherwise.
+        with _naming_yaml(home / _YAML), naming_damage(home), (home / "opening.lock").open("a+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                # The only public way to override a part of `dagster.yaml`; nothing of it is temporary.
-                instance = stack.enter_context(DagsterInstance.local_temp(str(home), overrides))
-                _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
-            except DagsterInvalidConfigError as error:
-                # Dagster's messages go on with a traceback.
-                why = " ".join(re.split(r"\s+Stack Trace:", one.message)[0] for one in error.errors)
-                raise UsageError(f"{home / 'dagster.yaml'} cannot be used: {' '.join(why.split())}") from error
+            # The only public way to override a part of `dagster.yaml`; nothing of it is temporary.
+            instance = stack.enter_context(DagsterInstance.local_temp(str(home), overrides))
+            _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
         yield instance
+
+
+@contextmanager
+def naming_damage(home: Path, kind: type[SenseQuantError] = UsageError) -> Iterator[None]:
+    """Name the damaged database of a home, if there is one, in place of whatever comes of it; `kind` is the error."""
+    try:
+        yield
+    except SenseQuantError:
+        raise
+    except Exception as error:
+        if damage := find_damage(home):
+            raise kind(damage) from error
+        raise
+
+
+@contextmanager
+def _naming_yaml(yaml: Path) -> Iterator[None]:
+    """Name a `dagster.yaml` that is not ours in place of whatever comes of it."""
+    if not yaml.is_file():
+        raise UsageError(f"{yaml} is no regular file. {_NEW_YAML}")
+    try:
+        yield
+    except SenseQuantError:
+        raise
+    except Exception as error:
+        if yaml.read_bytes() == DAGSTER_YAML.encode():
+            raise
+        raise UsageError(f"{yaml} cannot be used: {_what_dagster_says(error)}") from error
+
+
+def _what_dagster_says(error: Exception) -> str:
+    """Why Dagster cannot make sense of its configuration, on one line."""
+    from dagster import DagsterInvalidConfigError
+
+    told = error.errors if isinstance(error, DagsterInvalidConfigError) else ()
+    # Dagster's messages go on with a traceback.
+    said = " ".join(re.split(r"\s+Stack Trace:", one.message)[0] for one in told) or str(error)
+    return f"{' '.join(said.split()).rstrip('.') or type(error).__name__}. {_NEW_YAML}"
 
 
 def _no_capture() -> dict[str, Any] | None:

@@ -1,6 +1,9 @@
 """Bars and universes from CSV and parquet files."""
 
 import csv
+import errno
+import io
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from sensequant_assets.sources.reading import (
     listed,
     read_columns,
 )
+from sensequant_assets.sources.regular import read_regular, reason
 
 SUFFIXES = (".parquet", ".csv")
 _SAME = 1e-9
@@ -39,12 +43,15 @@ def read_universe(path: Path) -> Universe:
     UsageError
         The file is missing, is no CSV, or breaks a rule.
     """
-    if not path.is_file():
-        raise UsageError(f"There is no universe file {path}. Give one with --universe or SENSEQUANT_UNIVERSE.")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header, *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]
+        written = read_regular(path)
+    except OSError as error:
+        raise UsageError(
+            f"There is no universe file {path}: {reason(error)}. Give one with --universe or SENSEQUANT_UNIVERSE."
+        ) from error
+    try:
+        reader = csv.reader(io.StringIO(written.decode("utf-8-sig"), newline=""), strict=True)
+        header, *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]
     except (ValueError, csv.Error) as error:
         raise UsageError(f"{path} is not a universe file: {error}") from error
     return parse_universe(header[1], rows, name=path.stem, origin=str(path))
@@ -91,8 +98,17 @@ class FileBars:
     """
 
     def __init__(self, path: Path, timezone: str | None = None, clock: Callable[[], float] = time.time) -> None:
-        if not path.exists():
-            raise UsageError(f"There are no bars at {path}. Give a file or a directory with --bars or SENSEQUANT_BARS.")
+        try:
+            mode = path.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise OSError(errno.EINVAL, "it is neither a file nor a directory", str(path))
+            if stat.S_ISDIR(mode):
+                _ = next(path.iterdir(), None)
+        except OSError as error:
+            raise UsageError(
+                f"There are no bars at {path}: {reason(error)}. "
+                "Give a file or a directory with --bars or SENSEQUANT_BARS."
+            ) from error
         if path.is_file() and path.suffix not in SUFFIXES:
             raise UsageError(f"Bars file {path} is neither .csv nor .parquet.")
         self._path = path

@@ -182,7 +182,7 @@ class PooledSqliteEventLogStorage(private.SqliteEventLogStorage):
     def _making(self) -> Iterator[None]:
         # Of two processes that make the tables at once, one takes those of the other for an old version's and notes so;
         # with two versions noted, no process opens the file again.
-        with Path(self._base_dir, "making.lock").open("w") as lock:
+        with Path(self._base_dir, "making.lock").open("a+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -398,6 +398,9 @@ class TelemetryStore:
         """Whether each shard's writer is gone, and how many bytes the shard then has."""
         state = {}
         for path in sorted(self.shards.glob("*.jsonl")):
+            # Whatever else has such a name is nobody's journal, and a pipe would be waited for.
+            if not path.is_file():
+                continue
             with suppress(FileNotFoundError):
                 # In this order: the size of a shard whose writer is gone is final.
                 state[path.name] = (writer_is_gone(path), path.stat().st_size)
