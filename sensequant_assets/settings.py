@@ -24,6 +24,7 @@ from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.regular import read_regular, reason
 from sensequant_assets.sources.sample import SAMPLE
+from sensequant_assets.text import brief
 from sensequant_assets.watch.cron import is_cron
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -45,9 +46,8 @@ _PLAIN_VARIABLES = {
 }
 """Variables by field that need no `SENSEQUANT_`, and are read with it too."""
 
+_LONGEST = 4095
 _FORGET = "Delete it; the next batch writes it."
-_SHOWN = 100
-"""Characters of a wrong value that an error quotes."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Parameters = TypeVar("_Parameters", bound=BaseSettings)
@@ -72,9 +72,9 @@ def _timezone(name: str | None) -> str | None:
 
 
 def _text(value: object) -> object:
-    # Text that says nothing is left out, not given; no name of a file has the character that ends one; and what is no
-    # UTF-8 cannot be written down.
-    if isinstance(value, str) and (not value.strip() or "\0" in value or not _is_utf8(value)):
+    # Text that says nothing is left out, not given; no name of a file is longer or has the character that ends one; and
+    # what is no UTF-8 cannot be written down.
+    if isinstance(value, str) and (not value.strip() or len(value) > _LONGEST or "\0" in value or not _is_utf8(value)):
         raise ValueError
     return value
 
@@ -202,7 +202,7 @@ class Settings(MarketSettings, BaseSettings):
     @property
     def dagster_home(self) -> Path:
         """Directory of the Dagster instance, absolute."""
-        return (self.data_dir / "dagster").resolve()
+        return self.data_dir.resolve() / "dagster"
 
     @property
     def market_file(self) -> Path:
@@ -260,9 +260,11 @@ def read_settings(overrides: Mapping[str, Any] | None = None, *, remembered: boo
 
 def _last_market(file: Path) -> dict[str, Any]:
     """The market of the last batch by field name, each as it is written there; nothing before the first batch."""
+    if not os.path.isdir(file.parent):  # noqa: PTH112  # a path's own method raises where a name is too long
+        return {}
     try:
         kept = json.loads(read_regular(file))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else reason(error)
@@ -367,17 +369,12 @@ def _validated(model: type[_Model], given: Mapping[str, Any], variable: Callable
         raise UsageError(" ".join(_sentence(model, found, variable) for found in error.errors())) from None
 
 
-def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
 def _sentence(model: type[BaseModel], found: Mapping[str, Any], variable: Callable[[str], str]) -> str:
     location = str(found["loc"][0]) if found["loc"] else ""
     aliases = {str(variable(name)): name for name in model.model_fields}
     field = aliases.get(location, location)
     bounds = describe_bounds(model, field)
-    value = "***" if variable(field) in SECRETS else _shown(found["input"])
+    value = "***" if variable(field) in SECRETS else brief(found["input"])
     return f"{variable(field)}={value} is not allowed: it must be {bounds}."
 
 

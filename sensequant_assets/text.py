@@ -29,6 +29,12 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def brief(text: object, most: int = 100) -> str:
+    """Quote no more of a text than a person reads."""
+    whole = str(text)
+    return whole if len(whole) <= most else f"{whole[:most]}..."
+
+
 def json_text(value: object, *, indent: int | None = None) -> str:
     """Write JSON that reads as the same value and has nothing in its texts that cannot be printed."""
     written = json.dumps(value, ensure_ascii=False, indent=indent)

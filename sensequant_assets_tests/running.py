@@ -122,7 +122,7 @@ class Home:
         return subprocess.Popen(
             [sys.executable, "-m", "sensequant_assets.cli", *arguments],
             cwd=self.directory,
-            env=clean_environment(SENSEQUANT_DATA_DIR=str(self.data), **(self.variables | variables)),
+            env=clean_environment(**{"SENSEQUANT_DATA_DIR": str(self.data), **self.variables, **variables}),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -180,6 +180,35 @@ def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) 
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.2)
     return found
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Break off what this thread does when it takes longer: it hangs."""
+
+    def hangs(*_: object) -> None:
+        raise TimeoutError(f"It has not come to an end in {seconds} s.")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Do without the rights of root, who may read and write everything."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 def sample_bars(directory: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT")) -> Path:

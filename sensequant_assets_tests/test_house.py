@@ -32,7 +32,6 @@ TESTED_ELSEWHERE = {
     "core/samples.py": ("core/test_features.py", "samples are features and labels side by side"),
     "definitions.py": ("daemon/test_backfill.py", "what Dagster loads, in one line"),
     "defs/events.py": ("defs/test_models.py", "events are what a run has logged"),
-    "defs/home.py": ("cli/test_start.py", "a home is made by the command that needs one"),
     "defs/jobs.py": ("defs/test_schedules.py", "two jobs, run by schedules"),
     "defs/location.py": ("defs/test_market.py", "every test of an asset loads the location"),
     "defs/names.py": ("defs/test_runs.py", "names alone"),

@@ -2,14 +2,18 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.windows import build_windows
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import (
     PROJECT,
@@ -17,10 +21,13 @@ from sensequant_assets.settings import (
     Settings,
     describe_bounds,
     parse_overrides,
+    prepare_data_dir,
     read_settings,
     read_student,
     read_teacher,
+    variable_of_setting,
 )
+from sensequant_assets_tests.running import as_nobody, within
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +272,7 @@ UNFIT_MARKETS = {
     b'{"start": 5}': "start=5 is not allowed",
     b'{"end": "9999-12-31"}': "end=9999-12-31 is not allowed",
     b'{"universe": 3}': "universe=3 is not allowed: it must be a path",
-    b'{"bars": "a\\u0000b"}': "bars=a\0b is not allowed",
+    b'{"bars": "a\\u0000b"}': "bars=a\\x00b is not allowed",
     b'{"threshold": NaN}': "threshold=nan is not allowed",
 }
 
@@ -425,3 +432,108 @@ def test_a_dotenv_that_cannot_be_read_is_named(tmp_path, read, unfit):
 def test_a_directory_called_like_dotenv_is_somebody_elses(tmp_path):
     (tmp_path / ".env").mkdir()
     assert read_settings() == Settings.model_construct()
+
+
+NASTY = [
+    "", " ", "\t", "0", "-1", "1", "nan", "NaN", "inf", "-inf", "1e309", "1e-400", "0x10", "1_000", "9" * 40,
+    "9" * 5000, "1.5", "true", "null", "None", "[]", "{}", '"', "'", "a" * 5000, "/" * 5000, "../../etc/passwd",
+    "/proc/self/mem", "/dev/zero", "~", "\x1b[2J", "\x7f", "\u202e", "\ud800", "\udcff", "\N{BOM}",
+    "\N{ZERO WIDTH SPACE}", "\N{FULLWIDTH DIGIT ONE}", "9999-12-31", "0001-01-01", "2022-02-30", "2022-1-1",
+    "20220101", "2022-01-01T00:00:00Z", "1640995200", "-1e9", "today", "* * * * *", "* * * * * *", "0 0 31 2 *",
+    "@reboot", "UTC", "Europe", "../UTC", "posixrules", "Asia/Kolkata", "utc\r", "http://", "https://example.org/x",
+    "javascript:alert(1)", "http://[::1", "sample", "train", "TRAIN", "drop", "cpu", "$HOME", "${SENSEQUANT_BARS}",
+    "#", "a=b", "%s", "{0}", "\r\n",
+]  # fmt: skip
+
+
+def known_variables():
+    fields = [*Settings.model_fields]
+    return [
+        *map(variable_of_setting, fields),
+        *(f"SENSEQUANT_{field.upper()}" for field in fields),
+        *(f"TEACHER_{field.upper()}" for field in TeacherParameters.model_fields),
+        *(f"STUDENT_{field.upper()}" for field in StudentParameters.model_fields),
+    ]
+
+
+def mutated(rng, name):
+    """A name as it is, or with a slip."""
+    at = rng.randrange(len(name))
+    return rng.choice([name] * 5 + [name.lower(), name[:at] + name[at + 1 :], f"{name}S", name[:at] + "_" + name[at:]])
+
+
+def read_everything():
+    settings = read_settings(remembered=True)
+    build_windows(settings.start, settings.end, settings.window_days)
+    assert settings.recipe
+    assert settings.market
+    return settings, read_teacher(), read_student()
+
+
+def test_three_hundred_slips_in_settings_are_taken_or_told_with_the_variable_or_file(tmp_path, monkeypatch):
+    rng = random.Random(20261)  # noqa: S311  # nothing secret
+    variables, told = known_variables(), 0
+    (tmp_path / "data").mkdir()
+    for number in range(300):
+        name, value = mutated(rng, rng.choice(variables)), rng.choice(NASTY)
+        where = rng.choice(["environment", "environment", "file", "override", "market"])
+        with monkeypatch.context() as patch, within(10):
+            named = {name, name.upper(), name.upper().replace("SENSEQUANT_", "")}
+            if where == "environment" and "\ud800" not in value:
+                patch.setenv(name, value)
+            elif where == "file":
+                (tmp_path / ".env").write_bytes(f"{name}={value}\n".encode(errors="surrogatepass"))
+                named.add(".env")
+            elif where == "market":
+                field = rng.choice([*MarketSettings.model_fields])
+                odd = rng.choice([value, None, [value], {value: 1}, 10**400, float("nan"), True])
+                (tmp_path / "data" / "market.json").write_text(json.dumps({field: odd}))
+                named = {"market.json"}
+            try:
+                if where == "override":
+                    field = rng.choice([*Settings.model_fields])
+                    named = {variable_of_setting(field)}
+                    read_settings({field: value})
+                read_everything()
+            except UsageError as error:
+                told += 1
+                message = str(error)
+                windows = {"No window fits between", "are the most"}
+                assert any(part in message for part in named | windows), (number, where, name, value, message)
+                assert len(message) < 2500
+        for file in (tmp_path / ".env", tmp_path / "data" / "market.json"):
+            file.unlink(missing_ok=True)
+    assert 150 < told < 300
+
+
+@pytest.fixture
+def everybodys():
+    """A directory that every user may look into, unlike those of pytest."""
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o777)
+        yield Path(directory)
+
+
+@pytest.mark.parametrize("name", ["", "models", "telemetry", "telemetry/shards", "dagster/history"])
+@pytest.mark.parametrize("kind", ["file", "pipe", "closed"])
+def test_a_place_for_data_that_cannot_be_written_is_named_with_the_variable(everybodys, name, kind):
+    settings, place = Settings(data_dir=everybodys / "data"), everybodys / "data" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "closed":
+        place.mkdir(exist_ok=True)
+        for directory in (everybodys / "data", *place.parents, place):
+            if directory.is_relative_to(everybodys):
+                directory.chmod(0o555 if directory == place else 0o777)
+    else:
+        (Path.touch if kind == "file" else os.mkfifo)(place)
+    with pytest.raises(UsageError) as caught, as_nobody() if kind == "closed" else nullcontext():
+        prepare_data_dir(settings)
+    why = "Permission denied" if kind == "closed" else "it is no directory"
+    assert str(caught.value) == (
+        f"Nothing can be written in {place}: {why}. Mend that, or give another data directory with SENSEQUANT_DATA_DIR."
+    )
+
+
+def test_a_place_for_data_is_made_and_left_empty(tmp_path):
+    prepare_data_dir(Settings(data_dir=tmp_path / "new" / "data"))
+    assert list((tmp_path / "new" / "data").iterdir()) == []

@@ -194,13 +194,14 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
     store = ModelStore(settings.data_dir / "models", market.universe.name)
     telemetry = TelemetryStore(settings.data_dir / "telemetry")
+    prepare_home(settings)
     telemetry.require()
     keys = _chosen(request, market, store, telemetry)
-    out = console(report, width=120)
+    # A batch is not over, and its verdict is no other, because nobody looks on.
+    out = console(report, width=120, unwatched=True)
     if not keys:
         out.print(f"Nothing to do: no pair is {request.select}.")
         return Summary(None)
-    prepare_home(settings)
     remember_market(settings)
     batch_id = new_batch_id()
     options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
@@ -253,7 +254,7 @@ def _chosen(request: Request, market: Market, store: ModelStore, telemetry: Tele
 @contextmanager
 def _progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[Outcome], None]]:
     """Show how far a batch is; what comes out of it is called with each outcome."""
-    out = console(stream)
+    out = console(stream, unwatched=True)
     counts = dict.fromkeys(("trained", "reused", "skipped", "failed"), 0)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"),

@@ -15,8 +15,16 @@ class _PlainConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)
 
+    unwatched = False
 
-def console(file: TextIO | None = None, *, width: int = 0) -> Console:
+    def on_broken_pipe(self) -> None:
+        """Rich makes an exit of a reader that has gone; here it is an error, or nothing."""
+        if not self.unwatched:
+            raise  # Rich calls this where it handles the error
+        self.quiet = True
+
+
+def console(file: TextIO | None = None, *, width: int = 0, unwatched: bool = False) -> Console:
     """Make the console of a stream, standard output unless given.
 
     Parameters
@@ -26,8 +34,11 @@ def console(file: TextIO | None = None, *, width: int = 0) -> Console:
     width
         Columns it has at least where it is no terminal: a pipe or file has no width of its own, and a table cut to 80
         columns helps nobody there.
+    unwatched
+        Whether to go on without a word when the reader has gone.
     """
     made = _PlainConsole(file=file, markup=False, emoji=False, highlight=False)
+    made.unwatched = unwatched
     if not made.is_terminal:
         made.width = max(made.width, width)
     return made

@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 
 from sensequant_assets import __version__
 from sensequant_assets.settings import DOTENV, SECRETS, read_settings
-from sensequant_assets.text import printable_lines
+from sensequant_assets.text import brief, printable_lines
 
 DIRECTORY = "faults"
 """Where logs lie, below the data directory."""
@@ -31,8 +31,7 @@ _HIDDEN = "***"
 def describe(error: BaseException) -> str:
     """One line that says what was raised, without secrets."""
     text = " ".join(without_secrets(str(error)).split())
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+    return f"{type(error).__name__}: {brief(text, _SHOWN)}" if text else type(error).__name__
 
 
 def write_log(error: BaseException) -> Path | None:

@@ -77,15 +77,11 @@ class _Verbatim(StringIO):
 
 @contextmanager
 def _unread() -> Iterator[None]:
-    """Tell a reader that has gone from other exits, before click and Rich make exits of it with the code 1."""
+    """Tell a reader that has gone from other exits, before click makes one of it with the code 1."""
     try:
         yield
     except BrokenPipeError as error:
         raise _UnreadError from error
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):
-            raise _UnreadError from end
-        raise
 
 
 def exit_code_of(command: Callable[[], Any]) -> int:

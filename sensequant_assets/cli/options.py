@@ -1,6 +1,7 @@
 """Options that commands share, and what they name: settings, pairs, a batch."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -20,6 +21,15 @@ _TYPES: dict[Any, Any] = {int: int, float: float, Path: click.Path()}
 """How click reads an option of a field's type; it leaves any other to the settings as text."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Number(click.FloatRange):
+    """A number within bounds, which click does not ask of what is no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the number; click calls it so."""
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value} is not a number.", param, ctx) if isnan(number) else number
 
 
 def setting_option(name: str) -> Callable[[_Command], _Command]:

@@ -4,7 +4,6 @@ import time
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from math import isnan
-from typing import Any
 
 import click
 from rich.console import Group, RenderableType
@@ -15,24 +14,16 @@ from rich.text import Text
 
 from sensequant_assets.cli.console import console, styled
 from sensequant_assets.cli.interrupts import end_without_answer
-from sensequant_assets.cli.options import NO_BATCH, known_batch, telemetry_store
+from sensequant_assets.cli.options import NO_BATCH, Number, known_batch, telemetry_store
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.text import json_text
 from sensequant_assets.watch.progress import RECENT_S, Progress, follow
 
 
-class _Seconds(click.FloatRange):
-    """A number within bounds, which click does not ask of what is no number."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        seconds = super().convert(value, param, ctx)
-        return self.fail(f"{value} is not a number.", param, ctx) if isnan(seconds) else seconds
-
-
 @click.command()
 @click.option("--watch", is_flag=True, help="Show it again and again until the batch ends.")
 @click.option(
-    "--interval", type=_Seconds(min=0.1, max=86_400), default=10.0, show_default=True, help="Seconds between two looks."
+    "--interval", type=Number(min=0.1, max=86_400), default=10.0, show_default=True, help="Seconds between two looks."
 )
 @click.option("--batch", "batch_id", metavar="ID", help="A batch or Dagster backfill; the latest unless given.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a look, each on its line.")

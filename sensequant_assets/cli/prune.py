@@ -6,8 +6,8 @@ from datetime import timedelta
 import click
 
 from sensequant_assets.cli.console import say
-from sensequant_assets.cli.options import telemetry_store
-from sensequant_assets.defs.home import open_instance, prepare_home
+from sensequant_assets.cli.options import Number, telemetry_store
+from sensequant_assets.defs.home import naming_damage, open_instance, prepare_home
 from sensequant_assets.defs.pruning import remove, waste
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import utc_now
@@ -17,7 +17,7 @@ from sensequant_assets.telemetry.journal import utc_now
 @click.option(
     "--keep-batches", type=click.IntRange(min=1), required=True, help="So many of the newest stay, whatever their age."
 )
-@click.option("--older-than", type=click.FloatRange(min=0, max=36500), required=True, help="In days; the rest stays.")
+@click.option("--older-than", type=Number(min=0, max=36500), required=True, help="In days; the rest stays.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing.")
 def prune(keep_batches: int, older_than: float, dry_run: bool) -> None:
     """Remove what old batches leave behind, and say how much of each kind.
@@ -33,7 +33,7 @@ def prune(keep_batches: int, older_than: float, dry_run: bool) -> None:
     settings = read_settings()
     home = prepare_home(settings)
     counts, sizes = Counter[str](), Counter[str]()
-    with open_instance(home, capture_output=False) as instance:
+    with naming_damage(home), open_instance(home, capture_output=False) as instance:
         before = utc_now() - timedelta(days=older_than)
         for found in list(waste(instance, telemetry_store(), keep_batches=keep_batches, before=before)):
             counts[found.kind] += 1

@@ -38,6 +38,8 @@ def query(sql: str, form: Format) -> None:
     \b
     sensequant query "SELECT outcome, count(*) FROM window_runs GROUP BY outcome"
     """
+    if not sql.isascii() and sql.encode(errors="replace").decode() != sql:
+        raise click.BadParameter("it is no UTF-8 text.", param_hint="SQL")
     click.echo(render(telemetry_store().query(sql), form))
 
 

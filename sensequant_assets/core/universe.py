@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sensequant_assets.errors import UsageError
+from sensequant_assets.text import brief
 
 # The first character is alphanumeric, so that no symbol is a path such as `..`; `...` is Dagster's range operator.
 _SYMBOL = re.compile(r"[A-Z0-9](?!.*\.\.\.)[A-Z0-9&._-]{0,31}")
@@ -142,7 +143,7 @@ def parse_universe(
     """
     columns = [column.strip().lower() for column in header]
     if "symbol" not in columns:
-        raise UsageError(f"{origin}: column 'symbol' is missing; it has {', '.join(columns)}.")
+        raise UsageError(f"{origin}: column 'symbol' is missing; it has {brief(', '.join(columns))}.")
     listings: dict[str, Listing] = {}
     for row, given in rows:
         if len(given) > len(columns):
@@ -153,7 +154,7 @@ def parse_universe(
         symbol = cells["symbol"]
         if not is_symbol(symbol):
             raise UsageError(
-                f"{origin}, row {row}: {symbol!r} is not a symbol; a symbol is up to 32 of A-Z 0-9 & . _ -, "
+                f"{origin}, row {row}: {brief(symbol)!r} is not a symbol; a symbol is up to 32 of A-Z 0-9 & . _ -, "
                 "begins with a letter or digit and has no '...'."
             )
         if symbol in listings:
@@ -177,4 +178,4 @@ def _day(cells: dict[str, str], column: str, origin: str, row: int) -> date | No
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{origin}, row {row}: {column} {text!r} is not a date like 2022-05-17.") from None
+        raise UsageError(f"{origin}, row {row}: {column} {brief(text)!r} is not a date like 2022-05-17.") from None

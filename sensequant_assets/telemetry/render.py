@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from rich import box
 from rich.console import Console
@@ -31,11 +32,42 @@ def render(table: pa.Table, format: Format = "table") -> str:  # noqa: A002 - th
         Any answer of `TelemetryStore.query`.
     format
         ``table`` for people: as wide as it needs, folded (never cut) to the width of a terminal; ``json``, a list of
-        objects; ``csv`` with a header. Dates and times are ISO strings, missing values are empty, null in JSON. What
+        objects; ``csv`` with a header. Dates, times and intervals are ISO strings, except that DuckDB's infinite ones
+        are ``infinity`` and ``-infinity``; missing values are empty, null in JSON. What
         cannot be printed is escaped: JSON reads back as it was, the others show ``\\x1b`` in its place.
     """
-    rows = [[_plain(cell.as_py()) for cell in row] for row in zip(*table.columns, strict=True)]
+    rows = [[_plain(_value(cell)) for cell in row] for row in zip(*table.columns, strict=True)]
     return _WRITERS[format](table.column_names, rows).rstrip("\n")
+
+
+def _value(cell: Any) -> object:
+    """A cell of Arrow as Python has it; a time that is too far away for Python is text."""
+    kind = cell.type
+    if not cell.is_valid:
+        return None
+    if pa.types.is_map(kind):
+        return {str(_plain(_value(item["key"]))): _value(item["value"]) for item in cell.values}
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return [_value(item) for item in cell.values]
+    if pa.types.is_struct(kind):
+        return {field.name: _value(cell[number]) for number, field in enumerate(kind)}
+    if pa.types.is_interval(kind):
+        months, days, nanoseconds = cell.as_py()
+        return f"P{months}M{days}DT{nanoseconds / 1e9:g}S"
+    if pa.types.is_date32(kind):
+        return _time(cell, "D", 2**31 - 1)
+    if pa.types.is_timestamp(kind):
+        return _time(cell, kind.unit, 2**63 - 1)
+    return cell.as_py()
+
+
+def _time(cell: Any, unit: str, infinity: int) -> object:
+    if abs(cell.value) == infinity:
+        return "infinity" if cell.value > 0 else "-infinity"
+    try:
+        return cell.as_py()
+    except (OverflowError, ValueError):
+        return str(np.int64(cell.value).view(f"datetime64[{unit}]"))
 
 
 def _plain(value: object) -> object:

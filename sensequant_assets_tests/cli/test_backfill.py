@@ -179,6 +179,16 @@ REFUSED: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
         ("--param", "TEACHER_DEVICE_TYPE=gpu"), {"OCL_ICD_VENDORS": "empty/"}, ("TEACHER_DEVICE_TYPE=cpu", "pocl")
     ),
     "no CUDA": (("--param", "TEACHER_DEVICE_TYPE=cuda"), {}, ("TEACHER_DEVICE_TYPE=cuda", "USE_CUDA")),
+    "unknown setting": ((), {"SENSEQUANT_HORIZN": "3"}, ("SENSEQUANT_HORIZN", "Did you mean SENSEQUANT_HORIZON?")),
+    "no end": ((), {"STALLED_AFTER_MIN": "inf"}, ("STALLED_AFTER_MIN=inf", "(0, 525600]")),
+    "no cron line": ((), {"SENSEQUANT_NIGHTLY_CRON": ""}, ("SENSEQUANT_NIGHTLY_CRON=", "a cron line like")),
+    "a far day": (("--end", "9999-12-31"), {}, ("SENSEQUANT_END=9999-12-31", "2200-01-01")),
+    "no text": ((), {"SENSEQUANT_BARS": ""}, ("SENSEQUANT_BARS=", "a path or sample")),
+    "no symbol": (("--symbols", ""), {}, ("--symbols", "it names nothing")),
+    "no universe by name": (("--universe", ""), {}, ("SENSEQUANT_UNIVERSE=", "a path")),
+    "a universe that is none": (("--universe", "empty"), {}, ("There is no universe file empty", "regular file")),
+    "no place for data": ((), {"SENSEQUANT_DATA_DIR": "/proc/nowhere"}, ("/proc/nowhere", "SENSEQUANT_DATA_DIR")),
+    "a long name": ((), {"SENSEQUANT_DATA_DIR": "x" * 300}, ("File name too long", "SENSEQUANT_DATA_DIR")),
     "both halves alone": (("--teachers-only", "--students-only"), {}, ("exclude each other",)),
 }  # fmt: skip
 

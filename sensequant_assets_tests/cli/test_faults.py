@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from sensequant_assets.cli.faults import describe, without_secrets
-from sensequant_assets.cli.main import exit_code_of
+from sensequant_assets.cli.main import exit_code_of, main
 from sensequant_assets.errors import BrokeOffError, Exit, FailureKind, StoppedError, UsageError, WindowError
-from sensequant_assets_tests.running import Home, finish, leave
+from sensequant_assets_tests.running import FEW, Home, finish, leave
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +28,6 @@ def raising(error: BaseException) -> Callable[[], Any]:
         raise error
 
     return command
-
-
-def broken_pipe_by_rich() -> Any:
-    """What Rich does when its reader has gone."""
-    try:
-        raise BrokenPipeError
-    except BrokenPipeError:
-        raise SystemExit(1)  # noqa: B904  # as Rich raises it
 
 
 SAID = {
@@ -64,11 +57,6 @@ def test_each_error_has_its_exit_code_and_one_sentence(
     assert captured.out == ""
     assert said in captured.err if said else not captured.err
     assert "Traceback" not in captured.err
-
-
-def test_a_reader_that_has_gone_is_no_fault_of_rich_either(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code_of(broken_pipe_by_rich) == Exit.UNREAD
-    assert capsys.readouterr().err == ""
 
 
 def test_what_a_command_gives_back_is_its_exit_code() -> None:
@@ -167,3 +155,36 @@ def test_a_full_disk_under_the_output_is_a_sentence_with_a_log(tmp_path: Path) -
     assert finished.code == 3
     assert re.fullmatch(r"sensequant: OSError: .*No space left on device - a fault .*\.log\n", finished.err)
     assert log_of(finished.err).is_file()
+
+
+def test_a_batch_goes_on_when_nobody_looks_on(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with home.start("backfill", "--symbols", "AAPL", *FEW) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stderr.close()
+        process.stdout.close()
+        assert process.wait(120) == 0
+    assert home.rows("SELECT status FROM batches") == [{"status": "succeeded"}]
+    assert len(home.models()) == 16
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("progress", "--interval", "nan"),
+        ("progress", "--interval", "inf"),
+        ("prune", "--keep-batches", "1", "--older-than", "nan"),
+        ("dev", "--port", "99999"),
+        ("dev", "--host", ""),
+        ("plan", "--symbols", ","),
+        ("plan", "--windows", ""),
+        ("query", "SELECT '\udcff'"),
+    ],
+)
+def test_an_option_that_says_nothing_is_bad_usage(arguments: tuple[str, ...]) -> None:
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    named = "SQL" if arguments[0] == "query" else arguments[-2]
+    assert f"Invalid value for '{named}': " in refused.output.replace(f"for {named}:", f"for '{named}':")

@@ -78,23 +78,3 @@ def test_no_write_ahead_log_is_left_behind(home: Home) -> None:
     assert home.backfill().code == 0
     left: list[Path] = [*home.data.rglob("*-wal"), *home.data.rglob("*-shm"), *home.data.rglob(".*.*")]
     assert [path.name for path in left] == []
-
-
-@pytest.mark.parametrize(
-    ("yaml", "said"),
-    [
-        ("storage: {postgres: {postgres_url: {env: NOWHERE_SET}}}", '"NOWHERE_SET" which is not set'),
-        ("nonsense: 1", "nonsense"),
-    ],
-)
-def test_a_dagster_yaml_that_cannot_be_used_is_named_in_a_sentence(tmp_path: Path, yaml: str, said: str) -> None:
-    home = Home(tmp_path)
-    (home.data / "dagster").mkdir(parents=True)
-    (home.data / "dagster" / "dagster.yaml").write_text(yaml)
-    for command in ("backfill", "dev"):
-        finished = home.run(command)
-        assert finished.code == 2
-        assert "dagster.yaml cannot be used: " in finished.err
-        assert said in finished.err
-        assert "Traceback" not in finished.err
-        assert "Stack Trace" not in finished.err

@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_costs_only_its_symbol(tmp_path, name, conten
 
 
 def test_a_path_without_anything_is_refused_with_how_to_give_one(tmp_path):
-    with pytest.raises(UsageError, match=r"There are no bars at .*missing\. Give a file or a directory with --bars"):
+    with pytest.raises(UsageError, match=r"There are no bars at .*missing: No such file .*\. Give a file .*--bars"):
         FileBars(tmp_path / "missing")
 
 

@@ -1,5 +1,6 @@
 """Answers are rendered whole, for people and for programs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,34 @@ def test_a_table_of_any_width_is_not_cut(store: TelemetryStore) -> None:
     text = render(store.query("SELECT repeat('x', 5000) AS long, 1 AS last"), "table")
     assert "x" * 5000 in text
     assert render(store.query("SELECT 1 AS one WHERE false"), "json") == "[]"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("TIMESTAMP 'infinity'", "infinity"),
+        ("TIMESTAMPTZ '-infinity'", "-infinity"),
+        ("TIMESTAMP_NS 'infinity'", "infinity"),
+        ("DATE 'infinity'", "infinity"),
+        ("DATE '290000-01-01'", "290000-01-01"),
+        ("TIMESTAMP_S '290000-01-01'", "290000-01-01T00:00:00"),
+        ("DATE '0044-03-15 (BC)'", "-043-03-15"),
+        ("TIMESTAMP_NS '2020-01-01 00:00:00.123456789'", "2020-01-01T00:00:00.123456789"),
+        ("INTERVAL '1 year 2 days 3.5 seconds'", "P12M2DT3.5S"),
+        ("'nan'::DOUBLE", None),
+        ("'-inf'::FLOAT", None),
+        ("170141183460469231731687303715884105727::HUGEINT", 170141183460469231731687303715884105727),
+        ("[[TIMESTAMP 'infinity'], NULL]", [["infinity"], None]),
+        ("{'a': [DATE 'infinity'], 'b': NULL}", {"a": ["infinity"], "b": None}),
+        ("MAP {DATE 'infinity': INTERVAL 1 DAY}", {"infinity": "P0M1DT0S"}),
+        ("array_value(1, 2)", [1, 2]),
+        ("union_value(x := 1)", 1),
+        ("'\\xAA'::BLOB", "b'\\xaa'"),
+        ("TIME '12:00:00.5'", "12:00:00.500000"),
+    ],
+)
+def test_whatever_the_database_can_hold_is_shown(store: TelemetryStore, value: str, shown: object) -> None:
+    answer = store.query(f"SELECT {value} AS value")
+    assert json.loads(render(answer, "json")) == [{"value": shown}]
+    for form in ("table", "csv"):
+        assert "value" in render(answer, form)

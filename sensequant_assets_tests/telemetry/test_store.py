@@ -1,9 +1,10 @@
 """The store opens, ingests and answers, while runs write and others read."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from sensequant_assets.errors import UsageError
 from sensequant_assets.telemetry.records import Event
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.telling import NOON
+from sensequant_assets_tests.running import within
+from sensequant_assets_tests.telling import NOON, W1, window, write_run
 from sensequant_assets_tests.telling import journal_of as journal
 
 
@@ -172,3 +174,26 @@ store.TelemetryStore(Path(sys.argv[1])).ingest()
         {"n": 800, "m": 800}
     ]
     assert store.query("SELECT count(*) AS n FROM window_runs").to_pylist() == [{"n": 800}]
+
+
+@pytest.mark.parametrize("stranger", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_among_the_shards_is_passed_over_without_waiting(
+    store: TelemetryStore, stranger: Callable[[Path], None]
+) -> None:
+    write_run(store, [window("A", W1, "trained")])
+    stranger(store.shards / "a.jsonl")
+    with within(10):
+        assert store.query("SELECT count(*) AS rows FROM window_runs").to_pylist() == [{"rows": 1}]
+
+
+@pytest.mark.parametrize("stranger", [os.mkfifo, Path.mkdir])
+def test_a_database_that_is_no_file_is_named_without_waiting(
+    store: TelemetryStore, stranger: Callable[[Path], None]
+) -> None:
+    store.directory.mkdir()
+    stranger(store.database)
+    with (
+        within(10),
+        pytest.raises(UsageError, match=r"telemetry\.duckdb is no regular file\. `sensequant"),
+    ):
+        store.query("SELECT 1")
