@@ -3,6 +3,7 @@
 import gc
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -20,10 +21,12 @@ from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
 from sensequant_assets.defs.resources import MarketResource, to_nobody
-from sensequant_assets.errors import BrokeOffError, StoppedError
+from sensequant_assets.defs.runs import fail_dead_runs
+from sensequant_assets.errors import BrokeOffError, StoppedError, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
 from sensequant_assets.storage.damage import find_damage
+from sensequant_assets.telemetry.store import TelemetryStore
 
 # The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -86,6 +89,10 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     home = batch.settings.dagster_home
     # What it prints stands in the terminal already.
     with naming_damage(home), open_instance(home, capture_output=False) as instance:
+        # What was killed with its terminal still reads as started. While telemetry is in use, the next command asks.
+        telemetry = TelemetryStore(batch.settings.data_dir / "telemetry")
+        with suppress(UsageError):
+            fail_dead_runs(instance, telemetry, batch.settings.run_start_limit_s)
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
         order = list(instance.get_dynamic_partitions(symbols.name or ""))
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}

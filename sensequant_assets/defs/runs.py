@@ -1,6 +1,6 @@
 """A batch as Dagster knows it: its runs, whether they are over, and which of them are dead."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ from sensequant_assets.telemetry.questions.batches import run_statuses
 from sensequant_assets.telemetry.questions.verdicts import models_judged
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.intake import BatchState
+from sensequant_assets.watch.verdicts import LOOK_BACK
 
 _UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
 """Statuses of a backfill that is not over; Dagster's own list is private, and takes half a window to import."""
@@ -80,10 +81,12 @@ def batch_state(
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_start_limit_s: float) -> list[str]:
-    """Fail runs of models whose process is gone, and return their ids.
+    """Fail runs of models whose process is gone, mark all that died without their last record, and return their ids.
 
-    Dagster's default launcher does not notice a killed process: its run would read as started for ever, keep its place
-    in the pool, and its batch would never end. Telemetry knows, because a shard's lock dies with its writer.
+    Dagster's default launcher does not notice a process that dies with its server: its run would read as started for
+    ever, keep its place in the pool, and its batch would never end. A server that lives notices it and fails the run
+    itself, which then looks like one that failed by its own doing. Telemetry knows, because a shard's lock dies with
+    its writer, and a run that comes to its end, however it ends, says so last.
 
     Parameters
     ----------
@@ -94,8 +97,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_
     run_start_limit_s
         Seconds after which a started run without a record is taken for dead.
     """
-    records = instance.get_run_records(filters=dg.RunsFilter(statuses=list(_HAS_PROCESS)))
-    records = [record for record in records if _trains(record.dagster_run)]
+    records = [*_without_end(instance, utc_now() - LOOK_BACK)]
     if not records:
         return []
     known = run_statuses(telemetry, [record.dagster_run.run_id for record in records])
@@ -103,12 +105,38 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_
     dead = []
     for record in records:
         run, status = record.dagster_run, known.get(record.dagster_run.run_id)
-        silent = status is None and utc_now() - record.update_timestamp > start_limit
+        if run.is_finished:
+            silent = status is None and not _failed_by_itself(instance, run)
+        else:
+            silent = status is None and utc_now() - record.update_timestamp > start_limit
         if status == "interrupted" or silent:
-            instance.add_run_tags(run.run_id, {DIED_TAG: "true"})
-            instance.report_run_failed(run, "The process of this run is gone; it was killed or its machine went down.")
+            _bury(instance, run)
             dead.append(run.run_id)
     return dead
+
+
+def _without_end(instance: dg.DagsterInstance, since: datetime) -> Iterator[dg.RunRecord]:
+    """Runs of models that may have died and are not marked: unfinished ones, and ones that failed since then."""
+    unfinished = dg.RunsFilter(statuses=list(_HAS_PROCESS))
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    for record in (*instance.get_run_records(filters=unfinished), *instance.get_run_records(filters=failed)):
+        if _trains(record.dagster_run) and DIED_TAG not in record.dagster_run.tags:
+            yield record
+
+
+def _failed_by_itself(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a failed run lived to say why, as one does that refuses its input before its first record."""
+    return bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE))
+
+
+def _bury(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    if run.status is dg.DagsterRunStatus.CANCELING:
+        # A person wanted its end, so that nobody repeats it.
+        instance.report_run_canceled(run)
+        return
+    instance.add_run_tags(run.run_id, {DIED_TAG: "true"})
+    if not run.is_finished:
+        instance.report_run_failed(run, "The process of this run is gone; it was killed or its machine went down.")
 
 
 def limit_pool(instance: dg.DagsterInstance, pool: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sensequant_assets.defs.home import open_instance
 from sensequant_assets.telemetry.journal import CLOSED_LINE
 from sensequant_assets_tests.running import (
     FEW,
@@ -411,7 +412,9 @@ def shard_rows(home: Home) -> int:
     return written(home, b'"record":"window_run"')
 
 
-def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(tmp_path: Path) -> None:
+def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = Home(tmp_path)
     slow = ("backfill", "--json", "--workers", "1", "--symbols", "AAPL,IBM", "--param", "TEACHER_N_ESTIMATORS=300")
     with home.start(*slow, "--teachers-only") as process:
@@ -440,6 +443,9 @@ def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(tmp_
     assert kept <= done["reused"] <= kept + 1
     assert done["trained"] + done["reused"] == done["eligible"] == 16
     assert len(home.models()) == 16
+    monkeypatch.setenv("DAGSTER_HOME", str(home.data / "dagster"))
+    with open_instance(home.data / "dagster") as instance:
+        assert [run.status.name for run in instance.get_runs()] == ["SUCCESS", "FAILURE"]
 
 
 def interrupted_backfill(home: Home) -> "subprocess.Popen[str]":

@@ -1,6 +1,7 @@
 """Claims about what Dagster knows of batches."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,11 @@ import pytest
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from sensequant_assets.defs.runs import _HAS_PROCESS, fail_dead_runs, has_ended, limit_pool
+from sensequant_assets.defs.names import RANGE_END, RANGE_START
+from sensequant_assets.defs.runs import _HAS_PROCESS, died_runs, fail_dead_runs, has_ended, limit_pool
 from sensequant_assets.telemetry.journal import Journal, utc_now
-from sensequant_assets.telemetry.records import BatchStart
-from sensequant_assets_tests.operating import (
-    Office,
-)
+from sensequant_assets.telemetry.records import BatchStart, RunEnd
+from sensequant_assets_tests.operating import WINDOWS, Office
 
 
 def test_an_instance_without_a_limit_is_given_none(tmp_path: Path) -> None:
@@ -65,3 +65,47 @@ def test_a_started_run_without_a_record_is_failed_after_the_limit_that_is_given(
     office.instance.add_run(silent)
     assert fail_dead_runs(office.instance, office.telemetry, 180) == []
     assert fail_dead_runs(office.instance, office.telemetry, 0) == [silent.run_id]
+
+
+def failed_in_dagster(office: Office) -> dg.DagsterRun:
+    """A run that Dagster itself has failed, as its code server does when the process of a run dies."""
+    run = dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED)
+    office.instance.add_run(run)
+    office.instance.report_run_failed(run)
+    return run
+
+
+def left_behind(office: Office, run: dg.DagsterRun) -> None:
+    """The shard of a run that was killed: without its last line and without a lock."""
+    record = {"record": "batch", "batch_id": "b", "run_id": run.run_id, "at": utc_now().isoformat()}
+    office.telemetry.shards.mkdir(parents=True, exist_ok=True)
+    (office.telemetry.shards / f"b.{run.run_id}.1.jsonl").write_text(json.dumps(record) + "\n")
+
+
+def test_a_killed_run_that_dagster_has_failed_itself_is_marked_as_died_once(office: Office) -> None:
+    killed, silent, ended = (failed_in_dagster(office) for _ in range(3))
+    left_behind(office, killed)
+    with Journal(office.telemetry.shards, batch_id="b", run_id=ended.run_id, clock=utc_now) as journal:
+        journal.append_many([BatchStart(), RunEnd(status="failed")])
+    found = fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s)
+    assert sorted(found) == sorted([killed.run_id, silent.run_id])
+    died = [run.run_id for run, _ in died_runs(office.instance, utc_now() - timedelta(hours=1))]
+    assert sorted(died) == sorted(found)
+    assert fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s) == []
+
+
+def test_a_run_that_refused_its_input_before_its_first_record_has_not_died(office: Office) -> None:
+    corner = f"AAPL|{WINDOWS[0]}"
+    refused = office.train({"pairs": [f"NOPE|{WINDOWS[0]}"]}, tags={RANGE_START: corner, RANGE_END: corner})
+    assert not refused.success
+    assert not list(office.telemetry.shards.glob("*.jsonl"))
+    assert fail_dead_runs(office.instance, office.telemetry, 0) == []
+
+
+def test_a_run_that_a_person_was_ending_when_it_died_is_cancelled_and_repeated_by_nobody(office: Office) -> None:
+    run = dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.CANCELING)
+    office.instance.add_run(run)
+    left_behind(office, run)
+    fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s)
+    assert office.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.CANCELED
+    assert died_runs(office.instance, utc_now() - timedelta(hours=1)) == []
