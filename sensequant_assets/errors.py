@@ -88,6 +88,10 @@ class UsageError(SenseQuantError):
     exit_code = Exit.USAGE
 
 
+class BusyError(SenseQuantError):
+    """Telemetry is in the hands of others and cannot say what is so; nothing is to be decided without it."""
+
+
 class BrokeOffError(SenseQuantError):
     """A batch that had begun did not come to its end; what it has trained is kept."""
 

@@ -227,12 +227,17 @@ def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) ->
 
 
 def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key], universe: str) -> Teachers:
-    """The teachers of the latest batch that attempted some of these pairs of a universe."""
-    telemetry.ingest()
-    batch = latest_teacher_batch(telemetry, keys, universe)
-    if batch is None:
-        return Teachers({}, False, "any batch")
-    judged = verdict_on(telemetry, batch, "teacher")
-    return Teachers(
-        outcomes(telemetry, batch, "teacher"), judged is not None and not judged["passed"], f"batch {batch}"
-    )
+    """The teachers of the latest batch that attempted some of these pairs of a universe.
+
+    Raises
+    ------
+    BusyError
+        Telemetry cannot say which: its database stayed in use.
+    """
+    with telemetry.session():
+        batch = latest_teacher_batch(telemetry, keys, universe)
+        if batch is None:
+            return Teachers({}, False, "any batch")
+        judged = verdict_on(telemetry, batch, "teacher")
+        statuses = outcomes(telemetry, batch, "teacher")
+    return Teachers(statuses, judged is not None and not judged["passed"], f"batch {batch}")

@@ -75,14 +75,17 @@ class Windows:
         timeout_s
             Seconds a window may take.
         """
-        for finished in run_all(
-            self._prepared(), self._trained, workers=workers, timeout_s=timeout_s, last_call=self._give_up_all
-        ):
-            outcome = self._outcome_of(finished)
-            self.outcomes[key_of(outcome.pair)] = replace(outcome, metrics={}, parameters={})
-            yield outcome
+        try:
+            for finished in run_all(self._prepared(), self._trained, workers=workers, timeout_s=timeout_s):
+                outcome = self._outcome_of(finished)
+                self.outcomes[key_of(outcome.pair)] = replace(outcome, metrics={}, parameters={})
+                yield outcome
+        finally:
+            # A run that breaks off closes its journal: what is under way then would open it anew for its row.
+            with self._telling:
+                self._given_up.update(self.keys)
 
-    def _prepared(self) -> Iterator[Training | Settled[Outcome]]:
+    def _prepared(self) -> "Iterator[Training | Settled[_Finished]]":
         for key in () if self.blocked else self.keys:
             watch = _Stopwatch()
             pair = self.market.pair(*key)
@@ -92,28 +95,36 @@ class Windows:
                 prepared = self._failed(pair, error)
             if isinstance(prepared, Outcome):
                 self._tell(self._row(prepared, *watch.read()))
-                yield Settled(prepared)
+                yield Settled(_Finished(prepared))
             else:
                 yield prepared
 
-    def _trained(self, training: Training, expired: Expired) -> Outcome:
+    def _trained(self, training: Training, expired: Expired) -> "_Finished":
         watch = _Stopwatch()
         try:
             outcome = training.train(expired)
         except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
             outcome = self._failed(training.pair, error, training.made_from)
         row = self._row(outcome, *watch.read())
+        if outcome.failure is FailureKind.TIMEOUT:
+            # Its time is up, or the run was broken off: then nobody takes the row, and nothing is blamed on it.
+            return _Finished(outcome, row)
         with self._telling:
             # A window that comes back after it was given up has its row, and was judged by it.
             if key_of(training.pair) not in self._given_up:
                 self._tell(row)
-        return outcome
+        return _Finished(outcome)
 
-    def _outcome_of(self, finished: tuple[Training, Outcome | GivenUp] | Settled[Outcome]) -> Outcome:
+    def _outcome_of(self, finished: "tuple[Training, _Finished | GivenUp] | Settled[_Finished]") -> Outcome:
+        """The outcome of a window that came back or did not, whose row is told from here on."""
         if isinstance(finished, Settled):
-            return finished.result
+            return finished.result.outcome
         training, result = finished
-        return self._give_up(training.pair, result.after_s) if isinstance(result, GivenUp) else result
+        if isinstance(result, GivenUp):
+            return self._give_up(training.pair, result.after_s)
+        if result.untold:
+            self._tell(result.untold)
+        return result.outcome
 
     def _give_up(self, pair: Pair, after_s: float) -> Outcome:
         outcome = self._failed(pair, WindowError(FailureKind.TIMEOUT, f"It did not come back within {after_s:g} s."))
@@ -122,11 +133,6 @@ class Windows:
             self._given_up.add(key_of(pair))
             self._tell(row)
         return outcome
-
-    def _give_up_all(self) -> None:
-        """Let what is under way tell nothing: the run is over, or was broken off, which is blamed on no window."""
-        with self._telling:
-            self._given_up.update(self.keys)
 
     def _failed(self, pair: Pair, error: Exception, made_from: Fingerprints | None = None) -> Outcome:
         """The outcome of an error; one of the code leaves its traceback."""
@@ -149,6 +155,14 @@ class Windows:
 
     def _tell(self, row: WindowRun) -> None:
         self.journal.append(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What became of a window, and its row if that is not told yet."""
+
+    outcome: Outcome
+    untold: WindowRun | None = None
 
 
 class _Stopwatch:

@@ -43,7 +43,6 @@ def run_all(
     *,
     workers: int,
     timeout_s: float,
-    last_call: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Task, Result | GivenUp] | Settled[Result]]:
     """Work off tasks on threads.
 
@@ -59,8 +58,6 @@ def run_all(
         Tasks at once.
     timeout_s
         Seconds a task may take.
-    last_call
-        Called when no further result is taken, before work that is still under way is told that its time is up.
 
     Yields
     ------
@@ -80,7 +77,6 @@ def run_all(
         while crew.unfinished:
             yield from crew.finished(wait_s=_LOOK_S)
     finally:
-        last_call()
         crew.dismiss()
 
 

@@ -2,12 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
 import click
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sensequant_assets.batch.run import Options
@@ -19,7 +20,7 @@ from sensequant_assets.cli.options import (
     setting_option,
     settings_of,
 )
-from sensequant_assets.cli.tables import summary_table, where_it_is
+from sensequant_assets.cli.tables import Told, summary_table, where_it_is
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import COUNTED, Outcome, Verdict
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
@@ -29,9 +30,7 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, parse_overrides, read_student, read_teacher, remember_market
-from sensequant_assets.telemetry.questions.batches import batch_summary
 from sensequant_assets.telemetry.questions.failures import failed_pairs
-from sensequant_assets.telemetry.questions.verdicts import verdict_on
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import json_text
 
@@ -136,29 +135,23 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became of a batch, as telemetry holds it.
+    """What became of a batch, as its run judged it.
 
     Attributes
     ----------
     batch_id
         The batch; None where there was nothing to do.
     models
-        Counts by model, teachers first, and the limit of the check; NaN where it never ran.
-    passed
-        What the check said by model; a model that it never judged is missing.
+        The verdicts, teachers first.
     """
 
     batch_id: str | None
     models: Sequence[Verdict] = ()
-    passed: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def exceeded(self) -> bool:
-        """Whether a check failed or never ran; where all windows were skipped, nothing was exceeded."""
-        return any(
-            model.model not in self.passed or (not self.passed[model.model] and model.eligible > 0)
-            for model in self.models
-        )
+        """Whether a check failed; where all windows were skipped, nothing was exceeded."""
+        return any(not model.passed and model.eligible > 0 for model in self.models)
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -186,8 +179,8 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     ------
     UsageError
         Anything is wrong before the first window: nothing was trained.
-    BrokeOffError, StoppedError
-        The run did not come to its end, or its end cannot be told.
+    BusyError, BrokeOffError, StoppedError
+        The run did not come to its end, or telemetry cannot say what it asks.
     """
     settings, teacher = request.settings, request.teacher
     market = Market.open(settings)
@@ -206,35 +199,43 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     batch_id = new_batch_id()
     options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
     total = len(keys) * len(request.models)
-    with _progress_bar(total, progress) as tell:
+    told = Told(len(keys), settings.max_failure_rate)
+    with _progress_bar(total, progress) as show:
+
+        def tell(outcome: Outcome) -> None:
+            told.outcome(outcome)
+            show(outcome)
+
         failure = launch(
-            Launch(settings, teacher, request.student, keys, request.models, options, batch_id, market, tell)
+            Launch(
+                settings, teacher, request.student, keys, request.models, options, batch_id, market, tell, told.verdict
+            )
         )
     # Bars leave memory before the ingest, which takes as much.
     del market
-    try:
-        with telemetry.session(complete=True):
-            summary = summarize(telemetry, batch_id)
-            if summary.models:
-                summary_table(out, telemetry, batch_id, summary.models, summary.passed)
-                where_it_is(out, settings)
-    except UsageError as error:
-        # It has trained, whatever keeps it from telling what.
-        raise failure or BrokeOffError(f"Batch {batch_id} is over and cannot be summed up: {error}") from error
+    if told.models():
+        summary_table(out, batch_id, told)
+        where_it_is(out, settings)
+    _take_in(telemetry, console(progress, unwatched=True))
     if failure:
         raise failure
-    return summary
+    unjudged = [model for model in request.models if model not in told.verdicts]
+    if unjudged:
+        raise BrokeOffError(
+            f"Batch {batch_id} ended without a verdict on its {' and '.join(unjudged)} models. "
+            "See its run in `sensequant dev`, then run `sensequant backfill` again."
+        )
+    return Summary(batch_id, told.models())
 
 
-def summarize(telemetry: TelemetryStore, batch_id: str) -> Summary:
-    """Counts and verdicts of a batch from telemetry."""
-    models, passed = [], {}
-    for row in batch_summary(telemetry, batch_id):
-        found = verdict_on(telemetry, batch_id, row["model"])
-        models.append(Verdict.of(row["model"], row, found["max_failure_rate"] if found else None))
-        if found:
-            passed[row["model"]] = found["passed"]
-    return Summary(batch_id, models, passed)
+def _take_in(telemetry: TelemetryStore, out: Console) -> None:
+    """Take in what the run has written, so that who asks next need not; what keeps it from that is told."""
+    try:
+        why = f"{telemetry.database} is in use" if telemetry.ingest().busy else ""
+    except UsageError as error:
+        why = str(error)
+    if why:
+        out.print(f"Telemetry lacks this batch for the time being, and nothing of it is lost: {why}", soft_wrap=True)
 
 
 def _chosen(request: Request, market: Market, store: ModelStore, telemetry: TelemetryStore) -> list[Key]:

@@ -12,7 +12,7 @@ import dagster as dg
 
 from sensequant_assets.batch.run import Options
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.outcome import Outcome
+from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.home import naming_damage, open_instance
@@ -57,6 +57,8 @@ class Launch:
         The market of the settings if it is open; its bars are then not read a second time.
     tell
         Called with what became of each window.
+    tell_verdict
+        Called with the verdict on each model.
     """
 
     settings: Settings
@@ -68,6 +70,7 @@ class Launch:
     batch_id: str
     market: Market | None = None
     tell: Callable[[Outcome], None] = to_nobody
+    tell_verdict: Callable[[Verdict], None] = to_nobody
 
 
 def new_batch_id() -> str:
@@ -83,7 +86,9 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     BrokeOffError or StoppedError or None
         Why the run did not come to its end; None if it did, also where a check failed it.
     """
-    market = MarketResource(batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.market)
+    market = MarketResource(
+        batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.tell_verdict, batch.market
+    )
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
     symbols = symbol_partitions(batch.settings.universe_name)
     home = batch.settings.dagster_home

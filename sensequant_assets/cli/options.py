@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from sensequant_assets.cli.console import say
 from sensequant_assets.core.lattice import Key, Recipe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
@@ -96,8 +97,8 @@ def known_batch(store: TelemetryStore, asked: str | None) -> str | None:
     return asked
 
 
-def telemetry_store() -> TelemetryStore:
-    """The telemetry of the data directory."""
+def telemetry_store(*, older: bool = False) -> TelemetryStore:
+    """The telemetry of the data directory; if `older`, one that answers of an earlier state and says so."""
     settings = read_settings()
     prepare_data_dir(settings)
-    return TelemetryStore(settings.data_dir / "telemetry")
+    return TelemetryStore(settings.data_dir / "telemetry", (lambda said: say(said, err=True)) if older else None)

@@ -37,7 +37,7 @@ def progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) 
 
 
 def _show_progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
-    store = telemetry_store()
+    store = telemetry_store(older=True)
     found = known_batch(store, batch_id)
     if found is None:
         click.echo(json_text({"batch_id": None}) if as_json else NO_BATCH)

@@ -1,39 +1,77 @@
 """Tables for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sensequant_assets.cli.console import styled
-from sensequant_assets.core.outcome import COUNTED, Verdict
+from sensequant_assets.core.outcome import COUNTED, Outcome, Status, Verdict
+from sensequant_assets.core.parameters import MODELS, ModelKind
 from sensequant_assets.settings import Settings
-from sensequant_assets.telemetry.questions.events import messages
-from sensequant_assets.telemetry.questions.failures import failed_windows
-from sensequant_assets.telemetry.questions.windows import skip_reasons
-from sensequant_assets.telemetry.store import TelemetryStore
 
 FAILURES_SHOWN = 5
 _QUESTION = 'sensequant query "SELECT * FROM window_runs"'
 
 
-def summary_table(
-    console: Console, telemetry: TelemetryStore, batch_id: str, models: Sequence[Verdict], passed: Mapping[str, bool]
-) -> None:
-    """Print what became of a batch: counts and verdict by model, skips by reason, first failures.
+@dataclass(slots=True)
+class Told:
+    """What a run says of its batch while it goes on.
 
-    Parameters
+    Attributes
     ----------
-    console
-        Where to.
-    telemetry, batch_id
-        What more is asked, and of which batch.
-    models
-        Counts by model, and the limit.
-    passed
-        What the check said by model; a model that it never judged is missing.
+    planned
+        Pairs of each model.
+    max_failure_rate
+        The limit.
+    verdicts
+        By model, as the check gave them.
     """
+
+    planned: int
+    max_failure_rate: float
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    _counts: dict[ModelKind, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _skips: Counter[str] = field(default_factory=Counter)
+    _failed: list[Outcome] = field(default_factory=list)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Take in what became of a window."""
+        model: ModelKind = "teacher" if outcome.model == "teacher" else "student"
+        self._counts[model][outcome.status] += 1
+        if outcome.status is Status.SKIPPED and model == "teacher":
+            self._skips[str(outcome.reason)] += 1
+        if outcome.status is Status.FAILED and len(self._failed) < FAILURES_SHOWN:
+            self._failed.append(outcome)
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Take in the verdict on a model."""
+        self.verdicts[verdict.model] = verdict
+
+    def models(self) -> list[Verdict]:
+        """Counts of each model that was begun, teachers first; of one without a verdict as far as it came."""
+        begun = {model: self._as_far_as_it_came(model) for model in MODELS if model in self._counts}
+        return [found for model in MODELS if (found := self.verdicts.get(model) or begun.get(model))]
+
+    def skips(self) -> list[tuple[str, int]]:
+        """How many pairs were skipped, by reason, the most frequent first."""
+        return sorted(self._skips.items(), key=lambda skip: (-skip[1], skip[0]))
+
+    def failed(self) -> list[Outcome]:
+        """The first failed windows."""
+        return self._failed
+
+    def _as_far_as_it_came(self, model: ModelKind) -> Verdict:
+        counts = self._counts[model]
+        rest = {"not_attempted": self.planned - counts.total()}
+        return Verdict.of(model, dict.fromkeys(COUNTED, 0) | counts | rest, self.max_failure_rate)
+
+
+def summary_table(console: Console, batch_id: str, told: Told) -> None:
+    """Print what became of a batch: counts and verdict by model, skips by reason, first failures."""
+    models = told.models()
     table = Table(title=f"Batch {batch_id}")
     for name in ("model", "eligible", *(name.replace("_", " ") for name in COUNTED), "failure rate", "check"):
         table.add_column(name, justify="left" if name in ("model", "check") else "right")
@@ -43,17 +81,17 @@ def summary_table(
             str(model.eligible),
             *map(str, model.counts.values()),
             "-" if model.failure_rate is None else f"{model.failure_rate:.1%}",
-            _check(model, passed.get(model.model)),
+            _check(model, judged=model.model in told.verdicts),
         )
     console.print(table)
-    for reason, count in skip_reasons(telemetry, batch_id, "teacher").items():
+    for reason, count in told.skips():
         console.print(f"skipped {count} windows: {reason}")
-    for message in messages(telemetry, batch_id, "blocked"):
-        console.print(message, soft_wrap=True)
-    for row in failed_windows(telemetry, batch_id, FAILURES_SHOWN):
-        console.print(
-            "failed {model} {symbol} {window_start}: {failure_kind}: {error_message}".format(**row), soft_wrap=True
-        )
+    for model in models:
+        if model.blocked:
+            console.print(model.blocked, soft_wrap=True)
+    for one in told.failed():
+        what = f"{one.model} {one.pair.symbol} {one.pair.window.key}"
+        console.print(f"failed {what}: {one.failure}: {one.error_message}", soft_wrap=True)
     more = sum(model.failed for model in models) - FAILURES_SHOWN
     if more > 0:
         console.print(f"... and {more} more; `sensequant backfill --select failed` tries them again")
@@ -66,12 +104,12 @@ def where_it_is(console: Console, settings: Settings) -> None:
     console.print("UI         sensequant dev")
 
 
-def _check(model: Verdict, passed: bool | None) -> Text:
-    if passed is None:
+def _check(model: Verdict, *, judged: bool) -> Text:
+    if not judged:
         return styled("not evaluated", "red")
     if not model.eligible:
         return styled("nothing to attempt", "yellow")
     if model.failure_rate is None:
         return styled("failed", "red").append(" (blocked)", "default")
-    said = styled("passed", "green") if passed else styled("failed", "red")
+    said = styled("passed", "green") if model.passed else styled("failed", "red")
     return said.append(f" (limit {model.max_failure_rate:.1%})", "default")

@@ -40,7 +40,9 @@ def query(sql: str, form: Format) -> None:
     """
     if not sql.isascii() and sql.encode(errors="replace").decode() != sql:
         raise click.BadParameter("it is no UTF-8 text.", param_hint="SQL")
-    click.echo(render(telemetry_store().query(sql), form))
+    store = telemetry_store(older=True)
+    with store.copy():
+        click.echo(render(store.query(sql), form))
 
 
 @click.command()
@@ -78,7 +80,7 @@ def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
     from sensequant_assets.report.facts import read_report
     from sensequant_assets.report.page import default_path, write_page
 
-    store = telemetry_store()
+    store = telemetry_store(older=True)
     found = known_batch(store, batch_id)
     if found is None:
         click.echo(NO_BATCH)

@@ -133,6 +133,7 @@ def _carried_out(
         log_outcomes(context, outcomes, opened, market)
 
     for judged in run.carry_out(tell):
+        market.tell_verdict(judged.verdict)
         yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes)
 
 

@@ -15,7 +15,7 @@ import dagster as dg
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 
-from sensequant_assets.core.outcome import Outcome
+from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
@@ -28,7 +28,7 @@ _AS_JSON: dict[Any, Any] = {Path: str, date: str}
 _Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])
 
 
-def to_nobody(outcome: Outcome) -> None:
+def to_nobody(told: object) -> None:
     """Nobody waits for it."""
 
 
@@ -44,6 +44,8 @@ class MarketResource:
         The directory that models, tables and telemetry lie in.
     tell
         Called with what became of each window; for who waits for the run.
+    tell_verdict
+        Called with the verdict on each model, likewise.
     opened
         The market if who launched the run has it open, so that its bars are not read a second time.
     """
@@ -51,6 +53,7 @@ class MarketResource:
     settings: MarketSettings
     data_dir: Path
     tell: Callable[[Outcome], None] = to_nobody
+    tell_verdict: Callable[[Verdict], None] = to_nobody
     opened: Market | None = None
 
     def open(self) -> Market:

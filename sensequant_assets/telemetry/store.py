@@ -9,6 +9,8 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -20,7 +22,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from sensequant_assets.errors import UsageError
+from sensequant_assets.errors import BusyError, UsageError
 from sensequant_assets.telemetry.archive import keep, kept
 from sensequant_assets.telemetry.ingest import READING, WRITING, IngestReport, take_in
 from sensequant_assets.telemetry.journal import writer_is_gone
@@ -28,7 +30,7 @@ from sensequant_assets.telemetry.rebuild import Rebuilt, rebuild
 from sensequant_assets.telemetry.schema import SCHEMA_VERSION, layout_version, migrate
 
 _WAIT_S = 30.0
-_FRESH_WAIT_S = 0.2
+_OLDER_WAIT_S = 1.0
 
 _HEADERS_BYTES = 3 * 4096
 """What DuckDB begins a file with: one that is no longer holds no row."""
@@ -52,14 +54,21 @@ class DamagedError(UsageError):
 class TelemetryStore:
     """The telemetry of one installation.
 
+    An answer holds what every shard had when it was asked for, or there is none: whoever decides by it can take "no
+    rows" for a fact.
+
     Parameters
     ----------
     directory
         Holds ``telemetry.duckdb``, ``shards/``, ``archive/`` and a lock file; created when first used.
+    tell_older
+        For people, who would rather see an earlier state than wait: where the database is in use for longer than a
+        moment, it answers as it is, and this is told in a sentence how much it lacks. Without it that is an error.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tell_older: Callable[[str], None] | None = None) -> None:
         self.directory = directory
+        self._tell_older = tell_older
         self._seen: dict[str, tuple[bool, int]] | None = None
         self._session: duckdb.DuckDBPyConnection | None = None
 
@@ -202,26 +211,24 @@ class TelemetryStore:
         return moved
 
     @contextmanager
-    def connect(self, *, fresh: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the database read only, closed to files and other databases.
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the database read only, closed to files and other databases, with all that shards had when asked.
 
         While it is open no ingest can run, so ask and leave; runs are not held up, they only append to shards.
         Errors of DuckDB inside the block become `UsageError`.
 
-        Parameters
-        ----------
-        fresh
-            Ingest first, unless another reader or ingest keeps the database for longer than a moment.
-
         Raises
         ------
+        BusyError
+            Readers or another program kept the database for half a minute.
         UsageError
-            The statement is wrong or would write, the database is in the hands of another program, or it is of a
-            newer version.
+            The statement is wrong or would write, or the database is of a newer version.
         """
-        if fresh or not self.database.exists():
-            self.ingest(_FRESH_WAIT_S if self.database.exists() else _WAIT_S)
         deadline = time.monotonic() + _WAIT_S
+        older = self._tell_older is not None and self.database.exists()
+        behind = self.ingest(_OLDER_WAIT_S if older else _WAIT_S).busy
+        if behind and not older:
+            raise self._in_use()
         while True:
             with self._locked(fcntl.LOCK_SH, deadline) as locked:
                 found = locked and not self._is_unmade()
@@ -229,6 +236,8 @@ class TelemetryStore:
                 if connection is not None:
                     try:
                         if layout_version(connection, self.database) == SCHEMA_VERSION:
+                            if behind:
+                                self._tell_what_waits(connection)
                             yield connection
                             return
                     except duckdb.Error as error:
@@ -240,33 +249,76 @@ class TelemetryStore:
             self._seen = None
             if time.monotonic() > deadline or self.ingest(max(0.0, deadline - time.monotonic())).busy:
                 raise self._in_use()
+            behind = False
 
     @contextmanager
-    def session(self, *, complete: bool = False) -> Iterator[None]:
+    def session(self) -> Iterator[None]:
         """Answer the questions of a block through one opening of the database, as it is at the beginning.
-
-        Parameters
-        ----------
-        complete
-            Wait until all that runs have written is taken in, however long others keep the database; otherwise what
-            is there answers.
 
         Raises
         ------
-        UsageError
+        BusyError, UsageError
             As of `connect`.
         """
         if self._session is not None:
             yield
             return
-        if complete and self.ingest().busy:
-            raise self._in_use()
-        with self.connect() as connection:
-            self._session = connection
+        with self.connect() as connection, self._asked(connection):
+            yield
+
+    @contextmanager
+    def copy(self) -> Iterator[None]:
+        """Answer the questions of a block from a copy of the database, so that they hold up no ingest.
+
+        The copy takes its bytes among the temporary files, until the end of the block or the process.
+
+        Raises
+        ------
+        BusyError, UsageError
+            As of `connect`.
+        OSError
+            There is no room for the copy.
+        """
+        with tempfile.TemporaryDirectory(prefix="sensequant-", ignore_cleanup_errors=True) as directory:
+            copied = Path(directory) / self.database.name
+            with self.connect():
+                # What an ingest that was killed has committed lies in the log beside the file.
+                for suffix in ("", ".wal"):
+                    with suppress(FileNotFoundError) if suffix else nullcontext():
+                        shutil.copyfile(f"{self.database}{suffix}", f"{copied}{suffix}")
             try:
-                yield
+                connection = duckdb.connect(copied, read_only=True, config=READING)
+            except duckdb.Error as error:
+                raise self._as_damage(error) or UsageError(f"{self.database} cannot be opened: {error}") from error
+            connection.execute("SET TimeZone = 'UTC'")
+            # The connection keeps the bytes; a process that is killed leaves none of them.
+            for path in Path(directory).iterdir():
+                path.unlink()
+            try:
+                with self._asked(connection):
+                    yield
+            except duckdb.Error as error:
+                raise UsageError(f"Telemetry cannot answer: {' '.join(str(error).split())}") from error
             finally:
-                self._session = None
+                connection.close()
+
+    @contextmanager
+    def _asked(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        self._session = connection
+        try:
+            yield
+        finally:
+            self._session = None
+
+    def _tell_what_waits(self, connection: duckdb.DuckDBPyConnection) -> None:
+        taken = dict(connection.execute("SELECT name, offset_bytes FROM shards").fetchall())
+        waiting = [size - taken.get(name, 0) for name, (_, size) in self._state().items() if size > taken.get(name, 0)]
+        if waiting and self._tell_older:
+            shards = "1 shard" if len(waiting) == 1 else f"{len(waiting)} shards"
+            self._tell_older(
+                f"As of an earlier state: {sum(waiting):,} bytes of {shards} wait to be taken in, because "
+                f"{self.database} is in use. Ask again for what is missing; nothing is lost."
+            )
 
     def _is_unmade(self) -> bool:
         """Whether there is no database yet, or one that a kill or a full disk left before its first row."""
@@ -291,13 +343,13 @@ class TelemetryStore:
             "what is there is put aside."
         )
 
-    def _in_use(self) -> UsageError:
-        return UsageError(
+    def _in_use(self) -> BusyError:
+        return BusyError(
             f"{self.database} stayed in use for {_WAIT_S:.0f} s. Close the program that has it open, "
             "or end its long query, and try again; runs go on meanwhile and nothing is lost."
         )
 
-    def query(self, sql: str, parameters: Parameters | None = None, *, fresh: bool = True) -> pa.Table:
+    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         """Answer one question.
 
         Parameters
@@ -306,8 +358,6 @@ class TelemetryStore:
             One SELECT, EXPLAIN, DESCRIBE, SHOW or SUMMARIZE.
         parameters
             Values of its ``?`` or ``$name`` places.
-        fresh
-            As of `connect`.
 
         Returns
         -------
@@ -316,10 +366,10 @@ class TelemetryStore:
 
         Raises
         ------
-        UsageError
+        BusyError, UsageError
             As of `connect`.
         """
-        with nullcontext(self._session) if self._session else self.connect(fresh=fresh) as connection:
+        with nullcontext(self._session) if self._session else self.connect() as connection:
             statements = connection.extract_statements(sql)
             kinds = [statement.type.name for statement in statements]
             if kinds not in (["SELECT"], ["EXPLAIN"]):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sensequant_assets.batch import rows, trainer, windows, workers
+from sensequant_assets.batch import rows, trainer, windows
 from sensequant_assets.batch import run as run_module
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.rows import Identity
@@ -269,11 +269,6 @@ def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
         "SELECT outcome, failure_kind FROM window_runs WHERE model = 'teacher' AND symbol = ? AND window_start = ?",
         *BAD,
     ) == [("failed", "timeout")]
-    ((started, ended_at, duration),) = workshop.rows(
-        "SELECT started_at, ended_at, duration_s FROM window_runs WHERE failure_kind = 'timeout'"
-    )
-    assert duration == 1.0 + workers.GRACE_S
-    assert (ended_at - started).total_seconds() == pytest.approx(duration, abs=0.5)
     assert workshop.rows("SELECT failed, trained FROM verdicts WHERE model = 'teacher'") == [(1, 5)]
 
 

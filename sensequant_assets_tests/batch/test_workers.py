@@ -206,28 +206,3 @@ def test_running_work_is_told_to_stop_when_nobody_waits_any_more():
     assert next(results) == ("quick", "quick")
     results.close()
     assert told.wait(SOON)
-
-
-def test_the_last_call_comes_before_running_work_is_told_to_stop():
-    running, order, told = threading.Event(), [], threading.Event()
-
-    def work(task, expired):
-        if task == "quick":
-            assert running.wait(SOON)
-            return task
-        running.set()
-        while not expired():
-            time.sleep(0.001)
-        order.append("told")
-        told.set()
-        return task
-
-    def last_call():
-        time.sleep(0.1)
-        order.append("last call")
-
-    results = run_all(["quick", "long"], work, workers=2, timeout_s=SOON, last_call=last_call)
-    assert next(results) == ("quick", "quick")
-    results.close()
-    assert told.wait(SOON)
-    assert order == ["last call", "told"]

@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 
 from sensequant_assets.defs.home import open_instance
-from sensequant_assets.telemetry.journal import CLOSED_LINE
 from sensequant_assets_tests.running import (
     FEW,
     Finished,
@@ -484,15 +483,18 @@ def test_a_second_interrupt_ends_a_backfill_that_waits_to_end_in_order(tmp_path:
     assert time.monotonic() - asked < 5
 
 
-def test_a_backfill_waits_for_a_reader_before_it_sums_up(tmp_path: Path) -> None:
+def test_a_batch_whose_windows_all_failed_ends_with_1_whoever_keeps_the_database(tmp_path: Path) -> None:
     home = Home(tmp_path)
+    bars = sample_bars(tmp_path / "bars", ["AAPL"])
+    corrupt(bars / "AAPL.csv")
+    universe = write_universe(tmp_path / "one.csv", ["AAPL"])
     with home.telemetry.connect():
-        process = home.start("backfill", "--json", "--symbols", "AAPL", "--param", "TEACHER_N_ESTIMATORS=10")
-        until(lambda: written(home, CLOSED_LINE) or process.poll() is not None, "the end of the run")
-        # Longer than a reader would wait before it answers with what is there.
-        time.sleep(1.5)
-    finished = finish(process)
-    assert finished.json["teacher"]["trained"] == finished.json["student"]["trained"] == 8, finished.err
+        failed = home.backfill("--universe", str(universe), "--bars", str(bars), *THREE_WINDOWS)
+    assert failed.code == 1, failed.err
+    assert failed.json["teacher"]["failed"] == failed.json["teacher"]["eligible"] == 3
+    assert failed.json["student"]["not_attempted"] == 3
+    assert "Telemetry lacks this batch for the time being" in failed.err
+    assert home.rows("SELECT count(*) AS n FROM window_runs") == [{"n": 3}]
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,7 @@ def test_a_damaged_database_says_at_once_what_it_is_and_is_rebuilt_row_for_row(
     for ask in (
         TelemetryStore(store.directory).ingest,
         store.require,
-        lambda: store.query("FROM batches", fresh=False),
+        lambda: store.query("FROM batches"),
     ):
         began = time.monotonic()
         with pytest.raises(DamagedError, match=r"telemetry\.duckdb (is|holds) .*`sensequant telemetry rebuild`"):
@@ -228,7 +228,7 @@ def test_a_database_without_tables_is_given_them(tmp_path: Path) -> None:
     store = TelemetryStore(tmp_path)
     duckdb.connect(store.database).close()
     write_run(store, [window("A", W1, "trained")])
-    assert store.query("FROM window_runs", fresh=False).num_rows == 1
+    assert store.query("FROM window_runs").num_rows == 1
 
 
 def test_a_rebuild_that_is_killed_leaves_the_old_database_as_it_was(store: TelemetryStore) -> None:

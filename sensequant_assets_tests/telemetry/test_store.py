@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sensequant_assets.errors import UsageError
+from sensequant_assets.errors import BusyError, UsageError
 from sensequant_assets.telemetry.records import Event
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import within
@@ -71,13 +71,50 @@ def test_a_question_that_takes_long_holds_up_no_run_and_no_other_reader(store: T
         with journal(store) as run:
             run.append(Event(message="meanwhile"))
         assert store.ingest(wait_s=0).busy
-        assert store.query("FROM events").num_rows == 0
+        told: list[str] = []
+        assert TelemetryStore(store.directory, told.append).query("FROM events").num_rows == 0
+        assert len(told) == 1
+        assert "As of an earlier state" in told[0]
+        assert "bytes of 1 shard wait to be taken in" in told[0]
         assert connection.execute("SELECT count(*) FROM events").fetchall() == [(0,)]
     assert store.query("FROM events").num_rows == 1
 
 
+def test_who_decides_by_an_answer_gets_all_rows_or_an_error(
+    store: TelemetryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sensequant_assets.telemetry.store._WAIT_S", 0.3)
+    other = TelemetryStore(store.directory)
+    with store.connect():
+        with journal(store) as run:
+            run.append(Event(message="meanwhile"))
+        with pytest.raises(BusyError, match="stayed in use"):
+            other.query("FROM events")
+        with pytest.raises(BusyError, match="stayed in use"), other.session():
+            pass
+    assert other.query("FROM events").num_rows == 1
+
+
+def test_a_copy_answers_as_it_was_and_holds_up_no_ingest(
+    store: TelemetryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with store.copy():
+        with journal(store) as run:
+            run.append(Event(message="meanwhile"))
+        assert store.query("FROM events").num_rows == 0
+        assert store.ingest(wait_s=0).rows == 1
+        assert store.query("FROM events").num_rows == 0
+    with pytest.raises(UsageError, match="no_such_column"), store.copy():
+        store.query("SELECT no_such_column FROM events")
+    assert store.query("FROM events").num_rows == 1
+    assert not list(temporary.iterdir())
+
+
 def test_a_session_answers_from_one_state(store: TelemetryStore) -> None:
-    with journal(store) as run, store.session(complete=True):
+    with journal(store) as run, store.session():
         run.append(Event(message="meanwhile"))
         with store.session():
             assert store.rows("FROM events") == []
@@ -168,7 +205,7 @@ store.TelemetryStore(Path(sys.argv[1])).ingest()
             process.stdout.readline()
             time.sleep(pause)
             process.kill()
-        store.query("SELECT count(*) FROM events", fresh=False)
+        store.query("SELECT count(*) FROM events")
     store.ingest()
     assert store.query("SELECT count(*) AS n, count(DISTINCT message) AS m FROM events").to_pylist() == [
         {"n": 800, "m": 800}

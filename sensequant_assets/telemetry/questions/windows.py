@@ -31,18 +31,6 @@ def missing_pairs(store: TelemetryStore, batch_id: str, model: str) -> list[Pair
     return [(row["symbol"], str(row["window_start"])) for row in rows]
 
 
-def skip_reasons(store: TelemetryStore, batch_id: str, model: str) -> dict[str, int]:
-    """How many windows of a model were skipped, by reason, the most frequent first."""
-    rows = store.rows(
-        """
-        SELECT reason, count(*) AS windows FROM last_attempts
-        WHERE batch_id = ? AND model = ? AND outcome = 'skipped' GROUP BY reason ORDER BY windows DESC, reason
-        """,
-        [batch_id, model],
-    )
-    return {row["reason"]: row["windows"] for row in rows}
-
-
 def ended_by_second(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
     """How many `windows` of a batch ended in each `second` (a time) in which one did."""
     return store.rows(

@@ -10,7 +10,6 @@ from sensequant_assets.telemetry.questions.windows import (
     latest_teacher_batch,
     missing_pairs,
     outcomes,
-    skip_reasons,
 )
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.telling import W1, W2, after, window, write_lattice, write_run
@@ -47,13 +46,6 @@ def test_the_latest_teacher_batch_is_the_last_that_attempted_one_of_the_pairs(st
             run.append(window(symbol, W1, outcome, second))
     assert latest_teacher_batch(store, [("A", W1), ("Z", W2)]) == "new"
     assert latest_teacher_batch(store, [("A", W2)]) is None
-
-
-def test_skips_are_counted_by_reason_the_most_frequent_first(store: TelemetryStore) -> None:
-    reasons = ["no_bars", "pre_listing", "pre_listing"]
-    write_run(store, [window(s, W1, "skipped", reason=reason) for s, reason in zip("ABC", reasons, strict=True)])
-    assert list(skip_reasons(store, "b", "teacher").items()) == [("pre_listing", 2), ("no_bars", 1)]
-    assert skip_reasons(store, "b", "student") == {}
 
 
 def test_windows_that_ended_are_counted_by_the_second(store: TelemetryStore) -> None:
