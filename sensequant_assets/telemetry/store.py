@@ -169,8 +169,10 @@ class TelemetryStore:
 
         Raises
         ------
+        BusyError
+            The database stays in use.
         UsageError
-            The database stays in use, or is of a newer version.
+            It is of a newer version.
         """
         deadline = time.monotonic() + _WAIT_S
         with self._locked(fcntl.LOCK_EX, deadline) as locked:

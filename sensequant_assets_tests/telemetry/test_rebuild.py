@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from sensequant_assets.errors import UsageError
+from sensequant_assets.errors import BusyError
 from sensequant_assets.telemetry.archive import kept
 from sensequant_assets.telemetry.records import CheckVerdict, Event
 from sensequant_assets.telemetry.store import DamagedError, TelemetryStore
@@ -255,7 +255,7 @@ def test_a_database_in_use_by_another_program_is_not_called_damaged(
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        with pytest.raises(UsageError, match="stayed in use"):
+        with pytest.raises(BusyError, match="stayed in use"):
             store.rebuild()
         other.communicate(b"")
     assert store.query("FROM batches").num_rows == 4
