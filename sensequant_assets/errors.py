@@ -28,7 +28,6 @@ class Exit(IntEnum):
 class FailureKind(StrEnum):
     """Why a window failed. The value is what telemetry stores."""
 
-    MISSING_BARS = "missing_bars"
     CORRUPT_BARS = "corrupt_bars"
     SINGLE_CLASS = "single_class"
     INSUFFICIENT_ROWS = "insufficient_rows"
@@ -54,7 +53,6 @@ class FailureKind(StrEnum):
 _TRANSIENT = frozenset({FailureKind.TIMEOUT, FailureKind.RESOURCE, FailureKind.SOURCE_UNAVAILABLE})
 
 _ADVICE = {
-    FailureKind.MISSING_BARS: "Add bars of the symbol to the bars file or directory.",
     FailureKind.CORRUPT_BARS: "Correct the named row of the named file, then run "
     "`sensequant backfill --select failed` or materialize again.",
     FailureKind.SINGLE_CLASS: "Widen the window, or change the threshold or the horizon, so that both labels occur.",

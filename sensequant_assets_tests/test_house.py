@@ -1,5 +1,6 @@
 """Claims about where things live: each module in its room, each with tests at the same place."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -116,3 +117,13 @@ def test_a_new_file_without_a_room_breaks_a_contract(tmp_path: Path, stray: str 
 def test_every_decision_is_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DECISIONS / "README.md").read_text()))
     assert linked == {path.name for path in DECISIONS.glob("*.md")} - {"README.md"}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    long = {
+        f"{path.relative_to(PACKAGE)} {node.name}": length
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (length := (node.end_lineno or 0) - node.lineno + 1) > 60
+    }
+    assert long == {}

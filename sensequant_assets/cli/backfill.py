@@ -219,13 +219,18 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     _take_in(telemetry, console(progress, unwatched=True))
     if failure:
         raise failure
-    unjudged = [model for model in request.models if model not in told.verdicts]
+    _require_verdicts(batch_id, request.models, told)
+    return Summary(batch_id, told.models())
+
+
+def _require_verdicts(batch_id: str, models: Sequence[ModelKind], told: Told) -> None:
+    """Refuse to take a batch for done of which a model was not judged."""
+    unjudged = [model for model in models if model not in told.verdicts]
     if unjudged:
         raise BrokeOffError(
             f"Batch {batch_id} ended without a verdict on its {' and '.join(unjudged)} models. "
             "See its run in `sensequant dev`, then run `sensequant backfill` again."
         )
-    return Summary(batch_id, told.models())
 
 
 def _take_in(telemetry: TelemetryStore, out: Console) -> None:

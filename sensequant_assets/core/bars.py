@@ -101,11 +101,6 @@ class Bars:
         return day_of(self.time[0]) if len(self) else None
 
     @property
-    def last_day(self) -> date | None:
-        """Day of the last bar; None without bars."""
-        return day_of(self.time[-1]) if len(self) else None
-
-    @property
     def intraday(self) -> bool:
         """Whether there are two or more bars a day on average; a stray second bar makes no session."""
         days = self.time.astype("datetime64[D]")

@@ -84,8 +84,7 @@ def train_teacher(
 
     soft_targets = np.empty(len(train))
     for fold in purged_folds(train, horizon, parameters.folds):
-        at = np.searchsorted(train, fold.test)
-        fold_label = samples.label[fold.train]
+        at, fold_label = np.searchsorted(train, fold.test), samples.label[fold.train]
         if not len(fold.train):
             soft_targets[at] = label.mean()
         elif fold_label.min() == fold_label.max():

@@ -138,7 +138,6 @@ def test_no_rows_are_no_bars(bars):
     assert bars.symbol == "TCS"
     assert len(bars) == 0
     assert bars.first_day is None
-    assert bars.last_day is None
     assert not bars.intraday
 
 
