@@ -22,7 +22,7 @@ from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE
 from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
 from sensequant_assets.defs.resources import MarketResource, to_nobody
 from sensequant_assets.defs.runs import fail_dead_runs
-from sensequant_assets.errors import BrokeOffError, StoppedError, UsageError
+from sensequant_assets.errors import BrokeOffError, BusyError, StoppedError, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
 from sensequant_assets.storage.damage import find_damage
@@ -96,7 +96,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     with naming_damage(home), open_instance(home, capture_output=False) as instance:
         # What was killed with its terminal still reads as started. While telemetry is in use, the next command asks.
         telemetry = TelemetryStore(batch.settings.data_dir / "telemetry")
-        with suppress(UsageError):
+        with suppress(BusyError, UsageError):
             fail_dead_runs(instance, telemetry, batch.settings.run_start_limit_s)
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
         order = list(instance.get_dynamic_partitions(symbols.name or ""))

@@ -353,3 +353,15 @@ def test_a_partition_that_is_no_pair_is_refused() -> None:
     assert keys_of(["AAPL|2009-01-01"]) == [("AAPL", "2009-01-01")]
     with pytest.raises(UsageError, match=r"write symbol\|window"):
         keys_of(["AAPL"])
+
+
+def test_a_batch_after_a_failed_one_is_trained_also_while_telemetry_cannot_say_whether_that_one_was_killed(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert platform.launch("over the limit", 0.0) is None
+    assert platform.run("over the limit").status is dg.DagsterRunStatus.FAILURE
+    monkeypatch.setattr("sensequant_assets.telemetry.store._WAIT_S", 0.2)
+    with TelemetryStore(platform.settings.data_dir / "telemetry").connect():
+        assert platform.launch("beside a reader", 1.0, [("AAPL", WINDOWS[0])]) is None
+    assert platform.run("beside a reader").status is dg.DagsterRunStatus.SUCCESS
+    assert "sensequant/died" not in platform.run("over the limit").tags
