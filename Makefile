@@ -23,7 +23,7 @@ test: $(STAMP)
 
 # The core and telemetry alone: no Dagster, and an answer while one still remembers the question.
 quick: $(STAMP)
-	$(BIN)/pytest -n 2 sensequant_assets_tests/core sensequant_assets_tests/telemetry
+	$(BIN)/pytest -n 2 -m "not daemon" sensequant_assets_tests/core sensequant_assets_tests/telemetry
 
 bench: $(STAMP)
 	$(BIN)/python bench/bench_nse.py

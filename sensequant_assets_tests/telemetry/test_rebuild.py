@@ -1,6 +1,7 @@
 """The database is made anew of what is kept: row for row, and whatever became of the old one."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,15 +22,29 @@ from sensequant_assets_tests.telling import W1, W2, window, write_run
 TABLES = ("batches", "runs", "planned_windows", "window_runs", "verdicts", "events", "shards")
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three batches that have ended, taken in a piece at a time."""
+    store = TelemetryStore(tmp_path_factory.mktemp("ended"))
+    write_ended(store)
+    return store.directory
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> TelemetryStore:
-    """Three batches, taken in a piece at a time, one of them still being written."""
+def store(ended: Path, tmp_path: Path) -> TelemetryStore:
+    """The batches that have ended, and one that is still being written."""
     store = TelemetryStore(tmp_path / "telemetry")
-    fill(store)
+    fill(store, ended)
     return store
 
 
-def fill(store: TelemetryStore) -> None:
+def fill(store: TelemetryStore, ended: Path) -> None:
+    shutil.copytree(ended, store.directory)
+    write_run(store, [window("A", W1, "trained", 5000)], batch="living", status=None, starts=5000)
+    store.ingest()
+
+
+def write_ended(store: TelemetryStore) -> None:
     for number, batch in enumerate(("z", "a", "two words")):
         for run in ("r2", "r1"):
             ended = "failed" if run == "r2" else "trained"
@@ -59,8 +74,6 @@ def fill(store: TelemetryStore) -> None:
                 broken.write(b"{half a line\n")
             journal.close()
             store.ingest()
-    write_run(store, [window("A", W1, "trained", 5000)], batch="living", status=None, starts=5000)
-    store.ingest()
 
 
 def contents(store: TelemetryStore) -> dict[str, list[dict[str, Any]]]:
@@ -264,12 +277,13 @@ def test_a_database_in_use_by_another_program_is_not_called_damaged(
 # Through the door -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.daemon
 @pytest.mark.parametrize("damage", [cut, overwrite, fifo], ids=lambda damage: damage.__name__)
 def test_every_command_names_a_damaged_database_and_the_way_back_and_trains_nothing(
-    tmp_path: Path, damage: Callable[[Path], None]
+    ended: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     home = Home(tmp_path)
-    fill(home.telemetry)
+    fill(home.telemetry, ended)
     before = contents(home.telemetry)
     damage(home.telemetry.database)
     for command in (
