@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sensequant_assets.core.bars import Floats
@@ -16,6 +17,11 @@ Expired = Callable[[], bool]
 """Whether the window's time is up; asked once a boosting round."""
 
 _PARAMETER = re.compile(r"^\[(\w+): (.*)\]$", re.MULTILINE)
+_CHILDREN = re.compile(r"\nleft_child=(.*)\nright_child=(.*)\n")
+_LEAF_VALUES = re.compile(r"\nleaf_value=(.*)\n")
+
+# Leaves that differ by less than this are one: a split whose gain is rounding alone gives such leaves.
+_SAME_LOG_ODDS = 1e-9
 
 
 def never() -> bool:
@@ -50,7 +56,8 @@ def fit(
     validation
         Features and labels to stop early by; needed only with `early_stopping_rounds`.
     early_stopping_rounds
-        Rounds without a better loss on `validation` after which training stops; 0 is off.
+        Rounds without a better loss on `validation` after which training stops; 0 is off. The booster then predicts
+        with, and is saved with, the rounds up to the best one, whether it stopped or not, as after `lightgbm.train`.
 
     Raises
     ------
@@ -77,8 +84,9 @@ def fit(
             if loss < best_loss:
                 best_loss, best_round = loss, done
             elif done - best_round >= early_stopping_rounds:
-                booster.best_iteration = best_round
                 break
+    if stopping:
+        booster.best_iteration = best_round
     return booster
 
 
@@ -116,6 +124,54 @@ def _same(asked: LightGBMValue, effective: str | None) -> bool:
         return float(effective) in (float(asked), float(f"{asked:.6g}"))
     except ValueError:
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """What the trees of a model text are.
+
+    Attributes
+    ----------
+    count
+        How many there are; one without a split, which holds the base rate, counts as well.
+    largest_leaves, largest_depth
+        Leaves of the tree that has most, and depth of the deepest; 1 and 0 where none splits.
+    constant
+        Whether the model says the same of every row: no tree splits, or only into leaves of one value.
+    """
+
+    count: int
+    largest_leaves: int
+    largest_depth: int
+    constant: bool
+
+
+def trees_of(model_text: str) -> Trees:
+    """Read the trees of a model text: what came of `num_leaves` and `max_depth`."""
+    # Hundreds of small trees have few shapes.
+    shapes = {(left, right) for left, right in _CHILDREN.findall(model_text)}
+    return Trees(
+        count=model_text.count("\nTree="),
+        largest_leaves=max((len(left.split()) for left, _ in shapes), default=0) + 1,
+        largest_depth=max((_depth(left, right) for left, right in shapes), default=0),
+        constant=all(_is_one_value(found.group(1)) for found in _LEAF_VALUES.finditer(model_text)),
+    )
+
+
+def _depth(left: str, right: str) -> int:
+    """Depth of a tree by the children of its inner nodes; a negative child is a leaf, and none precedes its parent."""
+    children = [(int(one), int(other)) for one, other in zip(left.split(), right.split(), strict=True)]
+    depth = [1] * len(children)
+    for node, both in enumerate(children):
+        for child in both:
+            if child >= 0:
+                depth[child] = depth[node] + 1
+    return max(depth, default=0)
+
+
+def _is_one_value(leaves: str) -> bool:
+    values = [float(value) for value in leaves.split()]
+    return max(values) - min(values) <= _SAME_LOG_ODDS
 
 
 def trees_fingerprint(model_text: str) -> str:

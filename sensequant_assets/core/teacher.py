@@ -27,7 +27,8 @@ class Teacher:
     soft_targets
         Its out-of-fold probabilities of the training rows, shape (rows,): each comes from a booster of the same
         parameters that saw neither the row nor any row whose label overlaps the row's fold, moved from that booster's
-        base rate to the window's.
+        base rate to the window's. What trained on no row or on one class has learned nothing: its fold has the
+        window's rate.
     """
 
     booster: "lgb.Booster"
@@ -85,11 +86,9 @@ def train_teacher(
     soft_targets = np.empty(len(train))
     for fold in purged_folds(train, horizon, parameters.folds):
         at, fold_label = np.searchsorted(train, fold.test), samples.label[fold.train]
-        if not len(fold.train):
+        if not len(fold.train) or fold_label.min() == fold_label.max():
+            # The rate of what it saw, 0 or 1, would say the opposite of the labels that were left out.
             soft_targets[at] = label.mean()
-        elif fold_label.min() == fold_label.max():
-            # A fold that has seen one class knows its rate and nothing else.
-            soft_targets[at] = fold_label[0]
         else:
             probability = predict(booster_of(fold.train), samples.features[fold.test])
             soft_targets[at] = with_base_rate(probability, float(fold_label.mean()), float(label.mean()))

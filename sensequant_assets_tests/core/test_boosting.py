@@ -7,10 +7,17 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from sensequant_assets.core.boosting import check_parameters, effective_parameters, fit, trees_fingerprint
+from sensequant_assets.core.boosting import (
+    Trees,
+    check_parameters,
+    effective_parameters,
+    fit,
+    trees_fingerprint,
+    trees_of,
+)
 from sensequant_assets.core.parameters import TeacherParameters
 from sensequant_assets.errors import FailureKind, WindowError
-from sensequant_assets_tests.making import QUICK_TEACHER
+from sensequant_assets_tests.making import QUICK_STUDENT, QUICK_TEACHER
 
 NAMES = ("first", "second", "third")
 
@@ -96,6 +103,55 @@ def test_the_fingerprint_of_trees_changes_with_a_leaf():
     assert trees_fingerprint(text[:leaf] + "7" + text[leaf:]) != trees_fingerprint(text)
 
 
+def grown(**parameters: object) -> Trees:
+    asked = TeacherParameters(n_estimators=30, learning_rate=0.1, **parameters).lightgbm()
+    return trees_of(fit(*table(), asked, feature_names=NAMES).model_to_string())
+
+
+@pytest.mark.parametrize(
+    ("asked", "leaves", "depth"),
+    [
+        ({"num_leaves": 2, "max_depth": 9, "min_child_samples": 2}, 2, 1),
+        ({"num_leaves": 31, "max_depth": 2, "min_child_samples": 2}, 4, 2),
+        # A hundred rows of which no leaf takes less than 45, and no bag is full.
+        ({"num_leaves": 31, "max_depth": 9, "min_child_samples": 45, "subsample": 1}, 2, 1),
+    ],
+)
+def test_the_largest_tree_is_what_parameters_and_rows_allow(asked, leaves, depth):
+    found = grown(**asked)
+    assert (found.count, found.largest_leaves, found.largest_depth, found.constant) == (30, leaves, depth, False)
+
+
+def test_depth_and_leaves_are_those_that_lightgbm_tells():
+    asked = TeacherParameters(num_leaves=31, max_depth=12, n_estimators=30, min_child_samples=3).lightgbm()
+    booster = fit(*table(), asked, feature_names=NAMES)
+    told = booster.trees_to_dataframe()
+    found = trees_of(booster.model_to_string())
+    assert found.largest_leaves == told[told["left_child"].isna()].groupby("tree_index").size().max()
+    assert found.largest_depth == told["node_depth"].max() - 1
+    assert found.largest_depth > 4
+
+
+def test_a_model_without_a_split_is_a_constant():
+    found = grown(min_child_samples=60)
+    assert found == Trees(count=1, largest_leaves=1, largest_depth=0, constant=True)
+
+
+def test_a_model_whose_only_split_is_into_leaves_of_one_value_is_a_constant():
+    # Soft targets that differ by rounding alone let a tree split, by a gain of rounding.
+    features, _ = table()
+    target = np.full(100, 0.3) + np.where(features[:, 0] > 0, 0, 5e-17)
+    asked = QUICK_STUDENT.lightgbm()
+    texts = [
+        fit(features, soft, asked, feature_names=NAMES).model_to_string()
+        for soft in (target, (features[:, 1] > 0).astype(float))
+    ]
+    assert [trees_of(text).constant for text in texts] == [True, False]
+    split = texts[1].replace("\nleaf_value=", "\nleaf_value=0.5 0.5\nold=")
+    assert trees_of(split).constant
+    assert trees_of(split).largest_leaves > 1
+
+
 def test_threads_leave_the_trees_as_they_are():
     features, label = table()
     texts = [
@@ -130,6 +186,34 @@ def test_early_stopping_stops_at_the_best_round():
     assert booster.num_trees() == 5
     assert booster.model_to_string().count("\nTree=") == 1
     np.testing.assert_array_equal(booster.predict(features), booster.predict(features, num_iteration=1))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("rounds", "patience"), [(60, 5), (60, 200), (12, 12)])
+def test_early_stopping_saves_what_lightgbms_own_loop_saves(seed, rounds, patience):
+    features, label = table(seed)
+    validation = table(seed + 100, rows=40)
+    parameters = QUICK_TEACHER.model_copy(update={"n_estimators": rounds, "seed": seed}).lightgbm()
+    booster = fit(
+        features, label, parameters, feature_names=NAMES, validation=validation, early_stopping_rounds=patience
+    )
+    train = lgb.Dataset(features, label, feature_name=list(NAMES))
+    own = lgb.train(
+        parameters, train, valid_sets=[train.create_valid(*validation)],
+        callbacks=[lgb.early_stopping(patience, verbose=False)],
+    )  # fmt: skip
+    assert trees_fingerprint(booster.model_to_string()) == trees_fingerprint(own.model_to_string())
+    assert booster.best_iteration == own.best_iteration
+    np.testing.assert_array_equal(booster.predict(features), own.predict(features))
+
+
+def test_early_stopping_that_never_triggers_saves_the_best_round():
+    features, label = table()
+    unlike = table(1)[0], 1 - table(1)[1]  # the opposite is true there, so that every round makes it worse
+    parameters = QUICK_TEACHER.model_copy(update={"n_estimators": 20}).lightgbm()
+    booster = fit(features, label, parameters, feature_names=NAMES, validation=unlike, early_stopping_rounds=50)
+    assert booster.num_trees() == 20
+    assert booster.model_to_string().count("\nTree=") == 1
 
 
 def test_without_early_stopping_validation_rows_change_nothing():

@@ -80,13 +80,22 @@ def test_a_soft_target_comes_from_the_booster_of_its_purged_fold():
     )
 
 
-def test_a_fold_that_has_seen_one_class_gives_its_rate():
-    # Ones only among the first twenty rows, which are the first fold: what judges them has seen zeros alone.
-    label = np.zeros(200)
+@pytest.mark.parametrize("seen", [0.0, 1.0])
+def test_a_fold_that_has_seen_one_class_gives_the_windows_rate(seen):
+    # The other class only among the first twenty rows, which are the first fold: what judges them has not seen it.
+    label = np.full(200, seen)
     label[60:80] = np.tile([1.0, 0.0], 10)
     soft = train_teacher(replace(walk(), label=label), ROWS, NONE, QUICK_TEACHER, horizon=HORIZON).soft_targets
-    assert soft[:20].tolist() == [0.0] * 20
-    assert soft[20:].max() > 0
+    assert soft[:20] == pytest.approx([0.1 if seen == 0 else 0.9] * 20)
+    assert len(set(soft[20:])) > 1
+
+
+def test_soft_targets_of_one_class_folds_do_not_run_against_the_labels():
+    # Two blocks: whatever fold is left out, ones are rarer among the others where it is full of them.
+    label = np.zeros(200)
+    label[60:80] = 1.0
+    soft = train_teacher(replace(walk(), label=label), ROWS, NONE, QUICK_TEACHER, horizon=HORIZON).soft_targets
+    assert soft[:20] == pytest.approx([0.2] * 20)
 
 
 def test_folds_that_the_purge_empties_give_the_base_rate():
