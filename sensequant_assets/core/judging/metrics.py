@@ -8,13 +8,17 @@ _LOG_FLOOR = 1e-15
 
 
 def auc(label: Floats, probability: Floats) -> float:
-    """Area under the ROC curve by ranks, ties counted half (Mann and Whitney 1947); NaN with a single class.
+    """Area under the ROC curve by ranks, ties counted half (Mann and Whitney 1947).
+
+    NaN with a single class, or where a label or a probability is NaN.
 
     Examples
     --------
     >>> auc(np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.1, 0.4, 0.4, 0.8]))
     0.875
     """
+    if not _known(label, probability):
+        return float("nan")
     positives = int(label.sum())
     negatives = len(label) - positives
     if positives == 0 or negatives == 0:
@@ -37,8 +41,8 @@ def brier(label: Floats, probability: Floats) -> float:
 
 
 def ece(label: Floats, probability: Floats, bins: int = 10) -> float:
-    """Expected calibration error over equal-width bins (Naeini et al. 2015); NaN without rows."""
-    if not len(label):
+    """Expected calibration error over equal-width bins (Naeini et al. 2015); NaN without rows or where one is NaN."""
+    if not _known(label, probability):
         return float("nan")
     bin_of = np.minimum((probability * bins).astype(np.int64), bins - 1)
     counts = np.bincount(bin_of, minlength=bins)
@@ -47,8 +51,8 @@ def ece(label: Floats, probability: Floats, bins: int = 10) -> float:
 
 
 def rank_ic(probability: Floats, forward_return: Floats) -> float:
-    """Spearman correlation with the forward return over time, within one symbol; NaN if either is constant."""
-    if len(probability) < 2:
+    """Spearman correlation with the forward return over time, within one symbol; NaN if one is constant or has NaN."""
+    if not _known(probability, forward_return) or len(probability) < 2:
         return float("nan")
     return correlation(_ranks(probability), _ranks(forward_return))
 
@@ -81,13 +85,14 @@ def scores(label: Floats, probability: Floats, forward_return: Floats) -> dict[s
         naming the more frequent class) and `base_rate`; NaN where the rows cannot answer.
     """
     base_rate = float(label.mean()) if len(label) else float("nan")
+    known = _known(label, probability)
     return {
         "auc": auc(label, probability),
         "log_loss": log_loss(label, probability),
         "brier": brier(label, probability),
         "ece": ece(label, probability),
         "rank_ic": rank_ic(probability, forward_return),
-        "accuracy": float(((probability > 0.5) == (label == 1)).mean()) if len(label) else float("nan"),
+        "accuracy": float(((probability > 0.5) == (label == 1)).mean()) if known else float("nan"),
         "majority": max(base_rate, 1 - base_rate),
         "base_rate": base_rate,
     }
@@ -100,15 +105,20 @@ def fidelity(student: Floats, teacher: Floats) -> dict[str, float]:
     -------
     dict
         `fidelity_mae` (mean absolute difference of probabilities), `fidelity_correlation`, `fidelity_agreement` (share
-        of rows on the same side of one half); NaN without rows.
+        of rows on the same side of one half); NaN without rows, or where a probability is NaN.
     """
-    if not len(student):
+    if not _known(student, teacher):
         return dict.fromkeys(("fidelity_mae", "fidelity_correlation", "fidelity_agreement"), float("nan"))
     return {
         "fidelity_mae": float(np.abs(student - teacher).mean()),
         "fidelity_correlation": correlation(student, teacher),
         "fidelity_agreement": float(((student > 0.5) == (teacher > 0.5)).mean()),
     }
+
+
+def _known(*columns: Floats) -> bool:
+    """Whether there are rows and every value of theirs is known."""
+    return all(len(column) and not np.isnan(column).any() for column in columns)
 
 
 def _ranks(values: Floats) -> Floats:

@@ -106,6 +106,23 @@ def test_scores_of_no_rows_are_all_missing():
     assert all(math.isnan(value) for value in metrics.fidelity(none, none).values())
 
 
+@pytest.mark.parametrize("at", [0, 3, 6])
+def test_one_unknown_probability_leaves_every_score_of_it_missing(at):
+    unknown = PROBABILITY.copy()
+    unknown[at] = math.nan
+    found = metrics.scores(LABEL, unknown, AHEAD)
+    assert {name for name, value in found.items() if not math.isnan(value)} == {"majority", "base_rate"}
+    assert math.isnan(metrics.ece(LABEL, unknown))
+    assert all(math.isnan(value) for value in metrics.fidelity(unknown, PROBABILITY).values())
+    assert all(math.isnan(value) for value in metrics.fidelity(PROBABILITY, unknown).values())
+
+
+def test_an_unknown_label_or_return_leaves_what_reads_it_missing():
+    label = np.where(np.arange(7) == 2, math.nan, LABEL)
+    assert all(math.isnan(score(label, PROBABILITY)) for score in (metrics.auc, metrics.ece, metrics.brier))
+    assert math.isnan(metrics.rank_ic(PROBABILITY, np.where(np.arange(7) == 2, math.nan, AHEAD)))
+
+
 def test_fidelity_compares_a_student_with_its_teacher():
     found = metrics.fidelity(np.array([0.2, 0.4, 0.9]), np.array([0.3, 0.7, 0.8]))
     # Differences 0.1, 0.3 and 0.1; the middle row lies on other sides. Deviations -0.3 -0.1 0.4 and -0.3 0.1 0.2:
