@@ -21,8 +21,9 @@ from sensequant_assets.settings import read_settings, read_student, read_teacher
 
 def main(out: Path, only: Key | None = None) -> int:
     """Train every eligible window, or one, and write its two model texts and the predictions; how many."""
-    settings, teacher, student = read_settings(), read_teacher(), read_student().lightgbm()
-    market, recipe = Market.open(settings), settings.recipe
+    settings, teacher, student = read_settings(), read_teacher(), read_student()
+    market = Market.open(settings, teacher, student)
+    recipe = market.recipe
     keys = [only] if only else market.keys()
 
     def samples_of(symbol: str) -> Samples:
@@ -51,14 +52,14 @@ def main(out: Path, only: Key | None = None) -> int:
             known = label[fold.train]
             at = np.searchsorted(rows.train, fold.test)
             if known.min() == known.max():
-                soft[at] = known[0]
+                soft[at] = label[rows.train].mean()
                 continue
             said = predict(fit(features[fold.train], known, parameters), features[fold.test])
             soft[at] = with_base_rate(said, known.mean(), label[rows.train].mean())
         unseen = features[np.concatenate([rows.valid, rows.test])]
         for name, booster in (
             ("teacher", fit(features[rows.train], label[rows.train], parameters)),
-            ("student", fit(features[rows.train], soft, student)),
+            ("student", fit(features[rows.train], soft, student.lightgbm())),
         ):
             path = out / name / pair.symbol / f"{pair.window.key}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,11 +65,11 @@ def main() -> None:
     dagster = str(Path(sys.executable).with_name("dagster"))
     from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
     from sensequant_assets.market.market import Market
-    from sensequant_assets.settings import read_settings
+    from sensequant_assets.settings import read_settings, read_student, read_teacher
 
     os.environ.update(variables)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    market = Market.open(read_settings())
+    market = Market.open(read_settings(), read_teacher(), read_student())
     pairs = [market.pair(*key) for key in market.keys()]  # noqa: SIM118  # a method of the market, not a mapping
     eligible = [pair for pair in pairs if pair.eligible]
     print(f"universe {market.universe.name}: {len(pairs)} pairs, {len(eligible)} eligible, {os.cpu_count()} cores")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sensequant_assets.core.bars import Bars, Floats
+from sensequant_assets.core.capacity import Floor
 from sensequant_assets.core.lattice import Recipe, plan_symbol
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples, build_samples
@@ -21,6 +22,9 @@ FIRST_DAY = date(2022, 1, 1)
 
 QUICK_TEACHER = TeacherParameters(num_leaves=7, max_depth=3, n_estimators=12, learning_rate=0.1, min_child_samples=5)
 QUICK_STUDENT = StudentParameters(num_leaves=4, max_depth=2, n_estimators=5)
+
+ANY_ROWS = Floor(20, "", "Widen the window or shorten the horizon.")
+"""The floor of parameters that ask for nothing: a recipe's default minimum alone."""
 
 
 def bars_frame(rows: int = 5, **columns: Any) -> pd.DataFrame:
@@ -94,6 +98,6 @@ def lesson_of(
     window = Window(start, start + timedelta(days=days))
     listing = Listing(bars.symbol)
     samples = build_samples(bars, listing, recipe.horizon, recipe.threshold)
-    (pair,) = plan_symbol(listing, samples, (window,), recipe)
+    (pair,) = plan_symbol(listing, samples, (window,), recipe, ANY_ROWS)
     assert pair.eligible, pair.detail
     return Lesson.of(pair, samples, recipe)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, TextIO
 
 import click
@@ -183,7 +184,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         The run did not come to its end, or telemetry cannot say what it asks.
     """
     settings, teacher = request.settings, request.teacher
-    market = Market.open(settings)
+    market = Market.open(settings, teacher, request.student)
     require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
     store = ModelStore(settings.data_dir / "models", market.universe.name)
     telemetry = TelemetryStore(settings.data_dir / "telemetry")
@@ -195,6 +196,8 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     if not keys:
         out.print(f"Nothing to do: no pair is {request.select}.")
         return Summary(None)
+    for idle in filter(attrgetter("misleading"), market.idle_settings(0)):
+        out.print(f"warning {idle}", soft_wrap=True)
     remember_market(settings)
     batch_id = new_batch_id()
     options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)

@@ -8,11 +8,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from sensequant_assets.cli.console import console, styled
+from sensequant_assets.cli.console import console, say, styled
 from sensequant_assets.cli.options import market_options, selected, settings_of
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
+from sensequant_assets.settings import read_student, read_teacher
 from sensequant_assets.text import json_text, printable
 
 
@@ -21,15 +22,22 @@ from sensequant_assets.text import json_text, printable
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
 def plan(as_json: bool, **options: Any) -> None:
     """Show the lattice before anything is trained: every pair, eligible or skipped and why, and its rows."""
-    market = Market.open(settings_of(options))
+    market = Market.open(settings_of(options), read_teacher(), read_student())
     keys = selected(market, options["symbols"], options["windows"])
     # One at a time: a large market keeps only the symbols asked for last.
     pairs = (market.pair(*key) for key in keys)
+    largest = 0
     if as_json:
         for record in plan_records(market, pairs):
             click.echo(json_text(record))
+            largest = max(largest, record["rows"] if record["eligible"] else 0)
     else:
-        plan_table(market, list(pairs))
+        shown = list(pairs)
+        plan_table(market, shown)
+        largest = max((pair.rows for pair in shown if pair.eligible), default=0)
+    for idle in market.idle_settings(largest):
+        # Where a program reads standard output, each of its lines is a pair.
+        say(f"{'warning' if idle.misleading else 'note'} {idle}", err=as_json)
 
 
 def plan_records(market: Market, pairs: Iterable[Pair]) -> Iterator[dict[str, Any]]:
@@ -70,6 +78,9 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
     skips = Counter(pair.reason for pair in pairs if pair.reason)
     out.print(f"{len(pairs)} pairs: {len(pairs) - skips.total()} eligible, {skips.total()} skipped", end="")
     out.print(f" ({', '.join(f'{reason} {count}' for reason, count in skips.items())})" if skips else "")
+    for reason in skips:
+        one = next(pair for pair in pairs if pair.reason is reason)
+        out.print(f"{reason}, for example: {one.detail}", soft_wrap=True)
     for symbol in by_symbol:
         samples = market.plan(symbol).samples
         for line in [str(samples)] if isinstance(samples, WindowError) else market.warnings(symbol):

@@ -16,7 +16,8 @@ LOOKBACK = 50
 """Longest lookback in bars: features of the first `LOOKBACK` bars of a history are missing."""
 
 MAX_POST_IPO_DAYS = 730
-"""Cap of `post_ipo_days`, so that the feature says young from old and not which year it is."""
+"""Cap of `post_ipo_days`, so that the feature says young from old and not which year it is. It is also the value of a
+symbol whose listing is not known: a column of one value, in which no tree can split."""
 
 FEATURE_NAMES = (
     "return_1", "return_2", "return_3", "return_5", "return_10", "return_20",
@@ -30,15 +31,16 @@ FEATURE_NAMES = (
 """Names of the columns, in order."""
 
 
-def causal_features(bars: Bars, trading_start: date | None) -> Floats:
+def causal_features(bars: Bars, listed_since: date | None) -> Floats:
     """Compute all features of a symbol.
 
     Parameters
     ----------
     bars
         Its whole history.
-    trading_start
-        First day on which the symbol trades, for `post_ipo_days`; the first bar's day if None.
+    listed_since
+        First day of the symbol's life on the exchange, for `post_ipo_days`; None if it is not known, and the column is
+        then `MAX_POST_IPO_DAYS` throughout.
 
     Returns
     -------
@@ -81,18 +83,17 @@ def causal_features(bars: Bars, trading_start: date | None) -> Floats:
         "runup_50": close / _rolling(low, 50, np.min) - 1.0,
         "down_share_10": _rolling(np.where(np.isnan(daily), np.nan, daily < 0), 10, np.mean),
         "skewness_20": _ratio(skewness_numerator, volatility[20] ** 3, 0.0),
-        "post_ipo_days": _post_ipo_days(bars, trading_start),
+        "post_ipo_days": _post_ipo_days(bars, listed_since),
     }
     table = np.column_stack([columns[name] for name in FEATURE_NAMES])
     table[:LOOKBACK] = np.nan
     return table.reshape(count, len(FEATURE_NAMES))
 
 
-def _post_ipo_days(bars: Bars, trading_start: date | None) -> Floats:
-    if not len(bars):
-        return np.empty(0)
-    start = np.datetime64(trading_start or bars.first_day, "D")
-    days = (bars.time.astype("datetime64[D]") - start).astype(np.float64)
+def _post_ipo_days(bars: Bars, listed_since: date | None) -> Floats:
+    if listed_since is None:
+        return np.full(len(bars), float(MAX_POST_IPO_DAYS))
+    days = (bars.time.astype("datetime64[D]") - np.datetime64(listed_since, "D")).astype(np.float64)
     return np.minimum(days, MAX_POST_IPO_DAYS)
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from sensequant_assets.core.capacity import Floor
+from sensequant_assets.core.parameters import TeacherParameters
 from sensequant_assets.core.samples import OvernightLabels, Samples
 from sensequant_assets.core.splits import Positions, purged_tail
 from sensequant_assets.core.universe import Listing
@@ -37,14 +39,22 @@ class Recipe(BaseModel):
 
     horizon: int = Field(7, ge=1, le=10_000, description="Bars that a label looks ahead.")
     threshold: float = Field(0.02, ge=-1, le=10, description="A label is 1 when the forward return is above it.")
-    min_samples: int = Field(20, ge=1, le=1_000_000, description="Fewest training rows a window needs.")
-    validation_fraction: float = Field(0.2, ge=0, lt=1, description="Share of a window's last rows for validation.")
+    min_samples: int = Field(
+        20, ge=1, le=1_000_000, description="Fewest training rows a window needs; its parameters may need more."
+    )
+    validation_fraction: float = Field(
+        0.2, ge=0, lt=1, description="Share of a window's last rows for validation, where teachers stop early by it."
+    )
     open_windows: Literal["train", "skip"] = Field(
         "train", description="What to do with a window that the labels do not fill yet."
     )
     overnight_labels: OvernightLabels = Field(
         "drop", description="What to do with intraday labels that reach into a later session."
     )
+
+    def used_by(self, teacher: TeacherParameters) -> "Recipe":
+        """The recipe that a teacher trains by: it learns from the validation tail unless it stops early by it."""
+        return self if teacher.early_stopping_rounds else self.model_copy(update={"validation_fraction": 0.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ class Pair:
     open
         The window's end lies past the last labelled bar: new data retrains it.
     early_life
-        The effective start lies within 180 days of the listing.
+        The effective start lies within 180 days of the listing; None where the listing is not known.
     """
 
     symbol: str
@@ -76,7 +86,7 @@ class Pair:
     detail: str = ""
     rows: int = 0
     open: bool = False
-    early_life: bool = False
+    early_life: bool | None = None
 
     @property
     def eligible(self) -> bool:
@@ -113,7 +123,7 @@ def window_rows(samples: Samples, window: Window, effective_start: date, recipe:
 
 
 def plan_symbol(
-    listing: Listing, samples: Samples | WindowError, windows: tuple[Window, ...], recipe: Recipe
+    listing: Listing, samples: Samples | WindowError, windows: tuple[Window, ...], recipe: Recipe, floor: Floor
 ) -> tuple[Pair, ...]:
     """Decide for every window of one symbol whether it is eligible.
 
@@ -127,7 +137,9 @@ def plan_symbol(
     windows
         All windows.
     recipe
-        Horizon, minimum of rows and what to do with open windows.
+        Horizon, validation tail and what to do with open windows.
+    floor
+        Fewest training rows.
 
     Returns
     -------
@@ -135,26 +147,27 @@ def plan_symbol(
         One a window, in order.
     """
     if isinstance(samples, WindowError):
-        start = listing.trading_start(None)
-        return tuple(_pair(listing.symbol, window, start) for window in windows)
-    return tuple(_plan_pair(samples, window, recipe) for window in windows)
+        start, listed_since = listing.trading_start(None), listing.listed_since(None)
+        return tuple(_pair(listing.symbol, window, start, listed_since) for window in windows)
+    return tuple(_plan_pair(samples, window, recipe, floor) for window in windows)
 
 
-def _pair(symbol: str, window: Window, trading_start: date | None) -> Pair:
+def _pair(symbol: str, window: Window, trading_start: date | None, listed_since: date | None) -> Pair:
     start = trading_start or window.start
     effective_start = max(window.start, start)
     if effective_start >= window.end:
-        detail = f"{symbol} trades from {start}, after the window's end {window.end}."
+        begins = f"{symbol} trades from {start}" if listed_since else f"The bars of {symbol} begin on {start}"
+        detail = f"{begins}, after the window's end {window.end}."
         return Pair(symbol, window, effective_start, SkipReason.PRE_LISTING, detail)
-    early = trading_start is not None and effective_start - start < timedelta(days=EARLY_LIFE_DAYS)
+    early = None if listed_since is None else effective_start - listed_since < timedelta(days=EARLY_LIFE_DAYS)
     return Pair(symbol, window, effective_start, early_life=early)
 
 
-def _plan_pair(samples: Samples, window: Window, recipe: Recipe) -> Pair:
+def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -> Pair:
     symbol = samples.symbol
     if not len(samples.time):
         return Pair(symbol, window, window.start, SkipReason.NO_BARS, f"There are no bars of {symbol}.")
-    pair = _pair(symbol, window, samples.trading_start)
+    pair = _pair(symbol, window, samples.trading_start, samples.listed_since)
     if not pair.eligible:
         return pair
     labelled_until = samples.last_labelled_day
@@ -177,10 +190,11 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe) -> Pair:
         return decided(
             SkipReason.INSUFFICIENT_FUTURE, f"No row of window {window.key} of {symbol} has a complete label yet."
         )
-    if len(rows.train) < recipe.min_samples:
+    if len(rows.train) < floor.rows:
+        why = f": {floor.why}" if floor.why else ""
         detail = (
             f"Window {window.key} of {symbol} has {len(rows.train)} training rows after warm-up and purge, needs "
-            f"{recipe.min_samples}. Widen the window or shorten the horizon."
+            f"{floor.rows}{why}. {floor.way_out}"
         )
         return decided(SkipReason.INSUFFICIENT_BARS, detail)
     return decided(None)

@@ -41,6 +41,8 @@ class Samples:
         Rows whose features and label are all known, shape (bars,).
     trading_start
         First day on which the symbol trades; None if nothing is known.
+    listed_since
+        First day of its life on the exchange; None where its row of the universe does not tell.
     """
 
     symbol: str
@@ -51,6 +53,7 @@ class Samples:
     label: Floats
     usable: NDArray[np.bool_]
     trading_start: date | None
+    listed_since: date | None
 
     @property
     def fingerprint(self) -> str:
@@ -89,9 +92,10 @@ def build_samples(
         Of kind `insufficient_rows`: no session is longer than the horizon, and labels must stay in theirs.
     """
     ahead = forward_returns(bars.close, horizon)
+    listed_since = listing.listed_since(bars.first_day)
     if bars.intraday:
         known = listing.listing_date is not None or listing.trading_start_date is not None
-        # Intraday files begin where the vendor's memory does: their first bar says nothing of a listing.
+        # Intraday files begin where the vendor's memory does, so that their first bar is not even a start of trading.
         trading_start = listing.trading_start(bars.first_day) if known else None
         features, names = intraday_features(bars), INTRADAY_NAMES
         if overnight_labels == "drop":
@@ -104,7 +108,7 @@ def build_samples(
                 )
     else:
         trading_start = listing.trading_start(bars.first_day)
-        features, names = causal_features(bars, trading_start), FEATURE_NAMES
+        features, names = causal_features(bars, listed_since), FEATURE_NAMES
     label = threshold_labels(ahead, threshold)
     usable = ~np.isnan(label) & np.isfinite(features).all(axis=1)
-    return Samples(bars.symbol, bars.time, features, names, ahead, label, usable, trading_start)
+    return Samples(bars.symbol, bars.time, features, names, ahead, label, usable, trading_start, listed_since)

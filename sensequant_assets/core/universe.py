@@ -76,6 +76,24 @@ class Listing:
             return self.trading_start_date
         return min((day for day in (self.listing_date, first_bar) if day is not None), default=None)
 
+    def listed_since(self, first_bar: date | None) -> date | None:
+        """First day of the symbol's life on the exchange, as far as its row tells.
+
+        Parameters
+        ----------
+        first_bar
+            Day of the first bar; None without bars.
+
+        Returns
+        -------
+        date or None
+            `trading_start_date` if given, else `listing_date`; None without either, and where bars precede the listing
+            date. The first bar says since when the vendor keeps bars, and nothing of a listing.
+        """
+        if self.trading_start_date is not None or self.listing_date is None:
+            return self.trading_start_date
+        return self.listing_date if first_bar is None or first_bar >= self.listing_date else None
+
 
 @dataclass(frozen=True, slots=True)
 class Universe:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.defs.partitions import add_symbols
@@ -13,6 +14,7 @@ from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.market.tables import bars_table, features_table, is_current, table_path, write_parquet
+from sensequant_assets.sources.files import read_universe
 from sensequant_assets.text import printable
 
 GROUP = "market"
@@ -32,7 +34,7 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
         context: dg.AssetExecutionContext, market: dg.ResourceParam[MarketResource]
     ) -> dg.MaterializeResult[None]:
         """Which symbols there are and since when each is listed. Materialize it to make partitions of new symbols."""
-        listed = market.open().universe
+        listed = read_universe(market.settings.universe)
         new = add_symbols(context.instance, symbols, listed.symbols)
         found = universe_event(listed, market.settings.universe).metadata
         return dg.MaterializeResult(metadata={**found, "new_partitions": len(new)})
@@ -62,10 +64,13 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
         ],
     )
     def symbol_data(
-        context: dg.AssetExecutionContext, market: dg.ResourceParam[MarketResource]
+        context: dg.AssetExecutionContext,
+        market: dg.ResourceParam[MarketResource],
+        teacher: dg.ResourceParam[TeacherParameters],
+        student: dg.ResourceParam[StudentParameters],
     ) -> Iterator[dg.AssetMaterialization]:
         """Write the tables of each symbol; one that breaks a rule is noted and costs no other."""
-        opened = market.open()
+        opened = market.open(teacher, student)
         wanted = {key.to_user_string() for key in context.selected_asset_keys}
         for symbol in context.partition_keys:
             for event in symbol_events(opened, symbol, market.data_dir, wanted):

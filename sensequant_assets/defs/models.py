@@ -111,7 +111,7 @@ def _carried_out(
     student: StudentParameters,
 ) -> Iterator[dg.AssetCheckResult]:
     """Train and judge the models of a Dagster run, and tell Dagster of each window."""
-    opened, identity, telemetry = market.open(), identity_of(context.run), market.telemetry
+    opened, identity, telemetry = market.open(teacher, student), identity_of(context.run), market.telemetry
     keys = keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning)
     run = Run(
         market=opened,

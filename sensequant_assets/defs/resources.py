@@ -47,7 +47,8 @@ class MarketResource:
     tell_verdict
         Called with the verdict on each model, likewise.
     opened
-        The market if who launched the run has it open, so that its bars are not read a second time.
+        The market if who launched the run has it open, for the parameters of the run, so that its bars are not read a
+        second time.
     """
 
     settings: MarketSettings
@@ -56,10 +57,13 @@ class MarketResource:
     tell_verdict: Callable[[Verdict], None] = to_nobody
     opened: Market | None = None
 
-    def open(self) -> Market:
-        """The market, from here on in the hands of the caller alone, so that its bars leave memory with it."""
+    def open(self, teacher: TeacherParameters, student: StudentParameters) -> Market:
+        """The market for models of these parameters.
+
+        From here on it is in the hands of the caller alone, so that its bars leave memory with it.
+        """
         opened, self.opened = self.opened, None
-        return Market.open(self.settings) if opened is None else opened
+        return Market.open(self.settings, teacher, student) if opened is None else opened
 
     @property
     def models(self) -> ModelStore:

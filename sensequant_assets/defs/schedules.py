@@ -29,7 +29,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         description="Retrains the open windows: those that the labels do not fill yet. What has not changed is reused.",
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        market = Market.open(settings)
+        market = Market.open(settings, desk.teacher, desk.student)
         keys = [
             (symbol, pair.window.key)
             for symbol in market.universe.symbols
@@ -49,7 +49,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         "is trained too. What has not changed is reused.",
     )
     def weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        market = Market.open(settings)
+        market = Market.open(settings, desk.teacher, desk.student)
         return request(context, market, market.keys(), "weekly")
 
     return [nightly, weekly]

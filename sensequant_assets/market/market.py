@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensequant_assets.core.bars import Bars
+from sensequant_assets.core.capacity import floor_of
+from sensequant_assets.core.idle import IdleSetting, idle_settings
 from sensequant_assets.core.lattice import Pair, Recipe, plan_symbol
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.core.windows import Window, build_windows
@@ -43,20 +46,32 @@ class Market:
         Where bars come from.
     recipe
         How bars become labelled rows.
+    teacher, student
+        Parameters, which say how many rows a window needs, and whether a validation tail is read.
     """
 
-    def __init__(self, universe: Universe, windows: tuple[Window, ...], source: BarSource, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        universe: Universe,
+        windows: tuple[Window, ...],
+        source: BarSource,
+        recipe: Recipe,
+        teacher: TeacherParameters,
+        student: StudentParameters,
+    ) -> None:
         self.universe = universe
         self.windows = windows
-        self.recipe = recipe
+        self.recipe = recipe.used_by(teacher)
+        self._asked = (teacher, student, recipe)
+        self.floor = floor_of(teacher, student, recipe.horizon, recipe.min_samples)
         self._source = source
         self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, settings: MarketSettings) -> "Market":
-        """The market that settings name.
+    def open(cls, settings: MarketSettings, teacher: TeacherParameters, student: StudentParameters) -> "Market":
+        """The market that settings name, for models of these parameters.
 
         Raises
         ------
@@ -68,7 +83,7 @@ class Market:
         source: BarSource = (
             SampleBars() if settings.bars == SAMPLE else FileBars(Path(settings.bars), settings.timezone)
         )
-        return cls(universe, windows, source, settings.recipe)
+        return cls(universe, windows, source, settings.recipe, teacher, student)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -103,7 +118,7 @@ class Market:
         except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
             samples = WindowError(failure_kind(error), f"Bars of {symbol}: {type(error).__name__}: {error}")
             samples.__cause__ = error
-        return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe))
+        return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe, self.floor))
 
     def pair(self, symbol: str, window: str) -> Pair:
         """One pair of the lattice by its window's key."""
@@ -111,6 +126,10 @@ class Market:
             if pair.window.key == window:
                 return pair
         raise UsageError(f"There is no window {window}. The windows start on {', '.join(self.window_keys)}.")
+
+    def idle_settings(self, rows: int) -> tuple[IdleSetting, ...]:
+        """Settings of the recipe and of the parameters that do nothing where the largest window has so many rows."""
+        return idle_settings(*self._asked, rows)
 
     @property
     def window_keys(self) -> tuple[str, ...]:

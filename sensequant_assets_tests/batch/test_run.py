@@ -73,7 +73,8 @@ class Workshop:
         **options: Any,
     ) -> Run:
         """Such a run, not yet carried out."""
-        market = self.market
+        asked = TeacherParameters(n_estimators=10, learning_rate=learning_rate)
+        market = Market.open(self.settings, asked, STUDENT)
         return Run(
             market=market,
             keys=market.keys(),
@@ -81,7 +82,7 @@ class Workshop:
             store=self.models,
             journal=Journal(self.telemetry.shards, batch_id=name, run_id=f"{name}-run", clock=utc_now),
             identity=Identity(batch_id=name, run_id=f"{name}-run"),
-            teacher=TeacherParameters(n_estimators=10, learning_rate=learning_rate),
+            teacher=asked,
             student=STUDENT,
             options=Options(**{"max_failure_rate": 0.5, **options}),
             earlier_teachers=lambda: earlier_teachers,
@@ -90,7 +91,7 @@ class Workshop:
     @property
     def market(self) -> Market:
         """The market as its files are now."""
-        return Market.open(self.settings)
+        return Market.open(self.settings, TeacherParameters(), STUDENT)
 
     @property
     def settings(self) -> Settings:

@@ -42,7 +42,7 @@ class Shop:
     @property
     def market(self) -> Market:
         settings = office_settings(self.directory)
-        return Market.open(read_settings(settings | {"bars": str(self.bars)}))
+        return Market.open(read_settings(settings | {"bars": str(self.bars)}), self.teacher, self.student)
 
     @property
     def store(self) -> ModelStore:

@@ -103,6 +103,36 @@ def test_the_plan_says_beforehand_what_becomes_of_each_pair(sample: Home, first:
             assert row["train_rows"] == pair["rows"]
 
 
+def test_the_plan_names_once_which_settings_do_nothing(sample: Home) -> None:
+    idle = "note TEACHER_NUM_LEAVES=127 does nothing: 120 rows with TEACHER_MIN_CHILD_SAMPLES=20 make about 6 leaves."
+    warned = "warning TEACHER_GPU_DEVICE_ID=1 does nothing: TEACHER_DEVICE_TYPE is cpu."
+    table = sample.run("plan", TEACHER_GPU_DEVICE_ID="1")
+    assert table.code == 0, table.err
+    assert table.out.splitlines()[-2:] == [warned, idle]
+    lines = sample.run("plan", "--json", TEACHER_GPU_DEVICE_ID="1")
+    assert len([json.loads(line) for line in lines.out.splitlines()]) == 40
+    assert lines.err.splitlines() == [warned, idle]
+
+
+def test_the_plan_says_why_windows_are_skipped_and_what_to_do(sample: Home) -> None:
+    plan = sample.run("plan", TEACHER_MIN_CHILD_SAMPLES="40")
+    # 100 rows of the smallest fold, a fifth of the window and seven rows on either side of it.
+    assert (
+        "insufficient_bars, for example: Window 2009-01-01 of AAPL has 116 training rows after warm-up and purge, "
+        "needs 143: teacher trees split from 100 rows on (min_child_samples 40 at subsample 0.8), and of 143 rows the "
+        "smallest of 5 purged folds trains on 100. Lower TEACHER_MIN_CHILD_SAMPLES, widen the window or shorten the "
+        "horizon."
+    ) in plan.out.splitlines()
+    assert "40 pairs: 0 eligible, 40 skipped (insufficient_bars 34, pre_listing 6)" in plan.out
+
+
+def test_a_backfill_warns_of_a_gpu_that_does_not_train(tmp_path: Path) -> None:
+    home = Home(tmp_path, {"TEACHER_GPU_PLATFORM_ID": "2"})
+    finished = home.backfill("--symbols", "AAPL", "--windows", "2009-01-01")
+    assert finished.code == 0, finished.err
+    assert "warning TEACHER_GPU_PLATFORM_ID=2 does nothing: TEACHER_DEVICE_TYPE is cpu." in finished.err.splitlines()
+
+
 def test_plain_lightgbm_predicts_from_every_model(sample: Home, first: Finished) -> None:
     assert len(sample.models()) == 66
     for model in sample.models():

@@ -12,8 +12,8 @@ from sensequant_assets.core.features import FEATURE_NAMES, LOOKBACK, MAX_POST_IP
 from sensequant_assets_tests.making import FIRST_DAY, bars_of, random_walk, with_columns
 
 
-def column(bars: Bars, name: str, trading_start: date | None = None) -> np.ndarray:
-    return causal_features(bars, trading_start)[:, FEATURE_NAMES.index(name)]
+def column(bars: Bars, name: str, listed_since: date | None = None) -> np.ndarray:
+    return causal_features(bars, listed_since)[:, FEATURE_NAMES.index(name)]
 
 
 def until(bars: Bars, count: int) -> Bars:
@@ -87,7 +87,7 @@ def test_flat_prices_give_neutral_values(price, volume):
     last = dict(zip(FEATURE_NAMES, causal_features(bars, None)[-1], strict=True))
     # Where a ratio has nothing above and nothing below, its middle stands: half for shares, one for a ratio of likes.
     neutral = dict.fromkeys(FEATURE_NAMES, 0.0) | {
-        "volatility_ratio_5_20": 1.0, "rsi_14": 0.5, "close_location": 0.5, "post_ipo_days": 79.0,
+        "volatility_ratio_5_20": 1.0, "rsi_14": 0.5, "close_location": 0.5, "post_ipo_days": 730.0,
     }  # fmt: skip
     assert last == pytest.approx(neutral, abs=1e-12)
 
@@ -170,12 +170,17 @@ def test_volume_is_scored_by_its_logarithm():
     assert column(bars, "volume_ratio_5_20")[-1] == pytest.approx(0.3)
 
 
-def test_post_ipo_days_count_from_the_trading_start_and_stop_at_two_years():
+def test_post_ipo_days_count_from_the_listing_and_stop_at_two_years():
     bars = random_walk(1000, 9)
-    from_first_bar = column(bars, "post_ipo_days")
-    assert from_first_bar[50] == 50
-    assert from_first_bar[729] == 729
-    assert from_first_bar[731:].tolist() == [MAX_POST_IPO_DAYS] * 269
+    listed_with_the_first_bar = column(bars, "post_ipo_days", FIRST_DAY)
+    assert listed_with_the_first_bar[50] == 50
+    assert listed_with_the_first_bar[729] == 729
+    assert listed_with_the_first_bar[731:].tolist() == [MAX_POST_IPO_DAYS] * 269
     listed_before = column(bars, "post_ipo_days", FIRST_DAY - timedelta(days=30))
     assert listed_before[50] == 80
     assert listed_before[-1] == MAX_POST_IPO_DAYS == 730
+
+
+def test_a_symbol_whose_listing_is_not_known_is_of_one_age_throughout():
+    # The vendor's first bar is no listing; a column of one value splits no tree.
+    assert set(column(random_walk(1000, 9), "post_ipo_days")[50:]) == {MAX_POST_IPO_DAYS}

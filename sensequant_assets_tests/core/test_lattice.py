@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from sensequant_assets.core.bars import Bars
+from sensequant_assets.core.capacity import Floor, floor_of
 from sensequant_assets.core.lattice import Pair, Recipe, SkipReason, plan_symbol, window_rows
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, WindowError
-from sensequant_assets_tests.making import FIRST_DAY, random_walk, samples_of
+from sensequant_assets_tests.making import ANY_ROWS, FIRST_DAY, random_walk, samples_of
 
 RECIPE = Recipe(threshold=0.0, validation_fraction=0.0)
 SECOND = Window(date(2022, 4, 1), date(2022, 6, 30))
@@ -29,7 +31,8 @@ def planned(
     bars: Bars, window: Window = SECOND, recipe: Recipe = RECIPE, *, listed: date | None = None, **listing: Any
 ) -> Pair:
     row = Listing(bars.symbol, listing_date=listed, **listing)
-    (pair,) = plan_symbol(row, samples_of(bars, listing=row), (window,), recipe)
+    floor = Floor(recipe.min_samples, "", "Widen the window or shorten the horizon.")
+    (pair,) = plan_symbol(row, samples_of(bars, listing=row), (window,), recipe, floor)
     return pair
 
 
@@ -134,13 +137,50 @@ def test_a_window_is_open_until_the_bar_at_its_end_has_a_label(bars, is_open):
 @pytest.mark.parametrize(("days_before", "early"), [(0, True), (179, True), (180, False), (181, False)])
 def test_early_life_ends_180_days_after_the_listing(days_before, early):
     pair = planned(random_walk(400, 0), trading_start_date=SECOND.start - timedelta(days=days_before))
-    assert pair.early_life == early
+    assert pair.early_life is early
+
+
+def test_nobody_knows_whether_a_symbol_without_a_listing_is_early_in_its_life():
+    bars = random_walk(400, 0, first_day=day(100))
+    pair = planned(bars)
+    # The vendor's first bar still says since when there is something to train on.
+    assert (pair.early_life, pair.effective_start, pair.eligible) == (None, day(100), True)
+    before = planned(bars, Window(FIRST_DAY, day(90)))
+    assert (before.reason, before.early_life) == (SkipReason.PRE_LISTING, None)
+    assert before.detail == "The bars of AAA begin on 2022-04-11, after the window's end 2022-04-01."
+    assert planned(bars, listed=day(100)).early_life is True
+
+
+def test_a_window_that_parameters_cannot_learn_from_is_skipped_and_says_which_and_what_to_do():
+    teacher, student = TeacherParameters(), StudentParameters()
+    floor = floor_of(teacher, student, RECIPE.horizon, RECIPE.min_samples)
+    samples = samples_of(random_walk(168, 0))  # labels of positions 90 to 160: 71 rows
+    (pair,) = plan_symbol(Listing("AAA"), samples, (SECOND,), RECIPE, floor)
+    assert pair.reason is SkipReason.INSUFFICIENT_BARS
+    assert pair.detail == (
+        "Window 2022-04-01 of AAA has 71 training rows after warm-up and purge, needs 80: teacher trees split from 50 "
+        "rows on (min_child_samples 20 at subsample 0.8), and of 80 rows the smallest of 5 purged folds trains on 50. "
+        "Lower TEACHER_MIN_CHILD_SAMPLES, widen the window or shorten the horizon."
+    )
+    enough = samples_of(random_walk(177, 0))
+    assert plan_symbol(Listing("AAA"), enough, (SECOND,), RECIPE, floor)[0].eligible
+
+
+def test_without_early_stopping_a_teacher_trains_on_the_validation_tail():
+    recipe = Recipe(threshold=0.0, validation_fraction=0.2)
+    samples = samples_of(random_walk(400, 0))
+    tailed, whole = (
+        window_rows(samples, SECOND, SECOND.start, recipe.used_by(TeacherParameters(early_stopping_rounds=rounds)))
+        for rounds in (5, 0)
+    )
+    assert (len(tailed.train), len(tailed.valid)) == (60, 16)
+    assert (len(whole.train), len(whole.valid)) == (83, 0)
 
 
 def test_pairs_of_corrupt_bars_are_attempted_so_that_they_fail():
     windows = build_windows(FIRST_DAY, day(360), 90)
     error = WindowError(FailureKind.CORRUPT_BARS, "row 7")
-    pairs = plan_symbol(Listing("AAA"), error, windows, RECIPE)
+    pairs = plan_symbol(Listing("AAA"), error, windows, RECIPE, ANY_ROWS)
     assert [pair.window for pair in pairs] == list(windows)
     assert all(pair.eligible for pair in pairs)
 
@@ -148,7 +188,7 @@ def test_pairs_of_corrupt_bars_are_attempted_so_that_they_fail():
 def test_pairs_of_corrupt_bars_are_skipped_before_their_listing():
     windows = build_windows(FIRST_DAY, day(360), 90)
     listing = Listing("AAA", listing_date=day(100))
-    pairs = plan_symbol(listing, WindowError(FailureKind.CORRUPT_BARS, "row 7"), windows, RECIPE)
+    pairs = plan_symbol(listing, WindowError(FailureKind.CORRUPT_BARS, "row 7"), windows, RECIPE, ANY_ROWS)
     assert [pair.reason for pair in pairs] == [SkipReason.PRE_LISTING, None, None, None]
     assert [pair.effective_start for pair in pairs] == [day(100), day(100), day(180), day(270)]
 
@@ -182,5 +222,5 @@ def test_no_label_of_a_closed_window_reaches_into_the_next(horizon, fraction):
 
 def test_pairs_come_one_a_window_in_order():
     windows = build_windows(FIRST_DAY, day(360), 90)
-    pairs = plan_symbol(Listing("AAA"), samples_of(random_walk(400, 0)), windows, RECIPE)
+    pairs = plan_symbol(Listing("AAA"), samples_of(random_walk(400, 0)), windows, RECIPE, ANY_ROWS)
     assert [pair.window for pair in pairs] == list(windows)

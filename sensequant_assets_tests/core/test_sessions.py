@@ -20,7 +20,7 @@ from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.settings import read_settings
 from sensequant_assets.sources.files import FileBars, read_universe
-from sensequant_assets_tests.making import QUICK_STUDENT, QUICK_TEACHER, random_walk, with_columns
+from sensequant_assets_tests.making import ANY_ROWS, QUICK_STUDENT, QUICK_TEACHER, random_walk, with_columns
 
 PROJECT = Path(__file__).resolve().parents[2]
 MARKET = PROJECT.parent / "shared" / "market"
@@ -170,7 +170,7 @@ def test_daily_bars_have_daily_features_and_labels_over_any_night():
     assert not bars.intraday
     samples = build_samples(bars, Listing("AAA"), 7, 0.0)
     assert samples.feature_names == FEATURE_NAMES
-    assert samples.features.tobytes() == causal_features(bars, bars.first_day).tobytes()
+    assert samples.features.tobytes() == causal_features(bars, None).tobytes()
     assert np.isnan(samples.label).sum() == 7
 
 
@@ -210,9 +210,9 @@ def test_the_first_intraday_bar_is_no_listing():
     assert sampled(bars).trading_start is None
     assert sampled(bars, listing=Listing("AAA", listing_date=date(1992, 11, 10))).trading_start == date(1992, 11, 10)
     before, own = (Window(day, day + timedelta(days=8)) for day in (FIRST_SESSION - timedelta(days=8), FIRST_SESSION))
-    pairs = plan_symbol(Listing("AAA"), sampled(bars), (before, own), Recipe(horizon=4))
+    pairs = plan_symbol(Listing("AAA"), sampled(bars), (before, own), Recipe(horizon=4), ANY_ROWS)
     assert [pair.reason for pair in pairs] == [SkipReason.NO_BARS, None]
-    assert not pairs[1].early_life
+    assert pairs[1].early_life is None
 
 
 @pytest.mark.parametrize("overnight", ["drop", "keep"])
@@ -250,9 +250,8 @@ def test_windows_of_one_day_are_allowed_and_a_cut_one_is_dropped():
 def test_a_window_of_sessions_makes_a_teacher_and_a_student():
     samples = sampled(intraday_walk(20, 6))
     recipe = Recipe(horizon=4, threshold=0.0)
-    (pair, _) = plan_symbol(
-        Listing("AAA"), samples, build_windows(FIRST_SESSION, FIRST_SESSION + timedelta(days=20), 10), recipe
-    )
+    windows = build_windows(FIRST_SESSION, FIRST_SESSION + timedelta(days=20), 10)
+    (pair, _) = plan_symbol(Listing("AAA"), samples, windows, recipe, ANY_ROWS)
     lesson = Lesson.of(pair, samples, recipe)
     teacher = teach(lesson, QUICK_TEACHER, "code")
     student = distil(lesson, teacher.soft_targets, teacher.unseen, QUICK_STUDENT, "code")
@@ -281,7 +280,7 @@ def test_nse_five_minute_bars_plan_and_train(universe, file, start):
         assert {time.astype(datetime).strftime("%H:%M") for time in first_bars} == {"09:15"}
         assert len(bars) == 75 * len(first_bars)
         samples = build_samples(bars, listing, settings.horizon, settings.threshold)
-        pairs = plan_symbol(listing, samples, windows, settings.recipe)
+        pairs = plan_symbol(listing, samples, windows, settings.recipe, ANY_ROWS)
         assert [pair.reason for pair in pairs] == [None, None, None]
         lesson = Lesson.of(pairs[1], samples, settings.recipe)
         teacher = teach(lesson, QUICK_TEACHER, "code")

@@ -113,6 +113,23 @@ def test_trading_starts_where_the_row_says_else_at_the_earlier_of_listing_and_fi
     assert listing.trading_start(first_bar) == expected
 
 
+@pytest.mark.parametrize(
+    ("trading_start_date", "listing_date", "first_bar", "expected"),
+    [
+        (date(2022, 3, 1), date(2022, 1, 1), date(2022, 2, 1), date(2022, 3, 1)),
+        (None, date(2004, 8, 25), date(2015, 1, 1), date(2004, 8, 25)),
+        (None, date(2004, 8, 25), None, date(2004, 8, 25)),
+        (None, date(2022, 5, 17), date(2022, 5, 17), date(2022, 5, 17)),
+        # Bars from before the listing date: that date is of something else, and the first bar of nothing.
+        (None, date(2010, 1, 8), date(1996, 1, 1), None),
+        (None, None, date(2015, 1, 1), None),
+    ],
+)
+def test_a_listing_is_known_from_the_row_alone(trading_start_date, listing_date, first_bar, expected):
+    listing = Listing("A", listing_date=listing_date, trading_start_date=trading_start_date)
+    assert listing.listed_since(first_bar) == expected
+
+
 def test_selecting_keeps_the_universes_order_and_refuses_a_stranger():
     universe = universe_of(symbol=["C", "A", "B"])
     assert universe.select(["C", "A"]) == ("A", "C")

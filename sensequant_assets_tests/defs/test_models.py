@@ -46,7 +46,7 @@ class Platform:
 
     def launch(self, name: str, limit: float, keys: list[Key] | None = None, **options: Any) -> SenseQuantError | None:
         """Run a batch the way the command line does."""
-        chosen = keys or Market.open(self.settings).keys()
+        chosen = keys or Market.open(self.settings, TEACHER, STUDENT).keys()
         how = Options(max_failure_rate=limit, workers=2, **options)
         return launch(Launch(self.settings, TEACHER, STUDENT, chosen, MODELS, how, name))
 
@@ -221,7 +221,7 @@ def test_an_open_market_is_handed_to_its_run_and_leaves_memory_with_it(
 ) -> None:
     told: list[Outcome] = []
     keys = [("AAPL", "2009-01-01"), ("FB", "2009-01-01")]
-    market = Market.open(platform.settings)
+    market = Market.open(platform.settings, TEACHER, STUDENT)
     monkeypatch.delattr(Market, "open")
     left = weakref.ref(market)
     gc.collect()

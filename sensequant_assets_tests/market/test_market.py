@@ -14,7 +14,7 @@ from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.market import market as market_module
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import read_settings
-from sensequant_assets_tests.making import FIRST_DAY, random_walk
+from sensequant_assets_tests.making import FIRST_DAY, QUICK_STUDENT, QUICK_TEACHER, random_walk
 
 
 class Shelf:
@@ -37,7 +37,7 @@ class Shelf:
 def market_of(shelf: Shelf, *listings: Listing) -> Market:
     rows = listings or tuple(Listing(symbol) for symbol in sorted(shelf.found))
     windows = build_windows(FIRST_DAY, FIRST_DAY + timedelta(days=360), 90)
-    return Market(Universe("u", rows), windows, shelf, Recipe(threshold=0.0))
+    return Market(Universe("u", rows), windows, shelf, Recipe(threshold=0.0), QUICK_TEACHER, QUICK_STUDENT)
 
 
 def test_a_plan_has_the_samples_and_one_pair_a_window():
@@ -139,7 +139,7 @@ def test_the_market_that_settings_name_opens(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "two.csv").write_text("symbol\nFB\nNOBODY\n")
     settings = read_settings({"universe": "two.csv", "start": "2012-01-01", "end": "2013-01-01"})
-    market = Market.open(settings)
+    market = Market.open(settings, QUICK_TEACHER, QUICK_STUDENT)
     assert market.universe.name == "two"
     assert market.window_keys == ("2012-01-01", "2012-06-29")  # the third piece is six days
     # Facebook trades from 18 May 2012, fifty bars of warm-up before its first window ends are not there.
