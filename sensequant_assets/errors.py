@@ -59,7 +59,7 @@ _ADVICE = {
     FailureKind.INSUFFICIENT_ROWS: "Widen the window, shorten the horizon, or lower the minimum of rows.",
     FailureKind.PARAMETER_MISMATCH: "LightGBM did not take a parameter as asked: correct its value.",
     FailureKind.MISSING_TEACHER: "Train the teacher of this window first; its own row says why it is missing.",
-    FailureKind.CORRUPT_MODEL: "Train the window again with `--force`; its model file was changed or cut.",
+    FailureKind.CORRUPT_MODEL: "Train the window again; its model or record on disk was changed or cut.",
     FailureKind.TIMEOUT: "Try again, or raise SENSEQUANT_WINDOW_TIMEOUT_S.",
     FailureKind.RESOURCE: "Free memory or disk, or lower `--workers`, then try again.",
     FailureKind.SOURCE_UNAVAILABLE: "Try again when the source of bars answers.",

@@ -13,7 +13,7 @@ from sensequant_assets.core.capacity import Floor
 from sensequant_assets.core.lattice import Recipe, plan_symbol
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples, build_samples
-from sensequant_assets.core.training import Lesson
+from sensequant_assets.core.training import Lesson, Taught, TrainedModel
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window
 
@@ -101,3 +101,9 @@ def lesson_of(
     (pair,) = plan_symbol(listing, samples, (window,), recipe, ANY_ROWS)
     assert pair.eligible, pair.detail
     return Lesson.of(pair, samples, recipe)
+
+
+def taught_of(teacher: TrainedModel) -> Taught:
+    """What a teacher that was not stored leaves for its student."""
+    made_from = teacher.fingerprints
+    return Taught(made_from.data, made_from.parameters, teacher.asked, teacher.soft_targets, teacher.unseen)

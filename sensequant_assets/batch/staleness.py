@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import numpy as np
-
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.training import Fingerprints, Lesson
 from sensequant_assets.errors import WindowError
@@ -101,7 +99,7 @@ def _causes(
     found = _differences(stored, now)
     if found or stored is None:
         return found
-    now = lesson.fingerprints(student, code, np.array(stored.record["soft_targets"]))
+    now = lesson.fingerprints(student, code, stored.taught)
     if failed.get(("student", *key)) == now.data:
         return frozenset()
     return _differences(store.find("student", *key), now)
@@ -111,4 +109,5 @@ def _differences(stored: StoredModel | None, now: Fingerprints) -> frozenset[Cau
     if stored is None:
         return frozenset({Cause.UNTRAINED})
     compared = (Cause.DATA, Cause.PARAMETERS, Cause.CODE)
-    return frozenset(cause for cause in compared if getattr(stored.fingerprints, cause) != getattr(now, cause))
+    made_from = stored.record.fingerprints
+    return frozenset(cause for cause in compared if getattr(made_from, cause) != getattr(now, cause))

@@ -1,10 +1,7 @@
 """What becomes of one pair: its model is on disk and made from the same, or it is trained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from sensequant_assets.batch.made_with import code, judging
 from sensequant_assets.core.bars import Floats
@@ -12,7 +9,7 @@ from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
-from sensequant_assets.core.training import Fingerprints, Lesson, TrainedModel, distil, teach
+from sensequant_assets.core.training import TREE_METRICS, Fingerprints, Lesson, TrainedModel, distil, teach
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore, StoredModel
@@ -90,22 +87,25 @@ class Trainer:
         Raises
         ------
         WindowError
-            Of kind `missing_teacher` if its teacher was neither trained nor reused in its batch, or is not on disk; the
-            symbol's bars cannot be used.
+            Of kind `missing_teacher` if its teacher was neither trained nor reused in its batch, or is not on disk; of
+            kind `corrupt_model` if what is on disk cannot be relied on; the symbol's bars cannot be used.
         """
         status = teachers.outcomes.get(key_of(pair))
-        stored = self.store.find("teacher", *key_of(pair))
-        if status not in (Status.TRAINED, Status.REUSED) or stored is None:
+        stored = self.store.read("teacher", *key_of(pair)) if status in (Status.TRAINED, Status.REUSED) else None
+        if stored is None:
             what = "failed" if status == Status.FAILED else "was not trained" if status is None else "is not on disk"
             raise WindowError(FailureKind.MISSING_TEACHER, f"The teacher of {pair.key} {what} in {teachers.described}.")
         lesson = self._lesson(pair)
-        soft_targets, unseen = np.array(stored.record["soft_targets"]), np.array(stored.record["unseen"])
-        made_from = lesson.fingerprints(self.student, code(), soft_targets)
+        taught = stored.taught
+        if stored.record.tested_on != lesson.tested_on:
+            # The teacher is of an earlier batch, and the next window has grown since.
+            taught = replace(taught, unseen=lesson.unseen(stored.booster()))
+        made_from = lesson.fingerprints(self.student, code(), taught)
 
         def train(expired: Expired) -> Outcome:
-            return self._saved(distil(lesson, soft_targets, unseen, self.student, code(), expired), pair, "student")
+            return self._saved(distil(lesson, taught, self.student, code(), expired), pair, "student")
 
-        return self._unchanged("student", lesson, made_from, unseen) or Training(pair, made_from, train)
+        return self._unchanged("student", lesson, made_from, taught.unseen) or Training(pair, made_from, train)
 
     def _lesson(self, pair: Pair) -> Lesson:
         samples = self.market.plan(pair.symbol).samples
@@ -124,17 +124,17 @@ class Trainer:
         if self.force:
             return None
         stored = self.store.find(kind, *key_of(pair))
-        if stored is None or stored.fingerprints != made_from:
+        if stored is None or stored.record.fingerprints != made_from:
             return None
-        if stored.record["tested_on"] == lesson.tested_on:
+        if stored.record.tested_on == lesson.tested_on:
             return _outcome(Status.REUSED, pair, kind, stored)
 
         def judge_again(_: Expired) -> Outcome:
             # The model is unchanged, and the next window has grown or the judge is another: judge it on what is there.
             unseen = lesson.unseen(stored.booster())
-            soft_targets = np.array(stored.record["soft_targets"]) if kind == "teacher" else None
+            soft_targets = stored.soft_targets if kind == "teacher" else None
             found = lesson.scores(unseen, soft_targets=soft_targets, teacher_unseen=teacher_unseen)
-            found["trees"] = stored.record["metrics"]["trees"]
+            found |= {name: stored.record.metrics[name] or 0.0 for name in TREE_METRICS}
             rescored = self.store.rescored(stored, found, unseen, lesson.row_counts, lesson.tested_on)
             return _outcome(Status.REUSED, pair, kind, rescored)
 
@@ -152,11 +152,12 @@ def _outcome(status: Status, pair: Pair, kind: ModelKind, stored: StoredModel) -
         model=kind,
         pair=pair,
         status=status,
-        metrics=record["metrics"],
-        parameters=record["parameters"],
-        rows=record["rows"],
-        fingerprints=stored.fingerprints,
-        trees_fingerprint=record["trees_fingerprint"],
-        effective_end=datetime.fromisoformat(record["effective_end"]).date(),
+        metrics=record.metrics,
+        constant=record.constant,
+        parameters=record.parameters | {f"teacher_{name}": str(value) for name, value in record.taught_by.items()},
+        rows=record.rows.model_dump(),
+        fingerprints=record.fingerprints,
+        trees_fingerprint=record.trees_fingerprint,
+        effective_end=record.effective_end,
         path=str(stored.path),
     )

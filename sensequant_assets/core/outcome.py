@@ -46,7 +46,10 @@ class Outcome:
     error_type, error_message
         Class and text of the error; empty unless it failed.
     metrics, parameters, rows
-        Of the model, as the store records them; empty without a model. A None metric is one the rows cannot answer.
+        Of the model, as the store records them, and a student's with its teacher's parameters as `teacher_*`; empty
+        without a model. A None metric is one the rows cannot answer.
+    constant
+        Whether the model says the same of every row; None without a model.
     fingerprints, trees_fingerprint
         What the model was made from, or would have been had it not failed, and which trees it has; None and empty
         where that is not known.
@@ -70,6 +73,7 @@ class Outcome:
     trees_fingerprint: str = ""
     effective_end: date | None = None
     path: str = ""
+    constant: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sensequant_assets.core.bars import Floats, day_of
-from sensequant_assets.core.boosting import Expired, check_parameters, effective_parameters, never, trees_fingerprint
+from sensequant_assets.core.boosting import (
+    Expired,
+    check_parameters,
+    effective_parameters,
+    never,
+    trees_fingerprint,
+    trees_of,
+)
 from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Pair, Recipe, WindowRows, window_rows
-from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import (
+    BoosterParameters,
+    LightGBMValue,
+    StudentParameters,
+    TeacherParameters,
+)
 from sensequant_assets.core.provenance import arrays_fingerprint, parameters_fingerprint
 from sensequant_assets.core.samples import Samples
+from sensequant_assets.core.splits import Positions
 from sensequant_assets.core.student import train_student
 from sensequant_assets.core.teacher import predict, train_teacher
 from sensequant_assets.errors import FailureKind, WindowError
@@ -22,6 +35,9 @@ if TYPE_CHECKING:
     import lightgbm as lgb
 
 Metrics = Mapping[str, float]
+
+TREE_METRICS = ("trees", "largest_tree_leaves", "largest_tree_depth")
+"""Metrics of a model's trees, which no row can change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class Fingerprints:
     data
         Features, labels and times of the training and validation rows; a student's includes its soft targets.
     parameters
-        Parameters asked for, and the recipe's horizon.
+        Parameters asked for, the recipe's horizon and validation tail, and, for a student, its teacher's parameters.
     code
         Source of the core and versions of the libraries.
     """
@@ -55,13 +71,20 @@ class TrainedModel:
         LightGBM model text.
     parameters
         Effective parameters, read back from the text.
+    asked
+        Parameters asked for, under their own names.
+    taught_by
+        Parameters that a student's teacher was asked for; empty for a teacher.
     fingerprints
         What it was made from.
     trees_fingerprint
         Identity of its trees.
     metrics
-        Out of sample: `valid_*` on the validation tail, `test_*` on the next window, a teacher's `oof_*` on its
-        training rows out of fold, a student's `fidelity_*`; NaN where the rows cannot answer. `trees` counts the trees.
+        Out of sample: `valid_*` on the validation tail if there is one, `test_*` on the next window, a teacher's
+        `oof_*` on its training rows out of fold, a student's `fidelity_*`; NaN where the rows cannot answer. And
+        `TREE_METRICS`.
+    constant
+        Whether it says the same of every row.
     rows
         Row counts: `train`, `valid`, `test`.
     effective_end
@@ -77,14 +100,40 @@ class TrainedModel:
     model: str
     text: str
     parameters: Mapping[str, str]
+    asked: Mapping[str, LightGBMValue]
+    taught_by: Mapping[str, LightGBMValue]
     fingerprints: Fingerprints
     trees_fingerprint: str
     metrics: Metrics
+    constant: bool
     rows: Mapping[str, int]
     effective_end: date
     tested_on: str
     unseen: Floats
     soft_targets: Floats = field(default_factory=lambda: np.empty(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a teacher leaves for its student.
+
+    Attributes
+    ----------
+    data, parameters
+        Fingerprints of what the teacher was made from.
+    asked
+        Parameters that it was asked for.
+    soft_targets
+        Its out-of-fold probabilities of its training rows, shape (training rows,).
+    unseen
+        Its probabilities of the validation rows, then of the test rows, which neither has seen, for the fidelity.
+    """
+
+    data: str
+    parameters: str
+    asked: Mapping[str, LightGBMValue]
+    soft_targets: Floats
+    unseen: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +165,22 @@ class Lesson:
         """Cut the rows of an eligible pair."""
         return cls(pair, samples, window_rows(samples, pair.window, pair.effective_start, recipe), recipe, judging)
 
-    def fingerprints(
-        self, parameters: BoosterParameters, code: str, soft_targets: Floats | None = None
-    ) -> Fingerprints:
-        """What a model of this pair would be made from."""
+    def fingerprints(self, parameters: BoosterParameters, code: str, taught: Taught | None = None) -> Fingerprints:
+        """What a model of this pair would be made from; a student with what its teacher left."""
+        asked = parameters.model_dump() | {
+            "horizon": self.recipe.horizon,
+            "validation_fraction": self.recipe.validation_fraction,
+        }
         return Fingerprints(
-            data=self._fingerprint(np.concatenate([self.rows.train, self.rows.valid]), soft_targets),
-            parameters=parameters_fingerprint(
-                parameters.model_dump() | {"horizon": self.recipe.horizon, "train_rows": len(self.rows.train)}
-            ),
+            data=self.data if taught is None else arrays_fingerprint([taught.soft_targets], (self.data,)),
+            parameters=parameters_fingerprint(asked if taught is None else asked | {"teacher": taught.parameters}),
             code=code,
         )
+
+    @property
+    def data(self) -> str:
+        """Fingerprint of the training and validation rows: what a teacher is made from besides its parameters."""
+        return self._fingerprint(self.rows.train, self.rows.valid)
 
     @property
     def tested_on(self) -> str:
@@ -143,10 +197,10 @@ class Lesson:
         """Day of the last training row."""
         return day_of(self.samples.time[self.rows.train[-1]])
 
-    def _fingerprint(self, rows: np.ndarray, extra: Floats | None = None) -> str:
+    def _fingerprint(self, *spans: Positions) -> str:
         samples = self.samples
-        arrays = [samples.time[rows], samples.features[rows], samples.label[rows], samples.forward_return[rows]]
-        return arrays_fingerprint(arrays if extra is None else [*arrays, extra], samples.feature_names)
+        columns = (samples.time, samples.features, samples.label, samples.forward_return)
+        return arrays_fingerprint((column[rows] for rows in spans for column in columns), samples.feature_names)
 
     def unseen(self, booster: "lgb.Booster") -> Floats:
         """Probabilities of the validation rows, then of the test rows."""
@@ -161,14 +215,16 @@ class Lesson:
         Parameters
         ----------
         unseen
-            What `unseen` returns of it, for `valid_*` and `test_*`.
+            What `unseen` returns of it, for `test_*`, and `valid_*` if there are validation rows.
         soft_targets
             A teacher's out-of-fold probabilities of the training rows, for `oof_*`.
         teacher_unseen
             What `unseen` returns of a student's teacher, for `fidelity_*`.
         """
         held = len(self.rows.valid)
-        spans = [("valid", self.rows.valid, unseen[:held]), ("test", self.rows.test, unseen[held:])]
+        spans = [("test", self.rows.test, unseen[held:])]
+        if held:
+            spans.insert(0, ("valid", self.rows.valid, unseen[:held]))
         if soft_targets is not None:
             spans.insert(0, ("oof", self.rows.train, soft_targets))
         found = {
@@ -200,12 +256,7 @@ def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Exp
 
 
 def distil(
-    lesson: Lesson,
-    soft_targets: Floats,
-    teacher_unseen: Floats,
-    parameters: StudentParameters,
-    code: str,
-    expired: Expired = never,
+    lesson: Lesson, taught: Taught, parameters: StudentParameters, code: str, expired: Expired = never
 ) -> TrainedModel:
     """Train and judge the student of a pair.
 
@@ -213,30 +264,51 @@ def distil(
     ----------
     lesson
         The same rows as the teacher's.
-    soft_targets
-        The teacher's out-of-fold probabilities of the training rows.
-    teacher_unseen
-        The teacher's probabilities of the validation and test rows, which neither has seen, for the fidelity.
+    taught
+        What the teacher left.
     parameters, code, expired
         As for `teach`.
 
     Raises
     ------
     WindowError
-        Of kind `missing_teacher` if the soft targets are of other rows; `parameter_mismatch`; `timeout`.
+        As `check_taught`; of kind `parameter_mismatch`; `timeout`.
     """
-    counts = lesson.row_counts
-    if len(soft_targets) != counts["train"] or len(teacher_unseen) != counts["valid"] + counts["test"]:
+    check_taught(lesson, taught)
+    booster = train_student(lesson.samples, lesson.rows.train, taught.soft_targets, parameters, expired=expired)
+    unseen = lesson.unseen(booster)
+    found = lesson.scores(unseen, teacher_unseen=taught.unseen)
+    fingerprints = lesson.fingerprints(parameters, code, taught)
+    return _finished("student", booster, lesson, parameters, fingerprints, found, unseen, taught_by=taught.asked)
+
+
+def check_taught(lesson: Lesson, taught: Taught) -> None:
+    """Make sure that what a teacher left is of this lesson.
+
+    Raises
+    ------
+    WindowError
+        Of kind `missing_teacher` if the teacher was made from other data; `corrupt_model` if it left other rows than
+        those, or something else than probabilities.
+    """
+    if taught.data != lesson.data:
         raise WindowError(
             FailureKind.MISSING_TEACHER,
-            f"The teacher of {lesson.pair.key} was made from other rows than the window has now "
-            f"({len(soft_targets)} training rows against {len(lesson.rows.train)}). Train the teacher again.",
+            f"The teacher of {lesson.pair.key} was made from other data than the window has now. "
+            "Train the teacher again.",
         )
-    booster = train_student(lesson.samples, lesson.rows.train, soft_targets, parameters, expired=expired)
-    unseen = lesson.unseen(booster)
-    found = lesson.scores(unseen, teacher_unseen=teacher_unseen)
-    fingerprints = lesson.fingerprints(parameters, code, soft_targets)
-    return _finished("student", booster, lesson, parameters, fingerprints, found, unseen)
+    counts = lesson.row_counts
+    for name, said, rows in (
+        ("soft targets", taught.soft_targets, counts["train"]),
+        ("probabilities of unseen rows", taught.unseen, counts["valid"] + counts["test"]),
+    ):
+        # A comparison with NaN is false.
+        if len(said) != rows or not ((said >= 0) & (said <= 1)).all():
+            raise WindowError(
+                FailureKind.CORRUPT_MODEL,
+                f"The teacher of {lesson.pair.key} left {len(said)} {name} of {rows} rows, or some that are none in "
+                "[0, 1]. Train the teacher again.",
+            )
 
 
 def _finished(
@@ -248,17 +320,23 @@ def _finished(
     found: dict[str, float],
     unseen: Floats,
     soft_targets: Floats | None = None,
+    taught_by: Mapping[str, LightGBMValue] | None = None,
 ) -> TrainedModel:
     text = booster.model_to_string()
     effective = effective_parameters(text)
     check_parameters(parameters.lightgbm(), effective)
+    trees = trees_of(text)
     return TrainedModel(
         model=model,
         text=text,
         parameters=effective,
+        asked=parameters.model_dump(),
+        taught_by=taught_by or {},
         fingerprints=fingerprints,
         trees_fingerprint=trees_fingerprint(text),
-        metrics=found | {"trees": float(text.count("\nTree="))},
+        metrics=found
+        | dict(zip(TREE_METRICS, map(float, (trees.count, trees.largest_leaves, trees.largest_depth)), strict=True)),
+        constant=trees.constant,
         rows=lesson.row_counts,
         effective_end=lesson.effective_end,
         tested_on=lesson.tested_on,

@@ -5,30 +5,91 @@ Plain LightGBM reads a model: `lgb.Booster(model_str=gzip.open(path, "rt").read(
 
 import gzip
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.lattice import Pair
-from sensequant_assets.core.training import Fingerprints, TrainedModel
+from sensequant_assets.core.parameters import LightGBMValue, ModelKind
+from sensequant_assets.core.training import Fingerprints, Taught, TrainedModel
 from sensequant_assets.core.universe import is_symbol, universe_name
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.replacing import replacing
 
 if TYPE_CHECKING:
     import lightgbm as lgb
-from sensequant_assets.core.parameters import ModelKind
 
-_READ = frozenset(
-    {"model_digest", "rows", "metrics", "parameters", "trees_fingerprint", "effective_end", "tested_on", "soft_targets",
-     "unseen"}
-)  # fmt: skip
-"""What a record is asked for once it is found."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+_SEAL = b',"digest":"'
+"""What stands between a record and its own digest, which is its last entry."""
+
+
+class RowCounts(BaseModel):
+    """How many rows a model was trained, validated and tested on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    train: int = Field(ge=1)
+    valid: int = Field(ge=0)
+    test: int = Field(ge=0)
+
+
+class ModelRecord(BaseModel):
+    """What a model is, what it was made from and what it said, as its JSON file holds it; attributes as `TrainedModel`.
+
+    `model_digest` is that of the compressed text. A null metric is one that the rows cannot answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    model: ModelKind
+    symbol: str
+    window_start: date
+    window_end: date
+    effective_start: date
+    effective_end: date
+    rows: RowCounts
+    metrics: dict[str, float | None]
+    constant: bool
+    parameters: dict[str, str]
+    asked: dict[str, LightGBMValue]
+    taught_by: dict[str, LightGBMValue]
+    fingerprints: Fingerprints
+    trees_fingerprint: str
+    tested_on: str
+    model_file: str
+    model_digest: str
+    soft_targets: list[Probability]
+    unseen: list[Probability]
+
+    @model_validator(mode="after")
+    def _one_probability_a_row(self) -> Self:
+        if len(self.soft_targets) != (self.rows.train if self.model == "teacher" else 0):
+            raise ValueError(f"{len(self.soft_targets)} soft targets of {self.rows.train} training rows")
+        if len(self.unseen) != self.rows.valid + self.rows.test:
+            raise ValueError(f"{len(self.unseen)} probabilities of {self.rows.valid + self.rows.test} unseen rows")
+        return self
+
+    def sealed(self) -> bytes:
+        """The record as JSON whose last entry is the digest of the rest."""
+        body = self.model_dump_json().encode()[:-1]
+        return b"".join((body, _SEAL, _digest(body).encode(), b'"}'))
+
+    @classmethod
+    def unsealed(cls, written: bytes) -> "ModelRecord":
+        """The record of such JSON; `ValueError` if its digest is another or it is no record of this version."""
+        body, _, seal = written.rpartition(_SEAL)
+        if seal != _digest(body).encode() + b'"}':
+            raise ValueError("its digest is another")
+        return cls.model_validate_json(body + b"}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +105,19 @@ class StoredModel:
     """
 
     path: Path
-    record: Mapping[str, Any]
+    record: ModelRecord
 
     @property
-    def fingerprints(self) -> Fingerprints:
-        """What it was made from."""
-        return Fingerprints(**self.record["fingerprints"])
+    def soft_targets(self) -> Floats:
+        """A teacher's out-of-fold probabilities of its training rows, shape (training rows,)."""
+        return np.array(self.record.soft_targets)
+
+    @property
+    def taught(self) -> Taught:
+        """What a teacher leaves for its student."""
+        record = self.record
+        made_from = record.fingerprints
+        return Taught(made_from.data, made_from.parameters, record.asked, self.soft_targets, np.array(record.unseen))
 
     def text(self) -> str:
         """The model text.
@@ -59,15 +127,7 @@ class StoredModel:
         WindowError
             Of kind `corrupt_model`: it is gone or is not the text that the record speaks of.
         """
-        try:
-            written = self.path.read_bytes()
-        except OSError as error:
-            raise WindowError(FailureKind.CORRUPT_MODEL, f"{self.path} cannot be read: {error}") from error
-        if _digest(written) != self.record["model_digest"]:
-            raise WindowError(
-                FailureKind.CORRUPT_MODEL, f"{self.path} is not what its record says. Train it again with --force."
-            )
-        return gzip.decompress(written).decode()
+        return gzip.decompress(_checked_text(self.path, self.record)).decode()
 
     def booster(self) -> "lgb.Booster":
         """The model, checked against its record."""
@@ -101,16 +161,41 @@ class ModelStore:
         return self._directory / model / symbol / f"{window}.txt.gz"
 
     def find(self, model: ModelKind, symbol: str, window: str) -> StoredModel | None:
-        """The model on disk; None if there is none, its record cannot be read, or the two files do not fit."""
-        path = self.path(model, symbol, window)
+        """The model on disk; None if there is none that can be relied on."""
         try:
-            record = json.loads(_record_of(path).read_bytes())
-            stored = StoredModel(path, record)
-            # A record of another version may lack what this one reads.
-            fits = path.stat().st_size == record["model_bytes"] and stored.fingerprints and record.keys() >= _READ
-        except (OSError, ValueError, KeyError, TypeError):
+            return self.read(model, symbol, window)
+        except WindowError:
             return None
-        return stored if fits else None
+
+    def read(self, model: ModelKind, symbol: str, window: str) -> StoredModel | None:
+        """The model on disk, its text and record checked by their digests; None if there is none.
+
+        Raises
+        ------
+        WindowError
+            Of kind `corrupt_model`: record or text cannot be read, are not what was written, or are of another version.
+        """
+        path = self.path(model, symbol, window)
+        of_record = _record_of(path)
+        try:
+            written = of_record.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _corrupt(of_record, f"cannot be read ({error})") from error
+        try:
+            record = ModelRecord.unsealed(written)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            said = f"is no record of this version ({f'{where}: ' if where else ''}{first['msg']})"
+            raise _corrupt(of_record, said) from error
+        except ValueError as error:
+            raise _corrupt(of_record, f"is not what was written ({error})") from error
+        if (record.model, record.symbol, record.window_start.isoformat()) != (model, symbol, window):
+            raise _corrupt(of_record, f"is of the {record.model} of {record.symbol}|{record.window_start}")
+        _checked_text(path, record)
+        return StoredModel(path, record)
 
     def save(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> StoredModel:
         """Write a model and its record, each under a temporary name first, the record last."""
@@ -118,29 +203,27 @@ class ModelStore:
         # Without a time stamp, so that equal models are equal files. The fastest level leaves 30 % of a model's bytes
         # for 2 ms; the slowest leaves 25 % for 5.
         written = gzip.compress(trained.text.encode(), compresslevel=1, mtime=0)
-        record = {
-            "model": kind,
-            "symbol": pair.symbol,
-            "window_start": pair.window.start.isoformat(),
-            "window_end": pair.window.end.isoformat(),
-            "effective_start": pair.effective_start.isoformat(),
-            "effective_end": trained.effective_end.isoformat(),
-            "rows": dict(trained.rows),
-            "metrics": _nulled(trained.metrics),
-            "parameters": dict(trained.parameters),
-            "fingerprints": {
-                "data": trained.fingerprints.data,
-                "parameters": trained.fingerprints.parameters,
-                "code": trained.fingerprints.code,
-            },
-            "trees_fingerprint": trained.trees_fingerprint,
-            "tested_on": trained.tested_on,
-            "model_file": path.name,
-            "model_bytes": len(written),
-            "model_digest": _digest(written),
-            "soft_targets": trained.soft_targets.tolist(),
-            "unseen": trained.unseen.tolist(),
-        }
+        record = ModelRecord(
+            model=kind,
+            symbol=pair.symbol,
+            window_start=pair.window.start,
+            window_end=pair.window.end,
+            effective_start=pair.effective_start,
+            effective_end=trained.effective_end,
+            rows=RowCounts(**trained.rows),
+            metrics=_nulled(trained.metrics),
+            constant=trained.constant,
+            parameters=dict(trained.parameters),
+            asked=dict(trained.asked),
+            taught_by=dict(trained.taught_by),
+            fingerprints=trained.fingerprints,
+            trees_fingerprint=trained.trees_fingerprint,
+            tested_on=trained.tested_on,
+            model_file=path.name,
+            model_digest=_digest(written),
+            soft_targets=trained.soft_targets.tolist(),
+            unseen=trained.unseen.tolist(),
+        )
         _write(path, written)
         return self._write_record(path, record)
 
@@ -148,22 +231,37 @@ class ModelStore:
         self, stored: StoredModel, metrics: Mapping[str, float], unseen: Floats, rows: Mapping[str, int], tested_on: str
     ) -> StoredModel:
         """Note anew all metrics of an unchanged model, whose test rows or whose judge have changed."""
-        record = dict(stored.record) | {
+        changed = {
             "metrics": _nulled(metrics),
             "unseen": unseen.tolist(),
-            "rows": dict(rows),
+            "rows": RowCounts(**rows),
             "tested_on": tested_on,
         }
-        return self._write_record(stored.path, record)
+        return self._write_record(stored.path, stored.record.model_copy(update=changed))
 
     @staticmethod
-    def _write_record(path: Path, record: dict[str, Any]) -> StoredModel:
-        _write(_record_of(path), json.dumps(record, allow_nan=False).encode())
+    def _write_record(path: Path, record: ModelRecord) -> StoredModel:
+        _write(_record_of(path), record.sealed())
         return StoredModel(path, record)
 
 
 def _record_of(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".txt.gz") + ".json")
+
+
+def _checked_text(path: Path, record: ModelRecord) -> bytes:
+    """The compressed text, if it is the one that the record speaks of."""
+    try:
+        written = path.read_bytes()
+    except OSError as error:
+        raise _corrupt(path, f"cannot be read ({error})") from error
+    if _digest(written) != record.model_digest:
+        raise _corrupt(path, "is not what its record says")
+    return written
+
+
+def _corrupt(path: Path, what: str) -> WindowError:
+    return WindowError(FailureKind.CORRUPT_MODEL, f"{path} {what}. Train it again.")
 
 
 def _nulled(metrics: Mapping[str, float]) -> dict[str, float | None]:

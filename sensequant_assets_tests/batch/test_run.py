@@ -1,8 +1,9 @@
 """Claims about a run of windows, without Dagster."""
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ from sensequant_assets_tests.running import leave, sample_bars, write_universe
 
 STUDENT = StudentParameters(n_estimators=5)
 BAD = ("IBM", "2009-06-30")
-NO_TEACHERS = Teachers({}, False, "any batch")
 Teach = Callable[[Lesson, TeacherParameters, str, Expired], TrainedModel]
 
 
@@ -53,7 +53,7 @@ class Workshop:
         name: str,
         learning_rate: float = 0.1,
         models: Sequence[ModelKind] = MODELS,
-        earlier_teachers: Teachers = NO_TEACHERS,
+        earlier_teachers: Teachers | None = None,
         **options: Any,
     ) -> dict[str, list[Outcome]]:
         """Models of all pairs; outcomes as they were told, in the order of the plan."""
@@ -69,11 +69,12 @@ class Workshop:
         name: str,
         learning_rate: float = 0.1,
         models: Sequence[ModelKind] = MODELS,
-        earlier_teachers: Teachers = NO_TEACHERS,
+        earlier_teachers: Teachers | None = None,
+        teacher: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Run:
-        """Such a run, not yet carried out."""
-        asked = TeacherParameters(n_estimators=10, learning_rate=learning_rate)
+        """Such a run, not yet carried out; students alone learn from earlier teachers as telemetry has them."""
+        asked = TeacherParameters(n_estimators=10, learning_rate=learning_rate, **(teacher or {}))
         market = Market.open(self.settings, asked, STUDENT)
         return Run(
             market=market,
@@ -85,7 +86,9 @@ class Workshop:
             teacher=asked,
             student=STUDENT,
             options=Options(**{"max_failure_rate": 0.5, **options}),
-            earlier_teachers=lambda: earlier_teachers,
+            earlier_teachers=lambda: (
+                earlier_teachers or run_module.earlier_teachers(self.telemetry, market.keys(), market.universe.name)
+            ),
         )
 
     @property
@@ -286,16 +289,21 @@ def test_unchanged_windows_are_reused_and_other_parameters_are_another_model(wor
     assert set(statuses(third["student"]).values()) == {Status.TRAINED}
 
 
-def test_changed_bars_train_only_the_windows_that_see_them(workshop: Workshop) -> None:
-    workshop.run("first")
+def triple_volume(workshop: Workshop, day: str) -> None:
+    """Change one bar of IBM."""
     file = workshop.bars / "IBM.csv"
     lines = file.read_text().splitlines()
-    (at,) = (number for number, line in enumerate(lines) if line.startswith("2010-03-10"))
+    (at,) = (number for number, line in enumerate(lines) if line.startswith(day))
     cells = lines[at].split(",")
     volume = lines[0].split(",").index("volume")
     cells[volume] = str(3 * float(cells[volume]))
     lines[at] = ",".join(cells)
     file.write_text("\n".join(lines) + "\n")
+
+
+def test_changed_bars_train_only_the_windows_that_see_them(workshop: Workshop) -> None:
+    workshop.run("first")
+    triple_volume(workshop, "2010-03-10")
     again = workshop.run("again")
     for model in MODELS:
         trained = {key for key, status in statuses(again[model]).items() if status is Status.TRAINED}
@@ -313,8 +321,8 @@ def test_another_judge_judges_every_model_again_and_trains_none(
         assert set(statuses(second[model]).values()) == {Status.REUSED}
         assert [one.trees_fingerprint for one in second[model]] == [one.trees_fingerprint for one in first[model]]
     told = "SELECT DISTINCT model, {0} FROM window_runs WHERE batch_id = ? ORDER BY ALL"
-    found = "metrics->>'oof_brier', metrics->>'valid_brier', metrics->>'test_brier'"
-    assert workshop.rows(told.format(found), "second") == [("student", None, "7.0", "7.0"), ("teacher", *["7.0"] * 3)]
+    found = "metrics->>'oof_brier', metrics->>'test_brier'"
+    assert workshop.rows(told.format(found), "second") == [("student", None, "7.0"), ("teacher", "7.0", "7.0")]
     # Nothing else of what is told of a window has changed, and the same judge does not judge twice.
     kept = "symbol, window_start, test_rows, metrics->>'trees', metrics->>'fidelity_mae', metrics->>'test_auc'"
     assert workshop.rows(told.format(kept), "first") == workshop.rows(told.format(kept), "second")
@@ -331,6 +339,115 @@ def test_a_model_that_was_cut_is_trained_again(workshop: Workshop) -> None:
     again = the_only_trained(workshop.run("again")["teacher"])
     assert key_of(again.pair) == BAD
     assert path.read_bytes() == whole
+
+
+def spoil(workshop: Workshop, model: ModelKind, changed: Callable[[bytes], bytes], suffix: str = ".json") -> Path:
+    """Change a file of `BAD`."""
+    path = workshop.models.path(model, *BAD)
+    file = path.with_name(f"{BAD[1]}{suffix}")
+    file.write_bytes(changed(file.read_bytes()))
+    return file
+
+
+def without_metrics(written: bytes) -> bytes:
+    return json.dumps(json.loads(written) | {"metrics": None}).encode()
+
+
+def one_bit(written: bytes) -> bytes:
+    return written[:-30] + bytes([written[-30] ^ 1]) + written[-29:]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("changed", "suffix"), [(without_metrics, ".json"), (one_bit, ".json"), (one_bit, ".txt.gz")])
+def test_a_bad_record_or_a_flipped_bit_costs_nothing_but_that_its_model_is_trained_anew(
+    workshop: Workshop, model: ModelKind, changed: Callable[[bytes], bytes], suffix: str
+) -> None:
+    path = workshop.models.path(model, *BAD).with_name(f"{BAD[1]}{suffix}")
+    workshop.run("first")
+    whole = path.read_bytes()
+    assert spoil(workshop, model, changed, suffix).read_bytes() != whole
+    again = workshop.run("again")
+    trained = the_only_trained(again[model])
+    assert key_of(trained.pair) == BAD
+    assert {status for kind in MODELS for status in statuses(again[kind]).values()} == {Status.TRAINED, Status.REUSED}
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("changed", "suffix"), [(without_metrics, ".json"), (one_bit, ".json"), (one_bit, ".txt.gz")])
+def test_a_student_alone_does_not_learn_from_a_teacher_that_was_changed_on_disk(
+    workshop: Workshop, changed: Callable[[bytes], bytes], suffix: str
+) -> None:
+    workshop.run("first")
+    file = spoil(workshop, "teacher", changed, suffix)
+    outcomes = workshop.run("students", models=["student"], force=True)["student"]
+    student = the_bad_one(outcomes)
+    assert student.failure is FailureKind.CORRUPT_MODEL
+    assert student.error_message.startswith(str(file))
+    assert student.error_message.endswith("Train it again.")
+
+
+def test_a_student_alone_does_not_learn_from_a_teacher_of_other_data_of_as_many_rows(workshop: Workshop) -> None:
+    workshop.run("first")
+    triple_volume(workshop, "2009-10-08")
+    outcomes = workshop.run("students", models=["student"], force=True)["student"]
+    student = the_bad_one(outcomes)
+    assert student.failure is FailureKind.MISSING_TEACHER
+    assert student.error_message == (
+        "The teacher of IBM|2009-06-30 was made from other data than the window has now. Train the teacher again."
+    )
+
+
+def test_a_student_alone_learns_from_a_teacher_whose_next_window_has_changed_since(workshop: Workshop) -> None:
+    first = workshop.run("first")
+    tested_on = [workshop.models.read(model, *BAD).record.tested_on for model in MODELS]
+    triple_volume(workshop, "2010-03-10")
+    # The bar is of the third window, whose teacher is then of other data, and among those the second is tested on.
+    outcomes = workshop.run("students", models=["student"], force=True)["student"]
+    assert statuses(outcomes)["IBM", "2009-12-27"] is Status.FAILED
+    (before,), (after,) = ([one for one in found if key_of(one.pair) == BAD] for found in (first["student"], outcomes))
+    assert after.status is Status.TRAINED
+    assert after.trees_fingerprint == before.trees_fingerprint
+    assert after.metrics["fidelity_mae"] is not None
+    assert workshop.models.read("teacher", *BAD).record.tested_on == tested_on[0]
+    assert workshop.models.read("student", *BAD).record.tested_on != tested_on[1]
+
+
+def test_a_student_tells_the_parameters_that_its_teacher_has(workshop: Workshop) -> None:
+    workshop.run("first", learning_rate=0.1)
+    workshop.run("students", learning_rate=0.3, models=["student"], force=True)
+    told = workshop.rows(
+        "SELECT DISTINCT parameters->>'teacher_learning_rate', parameters->>'teacher_folds', parameters->>'max_depth' "
+        "FROM window_runs WHERE batch_id = 'students'"
+    )
+    assert told == [("0.1", "5", "3")]
+
+
+def test_a_student_is_another_when_its_teacher_was_made_with_other_parameters(workshop: Workshop) -> None:
+    first = workshop.run("first")
+    before = workshop.models.read("student", *BAD).record
+    # More leaves than these rows can bear change no tree, and so no soft target; the record would name the old ones.
+    again = workshop.run("again", teacher={"num_leaves": 126})
+    assert [one.trees_fingerprint for one in again["teacher"]] == [one.trees_fingerprint for one in first["teacher"]]
+    assert set(statuses(again["student"]).values()) == {Status.TRAINED}
+    after = workshop.models.read("student", *BAD).record
+    assert (before.taught_by["num_leaves"], after.taught_by["num_leaves"]) == (127, 126)
+
+
+def test_new_rows_are_new_data_and_the_same_parameters(workshop: Workshop) -> None:
+    first = workshop.run("first")["teacher"]
+    kept = (workshop.bars / "IBM.csv").read_text().splitlines()
+    (workshop.bars / "IBM.csv").write_text(
+        "\n".join([kept[0], *(row for row in kept[1:] if row < "2010-05-20")]) + "\n"
+    )
+    again = workshop.run("again")["teacher"]
+    (before,), (after,) = (
+        [one for one in found if key_of(one.pair) == ("IBM", "2009-12-27")] for found in (first, again)
+    )
+    assert before.fingerprints is not None
+    assert after.fingerprints is not None
+    assert before.rows["train"] > after.rows["train"]
+    assert before.fingerprints.data != after.fingerprints.data
+    assert before.fingerprints.parameters == after.fingerprints.parameters
 
 
 def the_only_trained(outcomes: list[Outcome]) -> Outcome:

@@ -102,7 +102,7 @@ def test_new_bars_make_only_the_open_windows_of_their_symbols_stale(shop: Shop) 
     new_days(SYMBOLS[:2]).to_csv(shop.bars / "n.csv", index=False)
     # The market has read no bars yet, so it finds the new ones.
     stale = shop.stale(market)
-    assert stale.pairs == {(symbol, OPEN): frozenset({Cause.DATA, Cause.PARAMETERS}) for symbol in SYMBOLS[:2]}
+    assert stale.pairs == {(symbol, OPEN): frozenset({Cause.DATA}) for symbol in SYMBOLS[:2]}
     assert stale.by(Cause.DATA) == [(symbol, OPEN) for symbol in SYMBOLS[:2]]
     assert stale.by(Cause.CODE, Cause.UNTRAINED) == []
 

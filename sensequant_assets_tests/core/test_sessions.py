@@ -20,7 +20,7 @@ from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.settings import read_settings
 from sensequant_assets.sources.files import FileBars, read_universe
-from sensequant_assets_tests.making import ANY_ROWS, QUICK_STUDENT, QUICK_TEACHER, random_walk, with_columns
+from sensequant_assets_tests.making import ANY_ROWS, QUICK_STUDENT, QUICK_TEACHER, random_walk, taught_of, with_columns
 
 PROJECT = Path(__file__).resolve().parents[2]
 MARKET = PROJECT.parent / "shared" / "market"
@@ -254,7 +254,7 @@ def test_a_window_of_sessions_makes_a_teacher_and_a_student():
     (pair, _) = plan_symbol(Listing("AAA"), samples, windows, recipe, ANY_ROWS)
     lesson = Lesson.of(pair, samples, recipe)
     teacher = teach(lesson, QUICK_TEACHER, "code")
-    student = distil(lesson, teacher.soft_targets, teacher.unseen, QUICK_STUDENT, "code")
+    student = distil(lesson, taught_of(teacher), QUICK_STUDENT, "code")
     assert "session_gap" in student.text
     assert teacher.rows["test"] == 10 * 21
 
@@ -284,6 +284,6 @@ def test_nse_five_minute_bars_plan_and_train(universe, file, start):
         assert [pair.reason for pair in pairs] == [None, None, None]
         lesson = Lesson.of(pairs[1], samples, settings.recipe)
         teacher = teach(lesson, QUICK_TEACHER, "code")
-        student = distil(lesson, teacher.soft_targets, teacher.unseen, QUICK_STUDENT, "code")
+        student = distil(lesson, taught_of(teacher), QUICK_STUDENT, "code")
         assert teacher.rows == student.rows
         assert len(bars) > teacher.rows["train"] > 200
