@@ -1,5 +1,6 @@
 """Claims about the NSE universe: 96 symbols in eight windows, on real bars."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sensequant_assets.core.boosting import trees_of
 from sensequant_assets.settings import PROJECT
 from sensequant_assets_tests.running import Finished, Home
 
@@ -41,7 +43,7 @@ def test_every_one_of_the_768_pairs_is_eligible_or_skipped_with_a_reason(
     eligible = [row for row in planned.values() if row["eligible"]]
     skipped = [row for row in planned.values() if not row["eligible"]]
     assert len(eligible) + len(skipped) == 768
-    assert all(row["reason"] is None and row["rows"] >= 20 for row in eligible)
+    assert all(row["reason"] is None and row["rows"] >= 80 for row in eligible)
     reasons = {"pre_listing", "insufficient_bars", "insufficient_future", "no_bars"}
     assert {row["reason"] for row in skipped} <= reasons
     assert len(eligible) > 600
@@ -58,6 +60,38 @@ def test_lici_is_not_trained_before_it_was_listed(planned: dict[tuple[str, str],
     # Two windows later more than 180 days have passed.
     assert not planned["LICI", "2022-12-27"]["early_life"]
     assert not planned["TCS", "2022-01-01"]["early_life"]
+
+
+NEWEST = "2025-06-14"
+
+
+def test_the_plan_says_which_parameters_keep_the_newest_window_from_being_trained_and_what_to_do(
+    planned: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    row = planned["ACC", NEWEST]
+    assert (row["reason"], row["rows"]) == ("insufficient_bars", 60)
+    assert row["detail"] == (
+        f"Window {NEWEST} of ACC has 60 training rows after warm-up and purge, needs 80: teacher trees split from 50 "
+        "rows on (min_child_samples 20 at subsample 0.8), and of 80 rows the smallest of 5 purged folds trains on 50. "
+        "Lower TEACHER_MIN_CHILD_SAMPLES, widen the window or shorten the horizon."
+    )
+    assert {row["reason"] for (_, window), row in planned.items() if window == NEWEST} == {"insufficient_bars"}
+
+
+def test_a_model_without_a_split_is_trained_only_under_a_flag(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    lower = ("--param", "TEACHER_MIN_CHILD_SAMPLES=10")
+    finished = home.run("backfill", *SPAN, "--bars", str(BARS), "--windows", NEWEST, *lower, "--json")
+    assert finished.code == 0, finished.err
+    assert finished.json["teacher"]["trained"] >= 94
+    rows = home.rows("SELECT model_path, constant FROM window_runs WHERE outcome = 'trained'")
+    assert len(rows) >= 188
+    for row in rows:
+        trees = trees_of(gzip.decompress(Path(row["model_path"]).read_bytes()).decode())
+        assert row["constant"] is trees.constant
+        assert trees.largest_leaves > 1 or row["constant"]
+    # Folds that can split leave soft targets to learn from.
+    assert sum(row["constant"] for row in rows) == 0
 
 
 class Spoiled:

@@ -68,6 +68,7 @@ def window_run(
         test_rows=outcome.rows.get("test"),
         metrics=outcome.metrics,
         parameters=outcome.parameters,
+        constant=outcome.constant,
         data_fingerprint=made_from.data if made_from else None,
         parameters_fingerprint=made_from.parameters if made_from else None,
         code_fingerprint=made_from.code if made_from else None,

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from time import perf_counter, process_time
 from typing import Any
 
@@ -11,6 +12,7 @@ from sensequant_assets.batch.made_with import versions
 from sensequant_assets.batch.rows import Identity, check_verdict
 from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
+from sensequant_assets.core.idle import IdleSetting
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Verdict, judge
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
@@ -24,6 +26,9 @@ from sensequant_assets.telemetry.questions.windows import latest_teacher_batch, 
 from sensequant_assets.telemetry.records import BatchStart, Event, Plan, RunEnd
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import printable
+
+SYMBOLS_LOOKED_AT = 8
+"""Most symbols whose rows are looked at before a run begins; the rest are read when their turn comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,27 @@ class Run:
         finally:
             self._note_end(judged, perf_counter() - wall, process_time() - cpu)
 
+    @property
+    def idle_settings(self) -> tuple[IdleSetting, ...]:
+        """Settings that do nothing on the rows of the first symbol that has some."""
+        of_symbols = map(self._most_rows, dict.fromkeys(symbol for symbol, _ in self.keys))
+        return self.market.idle_settings(next((rows for rows in islice(of_symbols, SYMBOLS_LOOKED_AT) if rows), 0))
+
+    def _most_rows(self, symbol: str) -> int:
+        pairs = self.market.plan(symbol).pairs
+        return max((pair.rows for pair in pairs if pair.eligible and key_of(pair) in self.keys), default=0)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What came of settings and parameters together, as telemetry keeps it."""
+        return {
+            **asdict(self.options),
+            "rows_needed": self.market.floor.rows,
+            "rows_needed_because": self.market.floor.why,
+            "validation_fraction": self.market.recipe.validation_fraction,
+            "idle_settings": [str(idle) for idle in self.idle_settings],
+        }
+
     def _teachers_device(self) -> str:
         teacher = self.teacher
         return require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
@@ -188,6 +214,7 @@ class Run:
                 versions=versions(),
                 max_failure_rate=self.options.max_failure_rate,
                 workers=self.options.workers,
+                configuration=self.configuration,
             )
         )
         self.journal.append_many(Plan(model=model, windows=self.keys) for model in self.models)

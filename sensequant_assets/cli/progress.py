@@ -77,6 +77,11 @@ def view(found: Progress) -> RenderableType:
         numbers = (model.planned, *model.counts.values())
         counts.add_row(model.model, *(f"{number:,}" for number in numbers), *_rate_and_limit(model))
     parts: list[RenderableType] = [head, bar, counts, Text(_pace(found))]
+    parts += [
+        Text(f"{model.constant:,} of {model.models:,} {model.model}s say the same of every row.", "yellow")
+        for model in found.models
+        if model.constant
+    ]
     if found.may_grow:
         parts.append(Text(f"This is the plan of {_count(found.runs, 'run')} so far; a backfill may start more."))
     failed = sum(model.failed for model in found.models)

@@ -34,6 +34,7 @@ class Told:
     max_failure_rate: float
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _counts: dict[ModelKind, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _constant: Counter[ModelKind] = field(default_factory=Counter)
     _skips: Counter[str] = field(default_factory=Counter)
     _failed: list[Outcome] = field(default_factory=list)
 
@@ -41,6 +42,7 @@ class Told:
         """Take in what became of a window."""
         model: ModelKind = "teacher" if outcome.model == "teacher" else "student"
         self._counts[model][outcome.status] += 1
+        self._constant[model] += outcome.constant is True
         if outcome.status is Status.SKIPPED and model == "teacher":
             self._skips[str(outcome.reason)] += 1
         if outcome.status is Status.FAILED and len(self._failed) < FAILURES_SHOWN:
@@ -65,7 +67,7 @@ class Told:
 
     def _as_far_as_it_came(self, model: ModelKind) -> Verdict:
         counts = self._counts[model]
-        rest = {"not_attempted": self.planned - counts.total()}
+        rest = {"not_attempted": self.planned - counts.total(), "constant": self._constant[model]}
         return Verdict.of(model, dict.fromkeys(COUNTED, 0) | counts | rest, self.max_failure_rate)
 
 
@@ -87,6 +89,9 @@ def summary_table(console: Console, batch_id: str, told: Told) -> None:
     for reason, count in told.skips():
         console.print(f"skipped {count} windows: {reason}")
     for model in models:
+        if model.constant:
+            of = f"{model.constant} of {model.models} {model.model}s"
+            console.print(Text.assemble(("constant", "yellow"), f" {of} say the same of every row: they know nothing"))
         if model.blocked:
             console.print(model.blocked, soft_wrap=True)
     for one in told.failed():

@@ -88,6 +88,8 @@ class Verdict:
         How many windows; `not_attempted` ones were planned and have no outcome.
     max_failure_rate
         The limit; NaN where it is not known, and then never exceeded.
+    constant
+        Of the trained and the reused: how many say the same of every row. They count as what they are, and are told.
     blocked
         Why no window was attempted at all, where something else forbade it; empty otherwise.
     """
@@ -99,13 +101,15 @@ class Verdict:
     failed: int
     not_attempted: int
     max_failure_rate: float
+    constant: int = 0
     blocked: str = ""
 
     @classmethod
     def of(cls, model: ModelKind, counts: Mapping[str, Any], max_failure_rate: float | None, blocked: str = "") -> Self:
-        """Judge how many windows there are of each of `COUNTED`; other entries of the mapping are ignored."""
+        """Judge how many windows there are of each of `COUNTED`, and how many `constant`; other entries are ignored."""
         limit = nan if max_failure_rate is None else max_failure_rate
-        return cls(model=model, max_failure_rate=limit, blocked=blocked, **{name: counts[name] for name in COUNTED})
+        told = {name: counts[name] for name in COUNTED} | {"constant": counts.get("constant", 0)}
+        return cls(model=model, max_failure_rate=limit, blocked=blocked, **told)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -116,6 +120,11 @@ class Verdict:
     def planned(self) -> int:
         """All windows, skipped ones included."""
         return sum(self.counts.values())
+
+    @property
+    def models(self) -> int:
+        """Windows that have a model: trained and reused."""
+        return self.trained + self.reused
 
     @property
     def attempted(self) -> int:
@@ -161,6 +170,8 @@ def judge(
     blocked
         As for `Verdict`.
     """
-    counts = Counter(str(outcome.status) for outcome in outcomes)
+    told = list(outcomes)
+    counts = Counter(str(outcome.status) for outcome in told)
     counts["not_attempted"] = planned - counts.total()
+    counts["constant"] = sum(outcome.constant is True for outcome in told)
     return Verdict.of(model, counts, max_failure_rate, blocked)

@@ -1,12 +1,12 @@
 """A verdict of the core as a Dagster asset check result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
-from sensequant_assets.defs.names import CHECK
+from sensequant_assets.defs.names import CHECK, NOT_CONSTANT
 from sensequant_assets.text import markdown_text, printable
 
 FAILURES_SHOWN = 20
@@ -36,6 +36,72 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
         severity=severity(verdict),
         description=markdown_text(describe(verdict)),
         metadata=verdict_metadata(verdict, failed),
+    )
+
+
+def constant_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """`symbol`, `window` and `train_rows` of the windows whose model says the same of every row."""
+    return [
+        {
+            "symbol": outcome.pair.symbol,
+            "window": outcome.pair.window.key,
+            "train_rows": outcome.rows["train"],
+        }
+        for outcome in outcomes
+        if outcome.constant
+    ]
+
+
+def not_constant_result(
+    asset: str, verdict: Verdict, constant: Sequence[Mapping[str, Any]], batch_id: str = ""
+) -> dg.AssetCheckResult:
+    """Adapt a verdict: whether every model knows something, and the first that do not as a table.
+
+    Parameters
+    ----------
+    asset
+        Key of the checked asset.
+    verdict
+        What the core found.
+    constant
+        As `constant_rows` gives them.
+    batch_id
+        The batch, where it is judged as a whole.
+    """
+    if not verdict.models:
+        said = f"No {verdict.model} was trained or reused."
+    elif verdict.constant:
+        said = f"{verdict.constant} of {verdict.models} {verdict.model}s say the same of every row: they know nothing."
+    else:
+        said = f"None of {verdict.models} {verdict.model}s says the same of every row."
+    metadata: dict[str, Any] = {"models": verdict.models, "constant": verdict.constant}
+    if batch_id:
+        metadata["batch"] = printable(batch_id)
+    if constant:
+        shown = [dg.TableRecord(dict(row)) for row in constant[:FAILURES_SHOWN]]
+        metadata["constant_windows"] = dg.MetadataValue.table(shown)
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=NOT_CONSTANT,
+        passed=verdict.models > 0 and not verdict.constant,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=markdown_text(f"Batch {batch_id}, all runs: {said}" if batch_id else said),
+        metadata=metadata,
+    )
+
+
+def evaluation_of(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """A result of a check that does not block, of no run."""
+    assert result.asset_key is not None  # noqa: S101  # the adapters name it
+    assert result.check_name is not None  # noqa: S101
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        severity=result.severity,
+        description=result.description,
+        metadata=result.metadata,
+        blocking=False,
     )
 
 

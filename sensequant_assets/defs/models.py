@@ -9,12 +9,12 @@ from pydantic import Field
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
-from sensequant_assets.defs.checks import check_result
+from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result
 from sensequant_assets.defs.market import universe_event
-from sensequant_assets.defs.names import ASSETS, CHECK, COMMAND_LINE, CPU_POOL, SYMBOL
+from sensequant_assets.defs.names import ASSETS, CHECK, COMMAND_LINE, CPU_POOL, NOT_CONSTANT, SYMBOL
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.defs.runs import identity_of, keys_of
-from sensequant_assets.defs.telling import log_outcomes
+from sensequant_assets.defs.telling import log_configuration, log_outcomes
 from sensequant_assets.defs.verdicts import latest_verdict
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
@@ -86,8 +86,8 @@ def model_assets(
         kinds = _kinds(context.selected_asset_keys)
         if not kinds:
             # A check executed alone has no windows of its own: it judges the latest batch again.
-            for kind in _kinds(key.asset_key for key in context.selected_asset_check_keys):
-                yield latest_verdict(market, kind, config.max_failure_rate)
+            for kind, check in _checks(context.selected_asset_check_keys):
+                yield latest_verdict(market, kind, check, config.max_failure_rate)
             return
         attended = identity_of(context.run).source == COMMAND_LINE  # which looks and ingests itself
         if not attended:
@@ -132,8 +132,10 @@ def _carried_out(
             context.log_event(universe_event(opened.universe, market.settings.universe))
         log_outcomes(context, outcomes, opened, market)
 
+    log_configuration(context, run)
     for judged in run.carry_out(tell):
         market.tell_verdict(judged.verdict)
+        yield not_constant_result(ASSETS[judged.model], judged.verdict, constant_rows(judged.outcomes))
         yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes)
 
 
@@ -141,6 +143,13 @@ def _kinds(keys: Iterable[dg.AssetKey]) -> list[ModelKind]:
     """The models among assets, teachers first."""
     names = {key.to_user_string() for key in keys}
     return [kind for kind, asset in ASSETS.items() if asset in names]
+
+
+def _checks(keys: Iterable[dg.AssetCheckKey]) -> list[tuple[ModelKind, str]]:
+    """The models among checked assets, teachers first, each with a check of it."""
+    wanted = {(key.asset_key.to_user_string(), key.name) for key in keys}
+    known = [(kind, check) for kind in ASSETS for check in (NOT_CONSTANT, CHECK)]
+    return [(kind, check) for kind, check in known if (ASSETS[kind], check) in wanted]
 
 
 def _specs() -> list[dg.AssetSpec]:
@@ -172,7 +181,7 @@ def _specs() -> list[dg.AssetSpec]:
 
 
 def _check_specs() -> list[dg.AssetCheckSpec]:
-    return [
+    limit = [
         dg.AssetCheckSpec(
             CHECK,
             asset=asset,
@@ -182,3 +191,12 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
         )
         for model, asset in ASSETS.items()
     ]
+    knowing = [
+        dg.AssetCheckSpec(
+            NOT_CONSTANT,
+            asset=asset,
+            description=f"No {model} that was trained or reused says the same of every row. It stops nothing.",
+        )
+        for model, asset in ASSETS.items()
+    ]
+    return [*limit, *knowing]

@@ -6,7 +6,7 @@ BACKFILL_TAG = "dagster/backfill"
 DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
 """On a run whose process is gone; on the run that repeats it, with its id."""
 
-CHECK = "max_failure_rate"
+CHECK, NOT_CONSTANT = "max_failure_rate", "not_constant"
 ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
 COMMAND_LINE = "cli"
 BATCH_TAG, SOURCE_TAG, ATTEMPT_TAG = "sensequant/batch", "sensequant/source", "sensequant/attempt"

@@ -5,15 +5,30 @@ from typing import Any
 
 import dagster as dg
 
+from sensequant_assets.batch.run import Run
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.defs.events import EventLog
 from sensequant_assets.defs.market import symbol_events
 from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.market.market import Market
-from sensequant_assets.text import printable
+from sensequant_assets.text import json_text, printable
 
 _SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation", "trees")
+
+
+def log_configuration(context: dg.AssetExecutionContext, run: Run) -> None:
+    """Log what a run works with, and warn of settings that must be taken for what they do not do."""
+    told = {
+        "settings": run.settings,
+        "teacher": run.teacher.model_dump(),
+        "student": run.student.model_dump(),
+        **run.configuration,
+    }
+    context.log.info(f"Configuration: {json_text(told)}")
+    for idle in run.idle_settings:
+        if idle.misleading:
+            context.log.warning(printable(idle))
 
 
 def log_outcomes(
@@ -58,6 +73,7 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
         return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
     metadata |= {name: value for name in _SHOWN if (value := outcome.metrics.get(name)) is not None}
     metadata |= {
+        "largest_tree": _largest_tree(outcome),
         "train_rows": outcome.rows["train"],
         "test_rows": outcome.rows["test"],
         "trees_fingerprint": outcome.trees_fingerprint,
@@ -66,4 +82,15 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
     for flag in ("early_life", "open"):
         if getattr(pair, flag):
             metadata[flag] = True
+    if outcome.constant:
+        metadata["constant"] = True
     return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
+
+
+def _largest_tree(outcome: Outcome) -> str:
+    """What came of the leaves and the depth asked for; one entry, since each costs a reused window a percent."""
+    grown, asked = outcome.metrics, outcome.parameters
+    return (
+        f"{grown['largest_tree_leaves']:.0f} of {asked['num_leaves']} leaves asked, "
+        f"depth {grown['largest_tree_depth']:.0f} of {asked['max_depth']}"
+    )

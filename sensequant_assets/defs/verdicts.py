@@ -4,25 +4,34 @@ import dagster as dg
 
 from sensequant_assets.core.outcome import Verdict, judge
 from sensequant_assets.core.parameters import ModelKind
-from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result
-from sensequant_assets.defs.names import ASSETS
+from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result, not_constant_result
+from sensequant_assets.defs.names import ASSETS, NOT_CONSTANT
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.telemetry.questions.batches import batch_summary, latest_batch_of
 from sensequant_assets.telemetry.questions.failures import failed_windows
+from sensequant_assets.telemetry.questions.windows import constant_windows
 
 
-def latest_verdict(market: MarketResource, model: ModelKind, max_failure_rate: float) -> dg.AssetCheckResult:
-    """The verdict on the latest batch of the market's universe that planned a model."""
+def latest_verdict(
+    market: MarketResource, model: ModelKind, check: str, max_failure_rate: float
+) -> dg.AssetCheckResult:
+    """What a check says of the latest batch of the market's universe that planned a model."""
     telemetry, universe = market.telemetry, market.settings.universe_name
     batch = latest_batch_of(telemetry, universe, model)
     if batch is None:
-        return check_result(ASSETS[model], judge(model, (), planned=0, max_failure_rate=max_failure_rate), ())
+        nothing = judge(model, (), planned=0, max_failure_rate=max_failure_rate)
+        if check == NOT_CONSTANT:
+            return not_constant_result(ASSETS[model], nothing, ())
+        return check_result(ASSETS[model], nothing, ())
     counts = next(row for row in batch_summary(telemetry, batch) if row["model"] == model)
+    verdict = Verdict.of(model, counts, max_failure_rate)
+    if check == NOT_CONSTANT:
+        constant = constant_windows(telemetry, batch, model, FAILURES_SHOWN)
+        return not_constant_result(ASSETS[model], verdict, constant, batch)
     failed = failed_windows(telemetry, batch, FAILURES_SHOWN, model=model)
-    verdict, report = Verdict.of(model, counts, max_failure_rate), markdown(read_report(telemetry, batch))
-    found = batch_evaluation(ASSETS[model], verdict, failed, batch, report=report)
+    found = batch_evaluation(ASSETS[model], verdict, failed, batch, report=markdown(read_report(telemetry, batch)))
     return dg.AssetCheckResult(
         asset_key=found.asset_key,
         check_name=found.check_name,

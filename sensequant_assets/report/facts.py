@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from math import isnan, sqrt
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from sensequant_assets.core.judging.skill import Z95, Skill, null_auc_sd, percentiles
@@ -20,6 +20,7 @@ from sensequant_assets.telemetry.store import TelemetryStore
 METRICS = (
     "test_auc", "test_brier", "test_log_loss", "test_ece", "test_rank_ic", "test_accuracy", "test_majority",
     "test_base_rate", "valid_auc", "oof_auc", "fidelity_mae", "fidelity_correlation", "fidelity_agreement", "trees",
+    "largest_tree_leaves", "largest_tree_depth",
 )  # fmt: skip
 """Metrics that the report reads; a model that lacks one has None."""
 
@@ -42,6 +43,7 @@ class Row:
     parameters_fingerprint: str | None
     code_fingerprint: str | None
     trees_fingerprint: str | None
+    constant: bool | None
     metrics: Mapping[str, float | None]
 
     @property
@@ -131,6 +133,17 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """What a setting of trees asked for, and what the largest tree of the median window and of any came to."""
+
+    model: str
+    setting: str
+    asked: int
+    median: int
+    largest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Failed windows of one kind, or skipped ones of one reason."""
 
@@ -207,9 +220,23 @@ def _verdict_sentence(model: Verdict) -> str:
     were = "was" if model.not_attempted == 1 else "were"
     rest = f" {model.not_attempted:,} {were} not attempted." if model.not_attempted else ""
     limit = "unknown" if isnan(model.max_failure_rate) else f"{model.max_failure_rate:.1%}"
+    constant = f" {model.constant:,} of {model.models:,} say the same of every row." if model.constant else ""
     return (
-        f"{model.failed:,} of {model.attempted:,} {model.model}s failed: {model.failure_rate:.1%}, limit {limit}.{rest}"
+        f"{model.failed:,} of {model.attempted:,} {model.model}s failed: {model.failure_rate:.1%}, limit {limit}."
+        f"{rest}{constant}"
     )
+
+
+def growth(report: Report) -> list[Growth]:
+    """Leaves and depth that each model was asked for, and those of its largest trees."""
+    found = []
+    for model in report.models:
+        asked = report.batch["parameters"].get(model.model, {})
+        for setting, metric in (("num_leaves", "largest_tree_leaves"), ("max_depth", "largest_tree_depth")):
+            values = values_of(report, model.model, metric)
+            if values and setting in asked:
+                found.append(Growth(model.model, setting, asked[setting], int(median(values)), int(max(values))))
+    return found
 
 
 def skill(report: Report, model: str) -> Skill:

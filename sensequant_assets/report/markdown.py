@@ -22,6 +22,11 @@ def markdown(report: Report) -> str:
                 f"{found.outside / found.windows:.0%} outside the 95 % null band (noise: 5 %, more as labels overlap)"
             )
     lines += [
+        f"- {model.model}: {model.constant} of {model.models} models say the same of every row"
+        for model in report.models
+        if model.constant
+    ]
+    lines += [
         f"- failed {cause.count} {_md(cause.name)}: {_md(cause.example)} {_md(cause.advice)}"
         for cause in failures_by_cause(report)[:5]
     ]

@@ -19,6 +19,7 @@ from sensequant_assets.report.facts import (
     METRICS,
     Report,
     failures_by_cause,
+    growth,
     headline,
     skill,
     skips_by_reason,
@@ -27,6 +28,7 @@ from sensequant_assets.report.facts import (
     values_of,
 )
 from sensequant_assets.report.pictures import (
+    CONSTANT,
     LETTERS,
     auc_histogram,
     auc_map,
@@ -71,6 +73,7 @@ def page(report: Report) -> str:
         counts=report.models,
         outcomes=COUNTED,
         letters=LETTERS,
+        constant_mark=CONSTANT,
         causes=failures_by_cause(report),
         skips=skips_by_reason(report),
         failed=report.failed(),
@@ -81,6 +84,8 @@ def page(report: Report) -> str:
         metrics=[entry for entry in _metric_table(report, models) if entry[1]],
         durations=[(model, duration_histogram(report, model)) for model in models],
         slowest=slowest(report),
+        growth=growth(report),
+        idle=report.batch["configuration"].get("idle_settings", []),
         settings=flat(report.batch["settings"]),
         parameters=flat(report.batch["parameters"]),
         versions=flat(report.batch["versions"]),

@@ -14,6 +14,9 @@ from sensequant_assets.report.facts import Report, skill
 MAX_CELLS = 5000
 """Most cells of one heat map; a page with more takes a phone seconds to open."""
 
+CONSTANT = "c"
+"""What stands beside the letter of a model that says the same of every row."""
+
 LETTERS = {"trained": "T", "reused": "R", "skipped": "S", "failed": "F", "not_attempted": "-"}
 
 
@@ -107,9 +110,11 @@ def outcome_map(report: Report, model: str) -> HeatMap:
         row = rows.get((symbol, window))
         if row is None:
             return Cell("none", "", f"{symbol} {window}: not planned")
-        why = row.reason or row.failure_kind
+        why = "constant" if row.constant else row.reason or row.failure_kind
         return Cell(
-            row.outcome, LETTERS[row.outcome], f"{symbol} {window}: {_words(row.outcome)}{f', {why}' if why else ''}"
+            row.outcome,
+            LETTERS[row.outcome] + (CONSTANT if row.constant else ""),
+            f"{symbol} {window}: {_words(row.outcome)}{f', {why}' if why else ''}",
         )
 
     def total(window: str) -> Cell:

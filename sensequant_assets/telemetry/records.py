@@ -51,6 +51,8 @@ class BatchStart:
         Settings of the market, parameters by model, versions of the code and its libraries.
     max_failure_rate
         The limit of the check.
+    configuration
+        What came of settings and parameters together: rows that a window needs, settings that do nothing.
     pid, workers
         Of the run: its process, and how many windows it trains at once.
     """
@@ -65,6 +67,7 @@ class BatchStart:
     parameters: Json = None
     versions: Json = None
     max_failure_rate: float | None = None
+    configuration: Json = None
     pid: Annotated[int | None, OfRun()] = None
     workers: Annotated[int | None, OfRun()] = None
 
@@ -104,7 +107,10 @@ class WindowRun:
     train_rows, valid_rows, test_rows
         Rows of the model; None without a model.
     metrics, parameters
-        Of the model; a null metric is one that its rows cannot answer.
+        Of the model; a null metric is one that its rows cannot answer. A student's parameters hold its teacher's, as
+        `teacher_*`.
+    constant
+        Whether the model says the same of every row; None without a model.
     data_fingerprint, parameters_fingerprint, code_fingerprint
         What the model was made from, or would have been had it not failed; None where that is not known.
     trees_fingerprint
@@ -112,7 +118,7 @@ class WindowRun:
     device
         What trained it.
     early_life, open
-        Flags of the pair.
+        Flags of the pair; `early_life` is None where its listing is not known.
     model_path
         The model's file; None without a model.
     """
@@ -142,6 +148,7 @@ class WindowRun:
     test_rows: int | None = None
     metrics: Json = None
     parameters: Json = None
+    constant: bool | None = None
     data_fingerprint: str | None = None
     parameters_fingerprint: str | None = None
     code_fingerprint: str | None = None

@@ -24,7 +24,7 @@ from sensequant_assets.telemetry.records import (
     WindowRun,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ SELECT
     coalesce(attempts.outcome, 'not_attempted') AS outcome,
     attempts.reason, attempts.failure_kind, attempts.error_type, attempts.error_message, attempts.attempt,
     coalesce(attempts.run_id, planned.run_id) AS run_id,
-    attempts.started_at, attempts.ended_at, attempts.duration_s,
+    attempts.started_at, attempts.ended_at, attempts.duration_s, attempts.constant,
     planned.run_id IS NOT NULL AS planned
 FROM planned_windows AS planned
 FULL OUTER JOIN last_attempts AS attempts USING (batch_id, model, symbol, window_start);
@@ -214,13 +214,14 @@ WITH counted AS (
         count(*) FILTER (outcome = 'failed') AS failed,
         count(*) FILTER (outcome = 'not_attempted') AS not_attempted,
         count(*) FILTER (outcome IN ('trained', 'reused', 'failed')) AS attempted,
+        count(*) FILTER (constant) AS constant,
         min(started_at) FILTER (outcome <> 'skipped') AS started_at,
         max(ended_at) FILTER (outcome <> 'skipped') AS ended_at
     FROM window_status
     GROUP BY batch_id, model
 )
 SELECT
-    batch_id, model, planned, trained, reused, skipped, failed, not_attempted, attempted,
+    batch_id, model, planned, trained, reused, skipped, failed, not_attempted, attempted, constant,
     failed / nullif(attempted, 0) AS failure_rate,
     started_at, ended_at,
     attempted / nullif(epoch(ended_at) - epoch(started_at), 0) AS windows_per_s
@@ -238,6 +239,13 @@ MIGRATIONS: list[tuple[int, str]] = [
             failed INTEGER, not_attempted INTEGER, evaluated_at TIMESTAMPTZ NOT NULL,
             PRIMARY KEY (batch_id, run_id, model, check_name)
         );
+        """,
+    ),
+    (
+        4,
+        """
+        ALTER TABLE window_runs ADD COLUMN constant BOOLEAN;
+        ALTER TABLE batches ADD COLUMN configuration JSON;
         """,
     ),
 ]

@@ -96,6 +96,7 @@ class Progress:
                 model.model: {
                     "planned": model.planned,
                     **model.counts,
+                    "constant": model.constant,
                     "failure_rate": model.failure_rate,
                     "max_failure_rate": None if isnan(model.max_failure_rate) else model.max_failure_rate,
                     "exceeded": model.exceeded,

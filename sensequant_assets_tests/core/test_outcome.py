@@ -43,6 +43,17 @@ def test_no_rounding_lets_the_limit_itself_fail(failed, of, limit):
     assert verdict(limit, trained=of - failed, failed=failed).passed
 
 
+def test_a_constant_counts_as_what_it_is_and_is_counted_beside():
+    told = [Outcome("student", PAIR, status, constant=constant) for status, constant in (
+        (Status.TRAINED, True), (Status.TRAINED, False), (Status.REUSED, True), (Status.SKIPPED, None),
+    )]  # fmt: skip
+    found = judge("student", told, planned=5, max_failure_rate=0.0)
+    assert (found.trained, found.reused, found.constant, found.models) == (2, 1, 2, 3)
+    assert found.passed
+    assert Verdict.of("student", found.counts | {"constant": 2}, 0.0) == found
+    assert Verdict.of("student", found.counts, 0.0).constant == 0
+
+
 def test_skips_never_count():
     # 2 of 10 failed; with the 90 skipped it would be 2 of 100.
     found = verdict(trained=8, failed=2, skipped=90)

@@ -244,8 +244,9 @@ def test_a_trained_partition_shows_its_metrics_and_where_its_model_lies(
 ) -> None:
     person.open_partition("AAPL", "2009-06-30")
     expect(person.row("status")).to_contain_text("trained")
-    for metric in ("valid_auc", "test_auc", "test_brier", "oof_auc"):
+    for metric in ("test_auc", "test_brier", "oof_auc"):
         expect(person.row(metric)).to_contain_text(re.compile(r"0\.\d+"))
+    expect(person.row("largest_tree")).to_contain_text(re.compile(r"\d+ of 127 leaves asked, depth \d of 9"))
     model = person.row("model")
     expect(model).to_contain_text("teacher/AAPL/2009-06-30")
     person.shoot("partition_trained")

@@ -11,7 +11,15 @@ from markdown_it import MarkdownIt
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.windows import Window
-from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result, describe, describe_batch
+from sensequant_assets.defs.checks import (
+    FAILURES_SHOWN,
+    batch_evaluation,
+    check_result,
+    constant_rows,
+    describe,
+    describe_batch,
+    not_constant_result,
+)
 from sensequant_assets.errors import FailureKind
 from sensequant_assets.text import printable
 from sensequant_assets_tests.test_text import NASTY
@@ -65,6 +73,40 @@ def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None
     assert table.records[0].data == failed_window
     description = check_result("teacher_models", blocked, []).description
     assert html.unescape(MarkdownIt().render(str(description))) == f"<p>{printable(blocked.blocked)}</p>\n"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "passed", "description"),
+    [
+        (replace(EXACT, constant=3), False, "3 of 17 teachers say the same of every row: they know nothing."),
+        (EXACT, True, "None of 17 teachers says the same of every row."),
+        # Nothing trained is no pass.
+        (replace(EXACT, trained=0, reused=0), False, "No teacher was trained or reused."),
+    ],
+)
+def test_models_that_know_nothing_are_a_warning_at_most(verdict: Verdict, passed: bool, description: str) -> None:
+    result = not_constant_result("teacher_models", verdict, [])
+    assert (result.check_name, result.passed, result.description) == ("not_constant", passed, description)
+    assert result.severity is dg.AssetCheckSeverity.WARN
+    # They count as trained: the limit knows nothing of them.
+    assert check_result("teacher_models", verdict, []).passed is (verdict.attempted > 0 and not verdict.exceeded)
+    whole = not_constant_result("teacher_models", verdict, [], "b1")
+    assert whole.description == f"Batch b1, all runs: {description}"
+
+
+def test_the_first_windows_whose_models_know_nothing_are_a_table() -> None:
+    def trained(symbol: str, constant: bool) -> Outcome:
+        pair = Pair(symbol, WINDOW, WINDOW.start)
+        return Outcome("student", pair, Status.TRAINED, rows={"train": 80, "test": 9}, constant=constant)
+
+    outcomes = [trained(f"S{number}", number != 1) for number in range(FAILURES_SHOWN + 3)] + [failed("F")]
+    rows = constant_rows(outcomes)
+    assert len(rows) == FAILURES_SHOWN + 2
+    table = not_constant_result("student_models", EXACT, rows).metadata["constant_windows"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert [record.data["symbol"] for record in table.records[:2]] == ["S0", "S2"]
+    assert table.records[0].data == {"symbol": "S0", "window": "2022-01-01", "train_rows": 80}
+    assert len(table.records) == FAILURES_SHOWN
 
 
 def test_counts_rate_and_limit_are_metadata() -> None:

@@ -3,6 +3,8 @@
 import gc
 import gzip
 import json
+import logging
+import re
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,9 +26,11 @@ from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG
 from sensequant_assets.defs.runs import identity_of, keys_of
 from sensequant_assets.errors import SenseQuantError, UsageError
+from sensequant_assets.market import market
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.making import ANY_ROWS
 from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
 
 TEACHER, STUDENT = TeacherParameters(n_estimators=10), StudentParameters(n_estimators=5)
@@ -43,6 +47,10 @@ class Platform:
 
     settings: Settings
     instance: dg.DagsterInstance
+
+    @property
+    def telemetry(self) -> TelemetryStore:
+        return TelemetryStore(self.settings.data_dir / "telemetry")
 
     def launch(self, name: str, limit: float, keys: list[Key] | None = None, **options: Any) -> SenseQuantError | None:
         """Run a batch the way the command line does."""
@@ -86,9 +94,9 @@ class Platform:
                 found[event.partition] = {key: value.value for key, value in event.metadata.items()}
         return found
 
-    def verdict(self, asset: str, name: str) -> Any:
-        """What the check said of an asset in one batch."""
-        key = dg.AssetCheckKey(dg.AssetKey(asset), "max_failure_rate")
+    def verdict(self, asset: str, name: str, check: str = "max_failure_rate") -> Any:
+        """What a check said of an asset in one batch."""
+        key = dg.AssetCheckKey(dg.AssetKey(asset), check)
         history = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
         (one,) = (record for record in history if record.run_id == self.run(name).run_id)
         assert one.event is not None
@@ -132,7 +140,15 @@ def test_a_trained_window_shows_its_metrics_and_where_its_model_is(platform: Pla
         symbol, window = key.split("|")
         for model, metadata in (("teacher", teachers[key]), ("student", students[key])):
             assert 0 <= metadata["test_auc"] <= 1
-            assert metadata["train_rows"] > 20
+            assert metadata["train_rows"] > 80
+            # What was asked for, and what came of it.
+            leaves, depth = (127, 9) if model == "teacher" else (7, 3)
+            grown = re.fullmatch(rf"(\d+) of {leaves} leaves asked, depth (\d) of {depth}", metadata["largest_tree"])
+            assert grown is not None
+            assert 2 <= int(grown[1]) <= 12
+            assert 1 <= int(grown[2]) < int(grown[1])
+            assert "constant" not in metadata
+            assert "valid_auc" not in metadata
             path = Path(metadata["model"])
             assert path == platform.settings.data_dir / "models" / "five" / model / symbol / f"{window}.txt.gz"
             assert path.is_file()
@@ -168,6 +184,70 @@ def test_the_check_shows_counts_rate_limit_and_the_failed_windows(platform: Plat
         ("IBM", window, "corrupt_bars") for window in WINDOWS
     ]
     assert table is not None
+
+
+def test_models_that_know_nothing_count_as_trained_and_are_flagged_and_stop_nothing(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without the floor a window is trained on fewer rows than its teacher can split.
+    monkeypatch.setattr(market, "floor_of", lambda *_: ANY_ROWS)
+    teacher = TeacherParameters(n_estimators=10, min_child_samples=100)
+    how = Options(max_failure_rate=0.0, workers=2, force=True)
+    keys = [("AAPL", "2009-01-01"), ("GOOG", "2009-06-30")]
+    assert launch(Launch(platform.settings, teacher, STUDENT, keys, MODELS, how, "constant")) is None
+    for asset in ASSETS.values():
+        metadata = platform.materialized(asset, "constant")
+        assert {one["status"] for one in metadata.values()} == {"trained"}
+        assert all(one["constant"] is True for one in metadata.values())
+        assert platform.verdict(asset, "constant").passed
+        knowing = platform.verdict(asset, "constant", "not_constant")
+        assert (knowing.passed, knowing.blocking, knowing.severity) == (False, False, dg.AssetCheckSeverity.WARN)
+        rows = [record.data for record in knowing.metadata["constant_windows"].records]
+        assert [(row["symbol"], row["window"]) for row in rows] == keys
+    assert platform.run("constant").status is dg.DagsterRunStatus.SUCCESS
+    told = platform.telemetry.query(
+        "SELECT model, trained, constant, failed FROM batch_summary WHERE batch_id = 'constant' ORDER BY model DESC"
+    ).to_pylist()
+    assert [tuple(row.values()) for row in told] == [("teacher", 2, 2, 0), ("student", 2, 2, 0)]
+    assert platform.verdict("teacher_models", "within", "not_constant").passed
+
+
+def test_a_check_that_is_executed_alone_judges_the_latest_batch_again_and_no_other_check(platform: Platform) -> None:
+    assert platform.launch("judged", 0.25) is None
+    job = build_definitions(platform.settings, TEACHER, STUDENT).resolve_implicit_global_asset_job_def()
+    for asset in ASSETS.values():
+        key = dg.AssetCheckKey(dg.AssetKey(asset), "not_constant")
+        result = job.get_subset(asset_selection=set(), asset_check_selection={key}).execute_in_process(
+            instance=platform.instance, raise_on_error=False
+        )
+        assert result.success
+        (evaluation,) = result.get_asset_check_evaluations()
+        assert (evaluation.check_name, evaluation.passed) == ("not_constant", True)
+        assert evaluation.metadata["batch"].value == "judged"
+
+
+def test_a_run_logs_and_keeps_its_configuration_and_warns_of_what_misleads(platform: Platform) -> None:
+    teacher = TEACHER.model_copy(update={"gpu_device_id": 1})
+    how = Options(max_failure_rate=0.25, workers=1)
+    keys = [("AAPL", "2009-01-01")]
+    assert launch(Launch(platform.settings, teacher, STUDENT, keys, MODELS, how, "configured")) is None
+    logged = [
+        (entry.level, entry.user_message) for entry in platform.instance.all_logs(platform.run("configured").run_id)
+    ]
+    (line,) = (message for _, message in logged if "Configuration: " in message)
+    told = json.loads(line.partition("Configuration: ")[2])
+    assert (told["teacher"]["num_leaves"], told["student"]["num_leaves"], told["workers"]) == (127, 7, 1)
+    assert (told["rows_needed"], told["validation_fraction"]) == (80, 0.0)
+    misleading = "TEACHER_GPU_DEVICE_ID=1 does nothing: TEACHER_DEVICE_TYPE is cpu."
+    assert [level for level, message in logged if message.endswith(misleading)] == [logging.WARNING]
+    (row,) = platform.telemetry.query("SELECT configuration FROM batches WHERE batch_id = 'configured'").to_pylist()
+    kept = json.loads(row["configuration"])
+    assert kept["rows_needed"] == 80
+    assert kept["idle_settings"] == [
+        misleading,
+        "TEACHER_NUM_LEAVES=127 does nothing: 116 rows with TEACHER_MIN_CHILD_SAMPLES=20 make about 5 leaves.",
+        "TEACHER_MAX_DEPTH=9 does nothing: a tree of about 5 leaves is no deeper.",
+    ]
 
 
 def test_above_the_limit_the_check_is_an_error_and_no_student_is_materialized(platform: Platform) -> None:

@@ -14,8 +14,10 @@ from sensequant_assets.core.judging.skill import null_auc_sd, null_counts, perce
 from sensequant_assets.errors import FailureKind, UsageError
 from sensequant_assets.report.comparison import compare
 from sensequant_assets.report.facts import (
+    Growth,
     Report,
     failures_by_cause,
+    growth,
     headline,
     read_report,
     skill,
@@ -24,7 +26,7 @@ from sensequant_assets.report.facts import (
 )
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.report.page import default_path, page, write_page
-from sensequant_assets.report.pictures import MAX_CELLS
+from sensequant_assets.report.pictures import MAX_CELLS, outcome_map
 from sensequant_assets.telemetry.journal import Journal
 from sensequant_assets.telemetry.records import CheckVerdict, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -319,6 +321,41 @@ def test_a_comparison_tells_inputs_trees_outcomes_and_metrics(store: TelemetrySt
     text = Page(page(report)).text
     assert "2 of 3 teachers have other trees (what changed: data of 1)." in text
     assert "1 trees differ although data, parameters and code are the same by fingerprint." in text
+
+
+def test_models_that_know_nothing_are_flagged_wherever_the_report_shows_them(store: TelemetryStore) -> None:
+    rows = [trained("AAA", W1, 0.5, constant=True), trained("AAA", W2, 0.6, constant=False), trained("BBB", W1, 0.5)]
+    write_run(store, rows)
+    report = read_report(store, "b")
+    assert [row.constant for row in report.rows] == [True, False, None]
+    assert "0 of 3 teachers failed: 0.0%, limit 15.0%. 1 of 3 say the same of every row." in headline(report).sentences
+    assert "- teacher: 1 of 3 models say the same of every row" in markdown(report).splitlines()
+    (cells,) = (cells for symbol, cells in outcome_map(report, "teacher").rows if symbol == "AAA")
+    assert [(cell.text, cell.title) for cell in cells] == [
+        ("Tc", f"AAA {W1}: trained, constant"), ("T", f"AAA {W2}: trained"),
+    ]  # fmt: skip
+    assert "1 of 3 say the same of every row." in Page(page(report)).text
+
+
+def test_leaves_and_depth_stand_beside_what_was_asked_for(store: TelemetryStore) -> None:
+    grown = [
+        trained(symbol, W1, 0.5, metrics={"largest_tree_leaves": leaves, "largest_tree_depth": leaves - 2})
+        for symbol, leaves in (("AAA", 3), ("BBB", 4), ("CCC", 7))
+    ]
+    idle = ["TEACHER_NUM_LEAVES=127 does nothing: 88 rows make about 4 leaves."]
+    write_run(
+        store,
+        grown,
+        parameters={"teacher": {"num_leaves": 127, "max_depth": 9}},
+        configuration={"idle_settings": idle},
+    )
+    report = read_report(store, "b")
+    assert growth(report) == [
+        Growth("teacher", "num_leaves", 127, 4, 7), Growth("teacher", "max_depth", 9, 2, 5),
+    ]  # fmt: skip
+    shown = Page(page(report)).text
+    assert "teacher num_leaves 127 4 7" in shown
+    assert idle[0] in shown
 
 
 def test_markdown_is_short_and_escapes(store: TelemetryStore) -> None:

@@ -164,6 +164,14 @@ def test_the_view_fits_eighty_columns_and_takes_errors_as_they_are() -> None:
     assert len(header.rstrip()) <= 80
 
 
+def test_models_that_know_nothing_are_counted_beside_the_trained() -> None:
+    found = progress(BATCH, [TEACHERS | {"constant": 0}, STUDENTS | {"constant": 4}], SECONDS, [], now=now())
+    assert [model["constant"] for model in found.as_json()["models"].values()] == [0, 4]
+    lines = text(found).splitlines()
+    assert "4 of 10 students say the same of every row." in lines
+    assert not any("teachers say" in line for line in lines)
+
+
 def test_telemetry_gives_the_same_numbers(store: TelemetryStore) -> None:
     rows = [window(*pair, outcome="trained", second=second) for second, pair in enumerate(PAIRS[:4], start=1)]
     rows += [window(*pair, outcome="failed", second=9, error_message=f"no {pair[0]}") for pair in PAIRS[4:6]]

@@ -3,7 +3,13 @@
 import dagster as dg
 
 from sensequant_assets.batch.rows import check_verdict
-from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, describe_batch
+from sensequant_assets.defs.checks import (
+    FAILURES_SHOWN,
+    batch_evaluation,
+    describe_batch,
+    evaluation_of,
+    not_constant_result,
+)
 from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.runs import fail_dead_runs, has_ended, runs_of
 from sensequant_assets.defs.sensors.desk import Desk
@@ -12,6 +18,7 @@ from sensequant_assets.report.markdown import markdown
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.batches import EndedBatch, batch_summary, ended_batches
 from sensequant_assets.telemetry.questions.failures import failed_windows
+from sensequant_assets.telemetry.questions.windows import constant_windows
 from sensequant_assets.watch.verdicts import LOOK_BACK, judge_whole
 
 
@@ -46,6 +53,9 @@ def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, s
         failed = failed_windows(telemetry, batch_id, FAILURES_SHOWN, model=model)
         evaluation = batch_evaluation(ASSETS[model], verdict, failed, batch_id, silent_runs, report)
         if not batch.superseded:
+            constant = constant_windows(telemetry, batch_id, model, FAILURES_SHOWN)
+            knowing = not_constant_result(ASSETS[model], verdict, constant, batch_id)
+            context.instance.report_runless_asset_event(evaluation_of(knowing))
             context.instance.report_runless_asset_event(evaluation)
         if verdict.exceeded:
             said = describe_batch(verdict, batch_id, silent_runs)

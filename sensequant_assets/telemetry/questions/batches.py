@@ -70,7 +70,7 @@ def batches_over(store: TelemetryStore, *, keep: int, before: datetime) -> set[s
 
 
 def batch(store: TelemetryStore, batch_id: str) -> dict[str, Any]:
-    """A batch's row of `batches`, with settings, parameters and versions as dicts.
+    """A batch's row of `batches`, with settings, parameters, versions and configuration as dicts.
 
     Also has `runs` and `runs_ended`, how many there are, and `judged`, whether its whole verdict is recorded.
 
@@ -91,7 +91,7 @@ def batch(store: TelemetryStore, batch_id: str) -> dict[str, Any]:
     )
     if not rows:
         raise UsageError(f"{store.database} has no batch {batch_id}.")
-    return _parsed(rows[0], "settings", "parameters", "versions")
+    return _parsed(rows[0], "settings", "parameters", "versions", "configuration")
 
 
 def batch_basis(store: TelemetryStore, batch_id: str) -> Basis | None:

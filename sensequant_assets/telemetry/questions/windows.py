@@ -31,6 +31,17 @@ def missing_pairs(store: TelemetryStore, batch_id: str, model: str) -> list[Pair
     return [(row["symbol"], str(row["window_start"])) for row in rows]
 
 
+def constant_windows(store: TelemetryStore, batch_id: str, model: str, most: int) -> list[dict[str, Any]]:
+    """The first windows of a batch whose model says the same of every row: `symbol`, `window` and `train_rows`."""
+    return store.rows(
+        """
+        SELECT symbol, window_start::VARCHAR AS window, train_rows FROM last_attempts
+        WHERE batch_id = ? AND model = ? AND constant ORDER BY symbol, window_start LIMIT ?
+        """,
+        [batch_id, model, most],
+    )
+
+
 def ended_by_second(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
     """How many `windows` of a batch ended in each `second` (a time) in which one did."""
     return store.rows(
@@ -60,7 +71,7 @@ def attempts(store: TelemetryStore, batch_id: str, metrics: Sequence[str]) -> li
         SELECT
             status.model, symbol, window_start, status.outcome, status.reason, status.failure_kind, status.error_type,
             status.error_message, status.duration_s, test_rows, data_fingerprint, parameters_fingerprint,
-            code_fingerprint, trees_fingerprint, {chosen}
+            code_fingerprint, trees_fingerprint, status.constant, {chosen}
         FROM (FROM window_status WHERE batch_id = $batch) AS status
         LEFT JOIN (FROM last_attempts WHERE batch_id = $batch) AS attempts
             USING (batch_id, model, symbol, window_start)

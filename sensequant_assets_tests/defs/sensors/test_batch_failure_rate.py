@@ -37,7 +37,7 @@ def several_runs(office: Office, batch: str, failed_by_run: list[int], windows_b
             journal.append_many(
                 whole(symbol=symbol, outcome="failed", failure_kind="corrupt_bars", error_message=f"bars of {symbol}")
                 if place < failed
-                else whole(symbol=symbol, outcome="trained")
+                else whole(symbol=symbol, outcome="trained", train_rows=116, constant=place == windows_by_run - 1)
                 for place, symbol in enumerate(symbols)
             )
             within = failed / windows_by_run <= 0.15
@@ -62,6 +62,23 @@ def test_a_batch_of_768_over_8_runs_is_judged_as_a_whole(office: Office) -> None
     assert (verdict["passed"], verdict["failed"]) == (True, 107)
     by_run = office.rows("SELECT failed, passed FROM verdicts WHERE run_id <> '' ORDER BY failed DESC LIMIT 2")
     assert by_run == [{"failed": 39, "passed": False}, {"failed": 10, "passed": True}]
+
+
+def test_models_that_know_nothing_are_told_of_the_whole_batch(office: Office) -> None:
+    # The last window of every run; the run that ends last would speak of its own alone.
+    several_runs(office, "abcdefgh", [9, 9, 9], 96)
+    office.tick("batch_failure_rate")
+    (evaluation,) = evaluations(office, "not_constant")
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert evaluation.description == (
+        "Batch abcdefgh, all runs: 3 of 261 teachers say the same of every row: they know nothing."
+    )
+    table = evaluation.metadata["constant_windows"]
+    assert [record.data for record in table.records] == [
+        {"symbol": "S095", "window": window, "train_rows": 116} for window in ("2022-01-01", "2022-06-30", "2022-12-27")
+    ]
+    (limit,) = evaluations(office)
+    assert limit.passed
 
 
 def test_a_batch_is_judged_once_and_one_of_a_single_run_not_at_all(office: Office) -> None:

@@ -47,6 +47,7 @@ def test_the_failure_rate_leaves_out_skipped_and_not_attempted_windows(store: Te
         "failed": 2,
         "not_attempted": 2,
         "attempted": 6,
+        "constant": 0,
         "failure_rate": pytest.approx(2 / 6),
         # A's first attempt began at noon but is not its last; the first of the last attempts is C's.
         "started_at": NOON + timedelta(seconds=2),

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from sensequant_assets.telemetry.questions.batches import batch_summary
 from sensequant_assets.telemetry.questions.windows import (
     attempts,
+    constant_windows,
     ended_by_second,
     latest_teacher_batch,
     missing_pairs,
@@ -68,3 +70,22 @@ def test_every_planned_window_has_the_metrics_of_its_latest_attempt(store: Telem
     assert (missing["symbol"], missing["outcome"], missing["auc"], missing["test_rows"]) == (
         "B", "not_attempted", None, None,
     )  # fmt: skip
+
+
+def test_models_that_know_nothing_are_those_of_the_latest_attempts(store: TelemetryStore) -> None:
+    rows = [
+        window("A", W1, "trained", 1, attempt=1, constant=True, train_rows=50),
+        window("A", W1, "trained", 2, attempt=2, constant=False, train_rows=116),
+        window("B", W2, "reused", 3, constant=True, train_rows=81),
+        window("B", W1, "trained", 4, constant=True, train_rows=80),
+        window("C", W1, "failed", 5),
+        window("B", W1, "trained", 6, model="student", constant=True, train_rows=80),
+    ]
+    write_run(store, rows)
+    found = constant_windows(store, "b", "teacher", 5)
+    assert [(row["symbol"], row["window"], row["train_rows"]) for row in found] == [("B", W1, 80), ("B", W2, 81)]
+    assert len(constant_windows(store, "b", "teacher", 1)) == 1
+    assert [row["constant"] for row in batch_summary(store, "b")] == [2, 1]
+    assert [row["constant"] for row in attempts(store, "b", []) if row["model"] == "teacher"] == [
+        False, True, True, None,
+    ]  # fmt: skip
