@@ -96,6 +96,9 @@ def home_of(directory: Path, **variables: str) -> Home:
             "SENSEQUANT_RETRY_BACKOFF_S": "1",
             "TEACHER_N_ESTIMATORS": "10",
             "TEACHER_FOLDS": "2",
+            # Of the 40 rows of a window, half are a fold.
+            "TEACHER_MIN_CHILD_SAMPLES": "5",
+            "STUDENT_MIN_CHILD_SAMPLES": "5",
             "STUDENT_N_ESTIMATORS": "2",
             **variables,
         },
