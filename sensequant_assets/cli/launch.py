@@ -14,12 +14,11 @@ from sensequant_assets.batch.run import Options
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
-from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.home import naming_damage, open_instance
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
-from sensequant_assets.defs.partitions import add_symbols, choose, symbol_partitions
+from sensequant_assets.defs.partitions import add_symbols, choose, partition_order, symbol_partitions
 from sensequant_assets.defs.resources import MarketResource, to_nobody
 from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.errors import BrokeOffError, BusyError, StoppedError, UsageError
@@ -97,13 +96,10 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         # What was killed with its terminal still reads as started. While telemetry is in use, the next command asks.
         telemetry = TelemetryStore(batch.settings.data_dir / "telemetry")
         with suppress(BusyError, UsageError):
-            fail_dead_runs(instance, telemetry, batch.settings.run_start_limit_s)
+            fail_dead_runs(instance, telemetry, batch.settings)
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
-        order = list(instance.get_dynamic_partitions(symbols.name or ""))
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}
-        settings = batch.settings
-        windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
-        choice = choose(batch.keys, order, windows)
+        choice = choose(batch.keys, *partition_order(instance, batch.settings))
         tags |= choice.tags
         with naming_damage(home, BrokeOffError):
             result = definitions.resolve_job_def(TRAINING.name).execute_in_process(

@@ -12,8 +12,10 @@ from sensequant_assets.core.parameters import ModelKind, StudentParameters, Teac
 from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result
 from sensequant_assets.defs.market import universe_event
 from sensequant_assets.defs.names import ASSETS, CHECK, COMMAND_LINE, CPU_POOL, NOT_CONSTANT, SYMBOL
+from sensequant_assets.defs.partitions import keys_of
+from sensequant_assets.defs.plans import tell_backfill
 from sensequant_assets.defs.resources import MarketResource, with_default
-from sensequant_assets.defs.runs import identity_of, keys_of
+from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.defs.telling import log_configuration, log_outcomes
 from sensequant_assets.defs.verdicts import latest_verdict
 from sensequant_assets.settings import Settings
@@ -112,6 +114,8 @@ def _carried_out(
 ) -> Iterator[dg.AssetCheckResult]:
     """Train and judge the models of a Dagster run, and tell Dagster of each window."""
     opened, identity, telemetry = market.open(teacher, student), identity_of(context.run), market.telemetry
+    if identity.backfill_id is not None:
+        tell_backfill(context.instance, telemetry, identity.backfill_id, opened.universe.symbols, opened.window_keys)
     keys = keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning)
     run = Run(
         market=opened,

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import dagster as dg
 
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.windows import Window
+from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.defs.names import RANGE_END, RANGE_START, SYMBOL, WINDOW
+from sensequant_assets.errors import UsageError
+from sensequant_assets.settings import Settings
 from sensequant_assets.text import file_name
 
 
@@ -36,6 +38,24 @@ def add_symbols(
     if new:
         instance.add_dynamic_partitions(name, new)
     return new
+
+
+def keys_of(partitions: Iterable[str]) -> list[Key]:
+    """(symbol, window key) of partition keys `symbol|window`."""
+    keys = []
+    for partition in partitions:
+        symbol, separator, window = partition.partition("|")
+        if not separator:
+            raise UsageError(f"{partition!r} is no pair; write symbol|window, such as AAPL|2009-01-01.")
+        keys.append((symbol, window))
+    return keys
+
+
+def partition_order(instance: dg.DagsterInstance, settings: Settings) -> tuple[list[str], list[str]]:
+    """All symbols and all window keys of a market, in the order of their partitions."""
+    name = symbol_partitions(settings.universe_name).name
+    windows = build_windows(settings.start, settings.end, settings.window_days)
+    return list(instance.get_dynamic_partitions(name or "")), [window.key for window in windows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A batch as Dagster knows it: its runs, whether they are over, and which of them are dead."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import dagster as dg
 
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.parameters import MODELS
+from sensequant_assets.core.parameters import MODELS, ModelKind
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.names import (
     ASSETS,
@@ -22,10 +23,15 @@ from sensequant_assets.defs.names import (
     REPEATS_TAG,
     SOURCE_TAG,
 )
+from sensequant_assets.defs.partitions import keys_of, partition_order
+from sensequant_assets.defs.plans import tell_backfill
 from sensequant_assets.errors import UsageError
-from sensequant_assets.telemetry.journal import utc_now
+from sensequant_assets.settings import Settings
+from sensequant_assets.sources.files import read_universe
+from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.batches import run_statuses
 from sensequant_assets.telemetry.questions.verdicts import models_judged
+from sensequant_assets.telemetry.records import BatchStart, Plan
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.intake import BatchState
 from sensequant_assets.watch.verdicts import LOOK_BACK
@@ -66,12 +72,12 @@ def attempt_of(run: dg.DagsterRun) -> int:
 
 
 def batch_state(
-    instance: dg.DagsterInstance, telemetry: TelemetryStore, batch_id: str | None, run_start_limit_s: float
+    instance: dg.DagsterInstance, telemetry: TelemetryStore, batch_id: str | None, settings: Settings
 ) -> BatchState:
-    """How far a batch of one run is; one that a person cancelled is done. The limit is that of `fail_dead_runs`."""
+    """How far a batch of one run is; one that a person cancelled is done. Parameters as for `fail_dead_runs`."""
     if batch_id is None:
         return BatchState.NONE
-    fail_dead_runs(instance, telemetry, run_start_limit_s)
+    fail_dead_runs(instance, telemetry, settings)
     runs = runs_of(instance, batch_id)
     if not all(run.is_finished for run in runs):
         return BatchState.RUNNING
@@ -80,13 +86,14 @@ def batch_state(
     return BatchState.DONE if models_judged(telemetry, batch_id) == set(MODELS) else BatchState.BROKEN_OFF
 
 
-def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_start_limit_s: float) -> list[str]:
+def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, settings: Settings) -> list[str]:
     """Fail runs of models whose process is gone, mark all that died without their last record, and return their ids.
 
     Dagster's default launcher does not notice a process that dies with its server: its run would read as started for
     ever, keep its place in the pool, and its batch would never end. A server that lives notices it and fails the run
     itself, which then looks like one that failed by its own doing. Telemetry knows, because a shard's lock dies with
-    its writer, and a run that comes to its end, however it ends, says so last.
+    its writer, and a run that comes to its end, however it ends, says so last. Where one died before its first record,
+    what it was to do is told in its name.
 
     Parameters
     ----------
@@ -94,14 +101,14 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_
         Whose runs.
     telemetry
         Where they write.
-    run_start_limit_s
-        Seconds after which a started run without a record is taken for dead.
+    settings
+        Of the market; among them the seconds after which a started run without a record is taken for dead.
     """
     records = [*_without_end(instance, utc_now() - LOOK_BACK)]
     if not records:
         return []
     known = run_statuses(telemetry, [record.dagster_run.run_id for record in records])
-    start_limit = timedelta(seconds=run_start_limit_s)
+    start_limit = timedelta(seconds=settings.run_start_limit_s)
     dead = []
     for record in records:
         run, status = record.dagster_run, known.get(record.dagster_run.run_id)
@@ -109,6 +116,8 @@ def fail_dead_runs(instance: dg.DagsterInstance, telemetry: TelemetryStore, run_
             silent = status is None and not _failed_by_itself(instance, run)
         else:
             silent = status is None and utc_now() - record.update_timestamp > start_limit
+        if silent:
+            _tell_for(instance, telemetry, settings, record)
         if status == "interrupted" or silent:
             _bury(instance, run)
             dead.append(run.run_id)
@@ -120,13 +129,38 @@ def _without_end(instance: dg.DagsterInstance, since: datetime) -> Iterator[dg.R
     unfinished = dg.RunsFilter(statuses=list(_HAS_PROCESS))
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     for record in (*instance.get_run_records(filters=unfinished), *instance.get_run_records(filters=failed)):
-        if _trains(record.dagster_run) and DIED_TAG not in record.dagster_run.tags:
+        if _models_of(record.dagster_run) and DIED_TAG not in record.dagster_run.tags:
             yield record
 
 
 def _failed_by_itself(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether a failed run lived to say why, as one does that refuses its input before its first record."""
     return bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE))
+
+
+def _tell_for(
+    instance: dg.DagsterInstance, telemetry: TelemetryStore, settings: Settings, record: dg.RunRecord
+) -> None:
+    """Tell what a run was to do that died before it could tell, and the plan of its backfill if nobody has."""
+    run, (symbols, windows) = record.dagster_run, partition_order(instance, settings)
+    identity, keys = identity_of(run), pairs_of(run, symbols, windows)
+    with suppress(UsageError):
+        # Without its universe the market has the symbols of its partitions.
+        symbols = list(read_universe(settings.universe).symbols)
+    known = [(symbol, window) for symbol, window in keys if symbol in symbols and window in windows]
+    if not known:
+        return
+    if identity.backfill_id is not None:
+        tell_backfill(instance, telemetry, identity.backfill_id, symbols, windows)
+    with Journal(telemetry.shards, batch_id=identity.batch_id, run_id=run.run_id, clock=utc_now) as journal:
+        start = BatchStart(
+            backfill_id=identity.backfill_id,
+            source=identity.source,
+            universe=settings.universe_name,
+            started_at=record.create_timestamp,
+            max_failure_rate=config_of(run).get("max_failure_rate", settings.max_failure_rate),
+        )
+        journal.append_many([start, *(Plan(model=model, windows=known) for model in _models_of(run))])
 
 
 def _bury(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
@@ -197,10 +231,13 @@ def resources_of(run: dg.DagsterRun) -> dict[str, Mapping[str, Any]]:
     return {name: resource.get("config", {}) for name, resource in given.get("resources", {}).items()}
 
 
-def _trains(run: dg.DagsterRun) -> bool:
+def _models_of(run: dg.DagsterRun) -> list[ModelKind]:
+    """Models that a run trains, teachers first."""
     # A backfill or a click on an asset runs in Dagster's own job of all assets.
+    if run.job_name == TRAINING.name and not run.asset_selection:
+        return list(ASSETS)
     selected = {key.to_user_string() for key in run.asset_selection or ()}
-    return run.job_name == TRAINING.name or not selected.isdisjoint(ASSETS.values())
+    return [model for model, asset in ASSETS.items() if asset in selected]
 
 
 def identity_of(run: dg.DagsterRun) -> Identity:
@@ -217,14 +254,3 @@ def identity_of(run: dg.DagsterRun) -> Identity:
             else "ui"
         )
     return Identity(batch, run.run_id, source, backfill, attempt=int(run.tags.get(ATTEMPT_TAG, "1")))
-
-
-def keys_of(partitions: Iterable[str]) -> list[Key]:
-    """(symbol, window key) of partition keys `symbol|window`."""
-    keys = []
-    for partition in partitions:
-        symbol, separator, window = partition.partition("|")
-        if not separator:
-            raise UsageError(f"{partition!r} is no pair; write symbol|window, such as AAPL|2009-01-01.")
-        keys.append((symbol, window))
-    return keys

@@ -6,10 +6,11 @@ Every other module takes them from here, as attributes and at the time of use, s
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -136,3 +137,36 @@ SILENT = Way("What the run prints is captured instead, by four processes more")
 
 with SILENT.needs("captures nothing of what a run prints"):
     from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager as NoOpComputeLogManager
+
+
+AHEAD = Way("The plan of a backfill grows with each of its runs instead")
+"""What a backfill is to cover, before all its runs have begun (`defs.plans`)."""
+
+
+def targeted_partitions(backfill: Any, asset: str) -> list[str]:
+    """Keys of the partitions of an asset that a backfill is to cover, sorted.
+
+    Dagster shows them on its pages, and has no public name for them. A backfill of a job covers all its assets alike.
+
+    Parameters
+    ----------
+    backfill
+        What `DagsterInstance.get_backfill` gives.
+    asset
+        Key of the asset.
+
+    Returns
+    -------
+    list of str
+        Empty, with a warning, where Dagster keeps them otherwise.
+    """
+    key = dg.AssetKey(asset)
+    try:
+        if backfill.asset_backfill_data is None:
+            chosen = backfill.asset_selection
+            return sorted(backfill.partition_names or ()) if chosen is None or key in chosen else []
+        subset = backfill.asset_backfill_data.target_subset.partitions_subsets_by_asset_key.get(key)
+        return sorted(subset.get_partition_keys()) if subset is not None else []
+    except (AttributeError, TypeError) as error:
+        warnings.warn(AHEAD.because(f"keeps otherwise what a backfill covers ({error})"), stacklevel=2)
+        return []

@@ -74,7 +74,10 @@ class BatchStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run is to attempt: (symbol, window key) of one model."""
+    """What a run is to attempt: (symbol, window key) of one model.
+
+    Where the journal is of no run, it is what a whole backfill is to attempt, and the plan of a run has precedence.
+    """
 
     record: ClassVar = "plan"
 

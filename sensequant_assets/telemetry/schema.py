@@ -325,10 +325,12 @@ KINDS: dict[str, Kind] = {
         ),
         insert="""
             INSERT INTO planned_windows (batch_id, run_id, model, symbol, window_start)
-            SELECT batch_id, arg_max(run_id, happened_at), model, pair[1], pair[2]::DATE
+            SELECT batch_id, coalesce(arg_max(run_id, happened_at) FILTER (run_id <> ''), ''), model, pair[1],
+                   pair[2]::DATE
             FROM (SELECT batch_id, run_id, happened_at, model, unnest(windows) AS pair FROM good)
             GROUP BY ALL
-            ON CONFLICT (batch_id, model, symbol, window_start) DO UPDATE SET run_id = excluded.run_id;
+            ON CONFLICT (batch_id, model, symbol, window_start) DO UPDATE SET run_id = excluded.run_id
+            WHERE excluded.run_id <> '';
         """,
     ),
     WindowRun.record: Kind(

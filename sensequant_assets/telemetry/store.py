@@ -6,6 +6,7 @@ filelock's `ReadWriteLock` would do the same through a SQLite database, but refu
 """
 
 import fcntl
+import glob
 import os
 import re
 import secrets
@@ -28,6 +29,7 @@ from sensequant_assets.telemetry.ingest import READING, WRITING, IngestReport, t
 from sensequant_assets.telemetry.journal import writer_is_gone
 from sensequant_assets.telemetry.rebuild import Rebuilt, rebuild
 from sensequant_assets.telemetry.schema import SCHEMA_VERSION, layout_version, migrate
+from sensequant_assets.text import file_name
 
 _WAIT_S = 30.0
 _OLDER_WAIT_S = 1.0
@@ -91,6 +93,12 @@ class TelemetryStore:
     def archive(self) -> Path:
         """Where closed shards are kept, of which the database can be made anew."""
         return self.directory / "archive"
+
+    def tells_of(self, batch_id: str) -> bool:
+        """Whether any record of a batch is kept in a shard, which is asked of no database."""
+        name = file_name(batch_id)
+        living = self.shards.glob(f"{glob.escape(name)}.*.jsonl")
+        return any(shard.stat().st_size for shard in living) or (self.archive / name).is_dir()
 
     def ingest(self, wait_s: float = _WAIT_S) -> IngestReport:
         """Move what runs have written into the database.

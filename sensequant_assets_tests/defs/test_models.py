@@ -24,7 +24,8 @@ from sensequant_assets.core.parameters import MODELS, StudentParameters, Teacher
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG
-from sensequant_assets.defs.runs import identity_of, keys_of
+from sensequant_assets.defs.partitions import keys_of
+from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.market import market
 from sensequant_assets.market.market import Market

@@ -13,6 +13,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from sensequant_assets.defs.names import RANGE_END, RANGE_START
 from sensequant_assets.defs.runs import _HAS_PROCESS, died_runs, fail_dead_runs, has_ended, limit_pool
+from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import BatchStart, RunEnd
 from sensequant_assets_tests.operating import WINDOWS, Office
@@ -52,9 +53,14 @@ def test_a_run_whose_process_was_killed_is_failed_and_a_living_one_is_not(office
         shard = office.telemetry.shards / "b.dead.1.jsonl"
         record = {"record": "batch", "batch_id": "b", "run_id": dead.run_id, "at": utc_now().isoformat()}
         shard.write_text(json.dumps(record) + "\n")
-        assert fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s) == [dead.run_id]
+        assert fail_dead_runs(office.instance, office.telemetry, office.settings) == [dead.run_id]
     assert office.instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.FAILURE
     assert office.instance.get_run_by_id(alive.run_id).status is dg.DagsterRunStatus.STARTED
+
+
+def limited(office: Office, seconds: float) -> Settings:
+    """Its settings with another limit of a run's start."""
+    return office.settings.model_copy(update={"run_start_limit_s": seconds})
 
 
 def test_a_started_run_without_a_record_is_failed_after_the_limit_that_is_given(
@@ -63,8 +69,8 @@ def test_a_started_run_without_a_record_is_failed_after_the_limit_that_is_given(
     monkeypatch.setenv("SENSEQUANT_RUN_START_LIMIT_S", "0.000001")
     silent = dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED)
     office.instance.add_run(silent)
-    assert fail_dead_runs(office.instance, office.telemetry, 180) == []
-    assert fail_dead_runs(office.instance, office.telemetry, 0) == [silent.run_id]
+    assert fail_dead_runs(office.instance, office.telemetry, limited(office, 180)) == []
+    assert fail_dead_runs(office.instance, office.telemetry, limited(office, 0)) == [silent.run_id]
 
 
 def failed_in_dagster(office: Office) -> dg.DagsterRun:
@@ -87,11 +93,11 @@ def test_a_killed_run_that_dagster_has_failed_itself_is_marked_as_died_once(offi
     left_behind(office, killed)
     with Journal(office.telemetry.shards, batch_id="b", run_id=ended.run_id, clock=utc_now) as journal:
         journal.append_many([BatchStart(), RunEnd(status="failed")])
-    found = fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s)
+    found = fail_dead_runs(office.instance, office.telemetry, office.settings)
     assert sorted(found) == sorted([killed.run_id, silent.run_id])
     died = [run.run_id for run, _ in died_runs(office.instance, utc_now() - timedelta(hours=1))]
     assert sorted(died) == sorted(found)
-    assert fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s) == []
+    assert fail_dead_runs(office.instance, office.telemetry, office.settings) == []
 
 
 def test_a_run_that_refused_its_input_before_its_first_record_has_not_died(office: Office) -> None:
@@ -99,13 +105,13 @@ def test_a_run_that_refused_its_input_before_its_first_record_has_not_died(offic
     refused = office.train({"pairs": [f"NOPE|{WINDOWS[0]}"]}, tags={RANGE_START: corner, RANGE_END: corner})
     assert not refused.success
     assert not list(office.telemetry.shards.glob("*.jsonl"))
-    assert fail_dead_runs(office.instance, office.telemetry, 0) == []
+    assert fail_dead_runs(office.instance, office.telemetry, limited(office, 0)) == []
 
 
 def test_a_run_that_a_person_was_ending_when_it_died_is_cancelled_and_repeated_by_nobody(office: Office) -> None:
     run = dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.CANCELING)
     office.instance.add_run(run)
     left_behind(office, run)
-    fail_dead_runs(office.instance, office.telemetry, office.settings.run_start_limit_s)
+    fail_dead_runs(office.instance, office.telemetry, office.settings)
     assert office.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.CANCELED
     assert died_runs(office.instance, utc_now() - timedelta(hours=1)) == []

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -114,6 +115,19 @@ def test_a_name_that_is_gone_closes_its_way_alone_and_is_named(
         assert f". {WAYS[way]}" in closed
     # What others extend is there all the same, found the public way.
     assert room.SqliteEventLogStorage is private.SqliteEventLogStorage
+
+
+@pytest.mark.parametrize("backfill", [None, SimpleNamespace(asset_backfill_data=SimpleNamespace(target_subset=None))])
+def test_a_backfill_that_is_kept_otherwise_covers_nothing_and_that_is_said(backfill: Any):
+    with pytest.warns(UserWarning, match=r"keeps otherwise what a backfill covers \(.*\. The plan of a backfill grows"):
+        assert private.targeted_partitions(backfill, "teacher_models") == []
+
+
+def test_a_backfill_of_a_job_covers_all_of_its_assets_alike():
+    backfill = SimpleNamespace(asset_backfill_data=None, asset_selection=None, partition_names=["B|1", "A|1"])
+    assert private.targeted_partitions(backfill, "teacher_models") == ["A|1", "B|1"]
+    backfill.asset_selection = [dg.AssetKey("student_models")]
+    assert private.targeted_partitions(backfill, "teacher_models") == []
 
 
 @pytest.fixture

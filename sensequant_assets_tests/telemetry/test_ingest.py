@@ -189,6 +189,21 @@ def test_a_plan_larger_than_one_read_is_taken_whole(store: TelemetryStore, monke
     assert missing_pairs(store, "b", "teacher") == [("S499", W1)]
 
 
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("order", [("", "r1"), ("r1", "")])
+def test_the_plan_of_a_whole_backfill_leaves_that_of_a_run_its_own(
+    store: TelemetryStore, order: tuple[str, str], apart: bool
+) -> None:
+    plans = {"": [("A", W1), ("B", W1)], "r1": [("A", W1)]}
+    for second, run in enumerate(order):
+        with journal(store, run_id=run, at=NOON + timedelta(seconds=second)) as found:
+            found.append(Plan(model="teacher", windows=plans[run]))
+        if apart:
+            store.ingest()
+    planned = store.query("SELECT symbol, run_id FROM planned_windows ORDER BY symbol").to_pylist()
+    assert planned == [{"symbol": "A", "run_id": "r1"}, {"symbol": "B", "run_id": ""}]
+
+
 def test_all_fields_of_a_window_arrive(store: TelemetryStore) -> None:
     with journal(store) as run:
         run.append(

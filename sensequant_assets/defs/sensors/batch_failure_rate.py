@@ -32,7 +32,7 @@ def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
         "the check's last verdict. A batch of one run has its verdict already.",
     )
     def batch_failure_rate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        fail_dead_runs(context.instance, desk.telemetry, desk.settings.run_start_limit_s)
+        fail_dead_runs(context.instance, desk.telemetry, desk.settings)
         judged = []
         for batch in ended_batches(desk.telemetry, desk.universe, utc_now() - LOOK_BACK):
             runs = runs_of(context.instance, batch.batch_id)

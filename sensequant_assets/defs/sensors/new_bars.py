@@ -48,7 +48,7 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason="The embedded sample never changes; watch files with SENSEQUANT_BARS.")
         cursor = IntakeCursor.parse(context.cursor)
         content = content_digest(digests.of([*bars_files(Path(settings.bars)), settings.universe]))
-        state = batch_state(context.instance, desk.telemetry, cursor.batch, settings.run_start_limit_s)
+        state = batch_state(context.instance, desk.telemetry, cursor.batch, settings)
         found = _look(desk) if must_look(cursor, content, state) else None
         intake = evaluate_intake(cursor, content, state, found, settings.retry_limit or 1)
         if intake.problems and is_noted(desk.telemetry, "problem", _identity(context, intake)):

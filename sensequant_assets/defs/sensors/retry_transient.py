@@ -7,9 +7,9 @@ from datetime import datetime
 
 import dagster as dg
 
-from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.names import ATTEMPT_TAG, BATCH_TAG, REPEATS_TAG, SOURCE_TAG
+from sensequant_assets.defs.partitions import partition_order
 from sensequant_assets.defs.runs import (
     attempt_of,
     config_of,
@@ -35,7 +35,6 @@ def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
     """The sensor of a market."""
 
     settings = desk.settings
-    windows = [window.key for window in build_windows(settings.start, settings.end, settings.window_days)]
     rule = RetryRule(absolute_market(settings.market), settings.retry_limit, settings.retry_backoff_s)
 
     @dg.sensor(
@@ -47,8 +46,8 @@ def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
         "ever further apart; never bad data or errors of the code.",
     )
     def retry_transient(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        fail_dead_runs(context.instance, desk.telemetry, settings.run_start_limit_s)
-        now, market = utc_now(), (desk.known_symbols(context.instance), windows)
+        fail_dead_runs(context.instance, desk.telemetry, settings)
+        now, market = utc_now(), partition_order(context.instance, settings)
         runs = died_runs(context.instance, now - LOOK_BACK)
         died = [_died(desk, run, died_at, market) for run, died_at in runs]
         retries = evaluate_retries(died, _failed_batches(context.instance, desk, now), rule, now)

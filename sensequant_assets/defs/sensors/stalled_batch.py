@@ -25,7 +25,7 @@ def stalled_batch_sensor(desk: Desk) -> dg.SensorDefinition:
         "process is gone.",
     )
     def stalled_batch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        dead = fail_dead_runs(context.instance, desk.telemetry, desk.settings.run_start_limit_s)
+        dead = fail_dead_runs(context.instance, desk.telemetry, desk.settings)
         stalls = evaluate_stalls(running_batches(desk.telemetry), utc_now(), after)
         for stall in stalls:
             _tell_once(context, desk, stall)

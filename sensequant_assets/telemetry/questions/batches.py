@@ -95,8 +95,11 @@ def batch(store: TelemetryStore, batch_id: str) -> dict[str, Any]:
 
 
 def batch_basis(store: TelemetryStore, batch_id: str) -> Basis | None:
-    """What a batch was run with; None before its first record."""
-    rows = store.rows("SELECT settings, parameters, max_failure_rate FROM batches WHERE batch_id = ?", [batch_id])
+    """What a batch was run with; None before a run of it has told."""
+    rows = store.rows(
+        "SELECT settings, parameters, max_failure_rate FROM batches WHERE batch_id = ? AND settings IS NOT NULL",
+        [batch_id],
+    )
     return Basis(*_parsed(rows[0], "settings", "parameters").values()) if rows else None
 
 
