@@ -288,11 +288,19 @@ class Ui:
         started = self.ask(_START_SENSOR, {"selector": self._selector(name)})["startSensor"]
         assert started["sensorState"]["status"] == "RUNNING", started
 
+    def is_on(self, sensor: str) -> bool:
+        """Whether a sensor is switched on."""
+        return bool(self._state(sensor)["status"] == "RUNNING")
+
     def ticks(self, sensor: str) -> list[dict[str, Any]]:
         """Ticks of a running sensor that are over, oldest first."""
-        state = self.ask(_TICKS, {"selector": self._selector(sensor)})["sensorOrError"]["sensorState"]
+        state = self._state(sensor)
         assert state["status"] == "RUNNING"
         return [tick for tick in reversed(state["ticks"]) if tick["status"] != "STARTED"]
+
+    def _state(self, sensor: str) -> dict[str, Any]:
+        state: dict[str, Any] = self.ask(_TICKS, {"selector": self._selector(sensor)})["sensorOrError"]["sensorState"]
+        return state
 
     def _selector(self, sensor: str) -> dict[str, str]:
         (found,) = self.ask(_REPOSITORY)["repositoriesOrError"]["nodes"]

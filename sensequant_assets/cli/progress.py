@@ -1,9 +1,11 @@
 """`sensequant progress`: how far a batch is, as a person sees it."""
 
 import time
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from math import isnan
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Group, RenderableType
@@ -12,16 +14,24 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sensequant_assets.cli.console import console, styled
+from sensequant_assets.cli.console import console, say, styled
 from sensequant_assets.cli.interrupts import end_without_answer
 from sensequant_assets.cli.options import NO_BATCH, Number, known_batch, telemetry_store
 from sensequant_assets.core.outcome import Verdict
+from sensequant_assets.settings import read_settings
+from sensequant_assets.telemetry.questions.batches import batch_ids
+from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import json_text
-from sensequant_assets.watch.progress import RECENT_S, Progress, follow
+from sensequant_assets.watch.progress import RECENT_S, Progress, follow, read_progress
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Show it again and again until the batch ends.")
+@click.option(
+    "--watch", is_flag=True, help="Show it again and again until the batch ends; wait for one that has not begun."
+)
 @click.option(
     "--interval", type=Number(min=0.1, max=86_400), default=10.0, show_default=True, help="Seconds between two looks."
 )
@@ -29,19 +39,71 @@ from sensequant_assets.watch.progress import RECENT_S, Progress, follow
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a look, each on its line.")
 def progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
     """Say how far a batch is, whoever started it: percent of its plan, counts, pace, time to go, first failures."""
-    # Who looks on stops looking by Ctrl-C; the batch goes on.
+    store = telemetry_store(older=True)
     if watch:
         end_without_answer()
-    with suppress(KeyboardInterrupt) if watch else nullcontext():
-        _show_progress(watch, interval, batch_id, as_json)
-
-
-def _show_progress(watch: bool, interval: float, batch_id: str | None, as_json: bool) -> None:
-    store = telemetry_store(older=True)
-    found = known_batch(store, batch_id)
+        found = _begun_batch(store, batch_id, interval)
+    else:
+        found = known_batch(store, batch_id)
     if found is None:
         click.echo(json_text({"batch_id": None}) if as_json else NO_BATCH)
         return
+    # Who looks on stops looking by Ctrl-C; the batch goes on.
+    with suppress(KeyboardInterrupt) if watch else nullcontext():
+        _show_progress(store, found, watch, interval, as_json)
+
+
+def _begun_batch(store: TelemetryStore, asked: str | None, interval: float) -> str | None:
+    """The batch that is asked for, or the latest, as soon as a run of it has begun.
+
+    Dagster's daemon takes up to half a minute to start the first run of a backfill; until then telemetry knows only
+    the batches before it.
+    """
+    told = ""
+    with _requests() as requested:
+        while True:
+            known = batch_ids(store)
+            latest = asked or next(iter(known), None)
+            if latest in known and (asked or not read_progress(store, str(latest), datetime.now(UTC)).ended):
+                return latest
+            coming = [batch for batch in requested(known) if asked in (None, batch)]
+            if not coming and (asked or known):
+                return known_batch(store, asked)
+            waiting = (
+                f"Batch {coming[0]} is requested, and no run of it has begun. Waits for the first;"
+                if coming
+                else "No batch yet. Waits for the first;"
+            )
+            if waiting != told:
+                say(f"{waiting} Ctrl-C ends that.", err=True)
+                told = waiting
+            time.sleep(interval)
+
+
+@contextmanager
+def _requests() -> Iterator[Callable[[Collection[str]], list[str]]]:
+    """What Dagster is asked for and telemetry does not know; its instance is opened when that is asked first."""
+    with ExitStack() as stack:
+        opened: list[DagsterInstance] = []
+
+        def requested(known: Collection[str]) -> list[str]:
+            settings = read_settings()
+            if not settings.dagster_home.is_dir():
+                return []
+            # Dagster takes longer to import than all the rest of a look.
+            from sensequant_assets.defs.home import naming_damage, open_instance, prepare_home
+            from sensequant_assets.defs.runs import requested_batches
+
+            if not opened:
+                home = prepare_home(settings)
+                stack.enter_context(naming_damage(home))
+                opened.append(stack.enter_context(open_instance(home, capture_output=False)))
+            return requested_batches(opened[0], known)
+
+        yield requested
+
+
+def _show_progress(store: TelemetryStore, found: str, watch: bool, interval: float, as_json: bool) -> None:
     looks = follow(store, found, clock=lambda: datetime.now(UTC), pause=lambda: time.sleep(interval))
     out = console()
     if watch and out.is_terminal and not as_json:

@@ -11,8 +11,13 @@ from sensequant_assets.text import markdown_text, printable
 
 FAILURES_SHOWN = 20
 
+_PART = (
+    " That is one run of batch {batch}: where it has several, the sensor batch_failure_rate gives the verdict on all "
+    "of them together."
+)
 
-def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> dg.AssetCheckResult:
+
+def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part_of: str = "") -> dg.AssetCheckResult:
     """Adapt a verdict: counts, rate and limit, and the first failed windows as a table.
 
     Parameters
@@ -23,6 +28,8 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
         What the core found.
     outcomes
         Of the same windows, for the table of failures.
+    part_of
+        The batch, where the run can be one of several of it.
     """
     failed = [
         _failed_window(outcome.pair.symbol, outcome.pair.window.key, outcome.failure, outcome.error_message)
@@ -34,8 +41,8 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome]) -> d
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
-        description=markdown_text(describe(verdict)),
-        metadata=verdict_metadata(verdict, failed),
+        description=markdown_text(describe(verdict) + (_PART.format(batch=part_of) if part_of else "")),
+        metadata=verdict_metadata(verdict, failed) | ({"part_of_batch": printable(part_of)} if part_of else {}),
     )
 
 

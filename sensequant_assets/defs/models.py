@@ -136,11 +136,13 @@ def _carried_out(
             context.log_event(universe_event(opened.universe, market.settings.universe))
         log_outcomes(context, outcomes, opened, market)
 
+    # A batch of several runs is a backfill, or has a run that repeats another.
+    part_of = identity.batch_id if identity.backfill_id is not None or identity.attempt > 1 else ""
     log_configuration(context, run)
     for judged in run.carry_out(tell):
         market.tell_verdict(judged.verdict)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, constant_rows(judged.outcomes))
-        yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes)
+        yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of)
 
 
 def _kinds(keys: Iterable[dg.AssetKey]) -> list[ModelKind]:

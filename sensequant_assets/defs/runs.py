@@ -1,6 +1,6 @@
 """A batch as Dagster knows it: its runs, whether they are over, and which of them are dead."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,6 +39,9 @@ from sensequant_assets.watch.verdicts import LOOK_BACK
 _UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
 """Statuses of a backfill that is not over; Dagster's own list is private, and takes half a window to import."""
 
+_BACKFILLS = 20
+"""So many of the latest are looked at; each is loaded with its partitions."""
+
 _HAS_PROCESS = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -64,6 +67,21 @@ def has_ended(instance: dg.DagsterInstance, batch_id: str, runs: Sequence[dg.Dag
     """Whether all runs of a batch are over, and its backfill starts no others."""
     backfill = instance.get_backfill(batch_id)
     return all(run.is_finished for run in runs) and (backfill is None or backfill.status.name not in _UNDER_WAY)
+
+
+def requested_batches(instance: dg.DagsterInstance, known: Collection[str]) -> list[str]:
+    """Batches of models that are asked for and not over, but for the known ones; the one asked for last first."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, *_HAS_PROCESS])
+    asked = {
+        identity_of(record.dagster_run).batch_id: record.create_timestamp.timestamp()
+        for record in instance.get_run_records(filters=unfinished, ascending=True)
+        if _models_of(record.dagster_run)
+    }
+    for backfill in instance.get_backfills(limit=_BACKFILLS):
+        selected = {key.to_user_string() for key in backfill.asset_selection or ()}
+        if backfill.status.name in _UNDER_WAY and not selected.isdisjoint(ASSETS.values()):
+            asked[backfill.backfill_id] = backfill.backfill_timestamp
+    return sorted(asked.keys() - set(known), key=asked.__getitem__, reverse=True)
 
 
 def attempt_of(run: dg.DagsterRun) -> int:

@@ -100,6 +100,13 @@ class TelemetryStore:
         living = self.shards.glob(f"{glob.escape(name)}.*.jsonl")
         return any(shard.stat().st_size for shard in living) or (self.archive / name).is_dir()
 
+    def written(self) -> object:
+        """What answers depend on, to be compared: equal for as long as nobody writes; None before anybody has."""
+        if not self.directory.exists():
+            return None
+        database = self.database.stat() if self.database.exists() else None
+        return self._state(), database and (database.st_ino, database.st_mtime_ns, database.st_size)
+
     def ingest(self, wait_s: float = _WAIT_S) -> IngestReport:
         """Move what runs have written into the database.
 

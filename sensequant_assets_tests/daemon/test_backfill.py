@@ -32,11 +32,14 @@ PAIRS = {(symbol, window) for symbol in SYMBOLS for window in WINDOWS}
 FAILED = {("IBM", window) for window in WINDOWS}
 
 LOCATION = """{ repositoriesOrError { __typename ... on RepositoryConnection {
-    nodes { name location { name } jobs { name } }
+    nodes { name location { name } jobs { name } sensors { name sensorState { status } } }
 } } }"""
 ASSETS = "{ assetNodes { assetKey { path } groupName kinds description isPartitioned jobNames } }"
 LAUNCH_RUN = """mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+} }"""
+CHECK = """{ assetCheckExecutions(assetKey: {path: ["teacher_models"]}, checkName: "max_failure_rate", limit: 1) {
+    evaluation { description }
 } }"""
 RUN = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 EVENTS = """query($key: AssetKeyInput!, $partition: String!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
@@ -107,6 +110,25 @@ def test_the_code_location_loads(running: Ui) -> None:
     assert found["__typename"] == "RepositoryConnection"
     (location,) = found["nodes"]
     assert {"market", "training"} <= {job["name"] for job in location["jobs"]}
+
+
+def test_what_watches_batches_is_on_from_the_start_and_what_trains_by_itself_is_off(running: Ui) -> None:
+    (location,) = running.ask(LOCATION)["repositoriesOrError"]["nodes"]
+    assert {sensor["name"]: sensor["sensorState"]["status"] for sensor in location["sensors"]} == {
+        "new_bars": "STOPPED",
+        "batch_failure_rate": "RUNNING",
+        "retry_transient": "RUNNING",
+        "stalled_batch": "RUNNING",
+    }
+
+
+def test_the_last_word_of_the_check_is_that_of_the_whole_batch(covered: Covered) -> None:
+    def last() -> str:
+        (newest,) = covered.ui.ask(CHECK)["assetCheckExecutions"]
+        return str((newest["evaluation"] or {}).get("description"))
+
+    whole = f"Batch {covered.backfill}, all runs: 2 of 6 attempted teachers failed"
+    until(lambda: last().startswith(whole), "the verdict on the whole batch")
 
 
 def test_every_asset_says_what_it_is(running: Ui) -> None:

@@ -82,7 +82,7 @@ def write_market(path: Path) -> Path:
 
 
 def home_of(directory: Path, **variables: str) -> Home:
-    """A home of the synthetic market with sensors that look often."""
+    """A home of the synthetic market with sensors that look often; those that it needs are on from the start."""
     return Home(
         directory,
         {
@@ -111,10 +111,6 @@ class Office:
 
     home: Home
     running: Ui
-
-    def switch_on(self, *sensors: str) -> None:
-        for sensor in sensors:
-            self.running.start_sensor(sensor)
 
     def launch(self) -> str:
         """Launch the whole lattice; the id of its backfill."""
@@ -208,7 +204,6 @@ EXPECTED = {
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """The whole lattice as a backfill that nothing disturbs."""
     with office(home_of(tmp_path_factory.mktemp("calm"))) as opened:
-        opened.switch_on("batch_failure_rate", "retry_transient")
         return Ended.of(opened, opened.launch())
 
 
@@ -269,7 +264,6 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Ended:
         return sum('"record":"window_run"' in shard and '"record":"end"' not in shard for shard in shards)
 
     with office(home) as opened:
-        opened.switch_on("batch_failure_rate", "retry_transient")
         backfill = opened.launch()
         until(lambda: in_the_middle() >= 2, "rows of two runs that go on")
         for pid in descendants(opened.running.process.pid):

@@ -75,6 +75,16 @@ def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None
     assert html.unescape(MarkdownIt().render(str(description))) == f"<p>{printable(blocked.blocked)}</p>\n"
 
 
+def test_the_check_of_a_run_that_may_be_one_of_several_says_who_judges_them_all() -> None:
+    alone, part = check_result("teacher_models", EXACT, []), check_result("teacher_models", EXACT, [], "abcdefgh")
+    assert str(part.description) == (
+        f"{alone.description} That is one run of batch abcdefgh: where it has several, the sensor "
+        r"batch\_failure\_rate gives the verdict on all of them together."
+    )
+    assert part.metadata["part_of_batch"].value == "abcdefgh"
+    assert "part_of_batch" not in alone.metadata
+
+
 @pytest.mark.parametrize(
     ("verdict", "passed", "description"),
     [

@@ -23,7 +23,7 @@ from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
-from sensequant_assets.defs.names import ASSETS, BATCH_TAG
+from sensequant_assets.defs.names import ASSETS, ATTEMPT_TAG, BATCH_TAG
 from sensequant_assets.defs.partitions import keys_of
 from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.errors import SenseQuantError, UsageError
@@ -418,6 +418,23 @@ def test_the_partition_of_a_symbol_that_left_the_universe_costs_no_other(platfor
     cause = moved.launch("gone", 0.15, [("GONE", "2009-01-01")])
     assert cause is not None
     assert "Universe six has no GONE|2009-01-01" in str(cause)
+
+
+@pytest.mark.parametrize(
+    ("tags", "part_of"),
+    [({"dagster/backfill": "b1"}, "b1"), ({BATCH_TAG: "b2", ATTEMPT_TAG: "2"}, "b2"), ({BATCH_TAG: "b3"}, None)],
+)
+def test_the_check_of_a_run_of_a_backfill_or_of_a_repeat_says_that_there_may_be_others(
+    platform: Platform, tags: dict[str, str], part_of: str | None
+) -> None:
+    definitions = build_definitions(platform.settings, TEACHER, STUDENT)
+    result = definitions.resolve_job_def("training").execute_in_process(
+        instance=platform.instance, partition_key="AAPL|2009-01-01", tags=tags
+    )
+    for evaluation in result.get_asset_check_evaluations():
+        if evaluation.check_name == "max_failure_rate":
+            told = evaluation.metadata.get("part_of_batch")
+            assert (told and told.value) == part_of
 
 
 def test_runs_of_one_backfill_are_one_batch_and_a_run_alone_is_its_own() -> None:

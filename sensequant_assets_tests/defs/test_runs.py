@@ -8,11 +8,18 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus, PartitionBackfill
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from sensequant_assets.defs.names import RANGE_END, RANGE_START
-from sensequant_assets.defs.runs import _HAS_PROCESS, died_runs, fail_dead_runs, has_ended, limit_pool
+from sensequant_assets.defs.names import BATCH_TAG, RANGE_END, RANGE_START
+from sensequant_assets.defs.runs import (
+    _HAS_PROCESS,
+    died_runs,
+    fail_dead_runs,
+    has_ended,
+    limit_pool,
+    requested_batches,
+)
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import BatchStart, RunEnd
@@ -37,6 +44,34 @@ def test_a_backfill_is_over_in_every_status_that_dagster_counts_as_its_end() -> 
 
     ended = {status for status in BulkActionStatus if has_ended(Instance(status), "one", [])}
     assert ended == set(BULK_ACTION_TERMINAL_STATUSES)
+
+
+def test_what_is_asked_for_and_not_over_is_a_batch_to_come_unless_it_is_known(office: Office) -> None:
+    statuses = {
+        "waiting": dg.DagsterRunStatus.NOT_STARTED,
+        "begun": dg.DagsterRunStatus.STARTED,
+        "over": dg.DagsterRunStatus.SUCCESS,
+        "known": dg.DagsterRunStatus.STARTED,
+    }
+    for batch, status in statuses.items():
+        office.instance.add_run(dg.DagsterRun(job_name="training", status=status, tags={BATCH_TAG: batch}))
+    # Tables of bars are no batch.
+    office.instance.add_run(dg.DagsterRun(job_name="market", status=dg.DagsterRunStatus.NOT_STARTED))
+    assert set(requested_batches(office.instance, ["known"])) == {"waiting", "begun"}
+    for number, (backfill, asset) in enumerate(
+        {"models": "teacher_models", "tables": "bars", "late": "student_models"}.items()
+    ):
+        office.instance.add_backfill(
+            PartitionBackfill(
+                backfill_id=backfill,
+                status=BulkActionStatus.REQUESTED,
+                from_failure=False,
+                tags={},
+                backfill_timestamp=2e9 + number,
+                asset_selection=[dg.AssetKey(asset)],
+            )
+        )
+    assert requested_batches(office.instance, ["known"])[:2] == ["late", "models"]
 
 
 def test_a_run_that_neither_waits_nor_is_over_is_looked_for_among_the_dead() -> None:

@@ -2,10 +2,12 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -13,11 +15,13 @@ from rich.console import Console
 from sensequant_assets.cli.main import main
 from sensequant_assets.cli.options import NO_BATCH
 from sensequant_assets.cli.progress import view
+from sensequant_assets.defs.home import open_instance, prepare_home
+from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import Journal
 from sensequant_assets.telemetry.records import Plan, Record, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.progress import GAP_S, Progress, follow, progress, read_progress
-from sensequant_assets_tests.running import Home, finish
+from sensequant_assets_tests.running import Home, finish, leave
 from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_run
 
 PAIRS = [(symbol, start) for symbol in "ABCDE" for start in (W1, W2)]
@@ -245,3 +249,57 @@ def test_another_process_watches_a_running_batch_until_ctrl_c(tmp_path: Path) ->
         finished = finish(process)
     assert [(look["status"], look["percent"]) for look in looks] == [("running", 50.0)] * 2
     assert (finished.code, finished.err) == (0, "")
+
+
+def finished_batch(home: Home, batch: str) -> None:
+    write_run(home.telemetry, [window("A", W1, "trained")], batch=batch)
+
+
+def watch_from(home: Home, *options: str) -> "tuple[subprocess.Popen[str], str]":
+    """Start to watch; the process, and the first line that it says."""
+    process = home.start("progress", "--watch", "--interval", "0.1", *options)
+    assert process.stderr is not None
+    return process, process.stderr.readline()
+
+
+def test_a_watch_before_the_first_batch_waits_for_it(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    process, said = watch_from(home)
+    assert said == "No batch yet. Waits for the first; Ctrl-C ends that.\n"
+    finished_batch(home, "first")
+    finished = finish(process)
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out.startswith("Batch first (cli five): succeeded")
+
+
+@pytest.mark.parametrize("options", [(), ("--batch", "abcdefgh"), ("--json",)])
+def test_a_watch_before_the_first_run_of_a_batch_waits_for_it_and_shows_none_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    home = Home(tmp_path)
+    finished_batch(home, "earlier")
+    request(home, monkeypatch, "abcdefgh")
+    process, said = watch_from(home, *options)
+    assert said == ("Batch abcdefgh is requested, and no run of it has begun. Waits for the first; Ctrl-C ends that.\n")
+    write_run(home.telemetry, [window("A", W1, "trained", 9)], batch="abcdefgh", starts=8)
+    finished = finish(process)
+    assert (finished.code, finished.err) == (0, "")
+    assert "abcdefgh" in finished.out
+    assert "earlier" not in finished.out
+
+
+def test_who_waits_for_a_batch_ends_that_by_ctrl_c(tmp_path: Path) -> None:
+    process, said = watch_from(Home(tmp_path))
+    assert said
+    process.send_signal(signal.SIGINT)
+    finished = finish(process)
+    assert (finished.code, finished.out, finished.err.strip()) == (130, "", "sensequant: interrupted.")
+
+
+def request(home: Home, monkeypatch: pytest.MonkeyPatch, batch: str) -> None:
+    """Ask Dagster for a run of a backfill, which nobody starts."""
+    leave(monkeypatch, home.directory)
+    monkeypatch.setenv("SENSEQUANT_DATA_DIR", str(home.data))
+    with open_instance(prepare_home(read_settings())) as instance:
+        tags = {"dagster/backfill": batch}
+        instance.add_run(dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.NOT_STARTED, tags=tags))

@@ -1,1 +1,1 @@
-"""The sensors; all are off until they are switched on."""
+"""The sensors: one trains what changed, and is off until it is switched on; three watch batches, and are on."""

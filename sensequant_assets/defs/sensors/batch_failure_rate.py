@@ -12,7 +12,7 @@ from sensequant_assets.defs.checks import (
 )
 from sensequant_assets.defs.names import ASSETS
 from sensequant_assets.defs.runs import fail_dead_runs, has_ended, runs_of
-from sensequant_assets.defs.sensors.desk import Desk
+from sensequant_assets.defs.sensors.desk import Desk, Glance
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.telemetry.journal import Journal, utc_now
@@ -24,17 +24,20 @@ from sensequant_assets.watch.verdicts import LOOK_BACK, judge_whole
 
 def batch_failure_rate_sensor(desk: Desk) -> dg.SensorDefinition:
     """The sensor of a market."""
+    glance = Glance(desk.telemetry)
 
     @dg.sensor(
         name="batch_failure_rate",
+        default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=desk.settings.sensor_interval_s,
         description="When a batch of several runs has ended, judges all its windows together and records that as "
         "the check's last verdict. A batch of one run has its verdict already.",
     )
     def batch_failure_rate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        fail_dead_runs(context.instance, desk.telemetry, desk.settings)
+        fail_dead_runs(context.instance, glance.telemetry, desk.settings)
         judged = []
-        for batch in ended_batches(desk.telemetry, desk.universe, utc_now() - LOOK_BACK):
+        since = utc_now() - LOOK_BACK
+        for batch in glance.ask(lambda telemetry: ended_batches(telemetry, desk.universe, since)):
             runs = runs_of(context.instance, batch.batch_id)
             if len(runs) > 1 and has_ended(context.instance, batch.batch_id, runs):
                 _judge(context, desk, batch, silent_runs=len(runs) - batch.runs)

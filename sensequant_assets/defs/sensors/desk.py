@@ -1,8 +1,8 @@
 """What every sensor works with, and how it asks for a run and tells a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -16,6 +16,34 @@ from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import printable
 from sensequant_assets.watch.notes import note
 from sensequant_assets.watch.notify import notify
+
+_Row = TypeVar("_Row")
+
+
+@dataclass
+class Glance:
+    """The question that a sensor asks of telemetry at each look.
+
+    A look that finds nothing to do costs nothing: it opens telemetry again only when something was written.
+
+    Attributes
+    ----------
+    telemetry
+        Of this sensor alone; what it has taken in once it need not look for again.
+    """
+
+    telemetry: TelemetryStore
+    _without_answer: object = None
+
+    def ask(self, question: Callable[[TelemetryStore], Sequence[_Row]]) -> Sequence[_Row]:
+        """Rows of an answer; of none there stays none until something is written."""
+        written = self.telemetry.written()
+        if written is None or written == self._without_answer:
+            return ()
+        found = question(self.telemetry)
+        # As it was before: what was written meanwhile is asked for at the next look.
+        self._without_answer = None if found else written
+        return found
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sensequant_assets.defs.runs import (
     resources_of,
     runs_of,
 )
-from sensequant_assets.defs.sensors.desk import Desk
+from sensequant_assets.defs.sensors.desk import Desk, Glance
 from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.questions.batches import Basis, batch_basis
@@ -34,11 +34,12 @@ from sensequant_assets.watch.verdicts import LOOK_BACK
 def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
     """The sensor of a market."""
 
-    settings = desk.settings
+    settings, glance = desk.settings, Glance(desk.telemetry)
     rule = RetryRule(absolute_market(settings.market), settings.retry_limit, settings.retry_backoff_s)
 
     @dg.sensor(
         name="retry_transient",
+        default_status=dg.DefaultSensorStatus.RUNNING,
         job=TRAINING,
         minimum_interval_seconds=desk.settings.sensor_interval_s,
         description="Tries windows again that failed in a way that can pass next time: a time limit, memory or disk, a "
@@ -46,11 +47,11 @@ def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
         "ever further apart; never bad data or errors of the code.",
     )
     def retry_transient(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        fail_dead_runs(context.instance, desk.telemetry, settings)
+        fail_dead_runs(context.instance, glance.telemetry, settings)
         now, market = utc_now(), partition_order(context.instance, settings)
         runs = died_runs(context.instance, now - LOOK_BACK)
         died = [_died(desk, run, died_at, market) for run, died_at in runs]
-        retries = evaluate_retries(died, _failed_batches(context.instance, desk, now), rule, now)
+        retries = evaluate_retries(died, _failed_batches(context.instance, desk, glance, now), rule, now)
         for retry in retries.now:
             desk.tell(context, f"{retry.culprit} attempt {retry.attempt}", retry.message)
         requests = [_request(desk, retry, {run.run_id: run for run, _ in runs}, market) for retry in retries.now]
@@ -64,9 +65,9 @@ def _died(desk: Desk, run: dg.DagsterRun, died_at: datetime, market: tuple[Seque
     return DiedRun(run.run_id, batch, pairs_of(run, *market), attempt_of(run), died_at, _basis(desk, batch))
 
 
-def _failed_batches(instance: dg.DagsterInstance, desk: Desk, now: datetime) -> Iterator[FailedBatch]:
+def _failed_batches(instance: dg.DagsterInstance, desk: Desk, glance: Glance, now: datetime) -> Iterator[FailedBatch]:
     by_batch: dict[str, list[Failure]] = defaultdict(list)
-    for failure in transient_failures(desk.telemetry, desk.universe, now - LOOK_BACK):
+    for failure in glance.ask(lambda telemetry: transient_failures(telemetry, desk.universe, now - LOOK_BACK)):
         by_batch[failure.batch_id].append(failure)
     for batch, failures in by_batch.items():
         runs = runs_of(instance, batch)
