@@ -181,9 +181,9 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.server_close()
 
 
-def evaluations(office: Office, check: str = CHECK_KEY.name) -> list[Any]:
-    """What the teachers' check was told, newest first."""
+def evaluations(office: Office, check: str = CHECK_KEY.name, asset: str = "teacher_models") -> list[Any]:
+    """What a check of the teachers, or of another asset, was told, newest first."""
     records = office.instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(CHECK_KEY.asset_key, check), limit=10
+        dg.AssetCheckKey(dg.AssetKey(asset), check), limit=10
     )
     return [record.event.dagster_event.asset_check_evaluation_data for record in records if record.event]

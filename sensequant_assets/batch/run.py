@@ -267,4 +267,4 @@ def earlier_teachers(telemetry: TelemetryStore, keys: Sequence[Key], universe: s
             return Teachers({}, False, "any batch")
         judged = verdict_on(telemetry, batch, "teacher")
         statuses = outcomes(telemetry, batch, "teacher")
-    return Teachers(statuses, judged is not None and not judged["passed"], f"batch {batch}")
+    return Teachers(statuses, judged is not None and judged["exceeded"] is True, f"batch {batch}")

@@ -148,8 +148,8 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether something was attempted and the limit is not exceeded: nothing attempted is no pass."""
-        return not self.exceeded and self.attempted > 0
+        """Whether something was attempted, nothing left out and the limit is not exceeded."""
+        return not self.exceeded and self.attempted > 0 and not self.not_attempted
 
 
 def judge(

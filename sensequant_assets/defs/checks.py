@@ -1,5 +1,6 @@
 """A verdict of the core as a Dagster asset check result."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -116,6 +117,7 @@ def batch_evaluation(
     asset: str,
     verdict: Verdict,
     failed: Sequence[Mapping[str, Any]],
+    untried: Sequence[Mapping[str, str]],
     batch_id: str,
     silent_runs: int = 0,
     report: str = "",
@@ -130,10 +132,12 @@ def batch_evaluation(
         On all runs of the batch together.
     failed
         Its failed windows, as `failed_windows` gives them.
+    untried
+        Its windows that nobody tried, as `untried_windows` gives them.
     batch_id
         The batch.
     silent_runs
-        Runs that died before they said what they were to do.
+        Runs that ended before they said what they were to do, and of which nobody else could say it.
     report
         The batch's report in short, as Markdown; none if empty.
     """
@@ -145,8 +149,8 @@ def batch_evaluation(
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
-        description=markdown_text(describe_batch(verdict, batch_id, silent_runs)),
-        metadata=verdict_metadata(verdict, shown)
+        description=markdown_text(describe_batch(verdict, untried, batch_id, silent_runs)),
+        metadata=verdict_metadata(verdict, shown, untried)
         | {"batch": printable(batch_id), "silent_runs": silent_runs}
         | ({"report": dg.MetadataValue.md(report)} if report else {}),
         blocking=True,
@@ -158,42 +162,47 @@ def _failed_window(symbol: str, window: object, cause: str | None, error: str | 
 
 
 def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
-    """An exceeded limit is an error, anything else at most a warning."""
-    return dg.AssetCheckSeverity.ERROR if verdict.exceeded else dg.AssetCheckSeverity.WARN
+    """An exceeded limit is an error, as are windows that nobody tried; anything else is at most a warning."""
+    return dg.AssetCheckSeverity.ERROR if verdict.exceeded or verdict.not_attempted else dg.AssetCheckSeverity.WARN
 
 
-def verdict_metadata(verdict: Verdict, failed: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Counts, rate and limit, and the first failed windows as a table."""
+def verdict_metadata(
+    verdict: Verdict, failed: Sequence[Mapping[str, str]], untried: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Any]:
+    """Counts, rate and limit, and the first failed windows and those that nobody tried as tables."""
     metadata: dict[str, Any] = {
         **verdict.counts,
         "max_failure_rate": verdict.max_failure_rate,
     }
     if verdict.failure_rate is not None:
         metadata["failure_rate"] = verdict.failure_rate
-    if failed:
-        shown = [
-            dg.TableRecord({name: printable(cell) for name, cell in row.items()}) for row in failed[:FAILURES_SHOWN]
-        ]
-        metadata["failed_windows"] = dg.MetadataValue.table(shown)
+    for name, windows in (("failed_windows", failed), ("not_attempted_windows", untried)):
+        if windows:
+            shown = [
+                dg.TableRecord({column: printable(cell) for column, cell in row.items()})
+                for row in windows[:FAILURES_SHOWN]
+            ]
+            metadata[name] = dg.MetadataValue.table(shown)
     return metadata
 
 
-def describe_batch(verdict: Verdict, batch_id: str, silent_runs: int = 0) -> str:
+def describe_batch(verdict: Verdict, untried: Sequence[Mapping[str, str]], batch_id: str, silent_runs: int = 0) -> str:
     """The verdict on all runs of a batch; parameters as of `batch_evaluation`."""
-    silent = (
-        f" {silent_runs} runs died before their first record; their windows are not counted." if silent_runs else ""
-    )
-    return f"Batch {batch_id}, all runs: {describe(verdict)}{silent}"
+    reasons = Counter(row["why"] for row in untried)
+    why = f" Why: {', '.join(f'{why} ({count})' for why, count in reasons.most_common())}." if untried else ""
+    silent = f" {silent_runs} runs ended before their first record." if silent_runs else ""
+    return f"Batch {batch_id}, all runs: {describe(verdict)}{why}{silent}"
 
 
 def describe(verdict: Verdict) -> str:
-    """The verdict in one sentence."""
+    """The verdict in a sentence or two."""
     if verdict.blocked:
         return verdict.blocked
+    rest = f" {verdict.not_attempted} planned windows were not attempted." if verdict.not_attempted else ""
     if verdict.failure_rate is None:
-        return f"No {verdict.model} was attempted; {verdict.skipped} windows were skipped."
+        return f"No {verdict.model} was attempted; {verdict.skipped} windows were skipped.{rest}"
     relation = "exceeds" if verdict.exceeded else "is within"
     return (
         f"{verdict.failed} of {verdict.attempted} attempted {verdict.model}s failed: {verdict.failure_rate:.1%} "
-        f"{relation} the limit of {verdict.max_failure_rate:.1%}. {verdict.skipped} skipped windows do not count."
+        f"{relation} the limit of {verdict.max_failure_rate:.1%}. {verdict.skipped} skipped windows do not count.{rest}"
     )

@@ -11,7 +11,7 @@ from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.telemetry.questions.batches import batch_summary, latest_batch_of
 from sensequant_assets.telemetry.questions.failures import failed_windows
-from sensequant_assets.telemetry.questions.windows import constant_windows
+from sensequant_assets.telemetry.questions.windows import constant_windows, untried_windows
 
 
 def latest_verdict(
@@ -31,7 +31,9 @@ def latest_verdict(
         constant = constant_windows(telemetry, batch, model, FAILURES_SHOWN)
         return not_constant_result(ASSETS[model], verdict, constant, batch)
     failed = failed_windows(telemetry, batch, FAILURES_SHOWN, model=model)
-    found = batch_evaluation(ASSETS[model], verdict, failed, batch, report=markdown(read_report(telemetry, batch)))
+    untried = untried_windows(telemetry, batch, model)
+    report = markdown(read_report(telemetry, batch))
+    found = batch_evaluation(ASSETS[model], verdict, failed, untried, batch, report=report)
     return dg.AssetCheckResult(
         asset_key=found.asset_key,
         check_name=found.check_name,

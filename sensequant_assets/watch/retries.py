@@ -104,6 +104,10 @@ class Retries:
     now: Sequence[Retry]
     later: Sequence[Retry]
 
+    def awaited(self, now: datetime, patience: timedelta) -> set[str]:
+        """Batches of which something is tried again, unless it is due for longer than that: then nobody does it."""
+        return {retry.batch_id for retry in (*self.now, *self.later) if now < retry.due + patience}
+
     @property
     def reason(self) -> str:
         """What is waited for, where nothing is tried again now."""

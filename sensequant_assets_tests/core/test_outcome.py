@@ -47,7 +47,7 @@ def test_a_constant_counts_as_what_it_is_and_is_counted_beside():
     told = [Outcome("student", PAIR, status, constant=constant) for status, constant in (
         (Status.TRAINED, True), (Status.TRAINED, False), (Status.REUSED, True), (Status.SKIPPED, None),
     )]  # fmt: skip
-    found = judge("student", told, planned=5, max_failure_rate=0.0)
+    found = judge("student", told, planned=4, max_failure_rate=0.0)
     assert (found.trained, found.reused, found.constant, found.models) == (2, 1, 2, 3)
     assert found.passed
     assert Verdict.of("student", found.counts | {"constant": 2}, 0.0) == found
@@ -73,6 +73,12 @@ def test_nothing_attempted_is_neither_a_pass_nor_a_failure(counts):
 def test_what_was_planned_and_has_no_outcome_is_not_attempted():
     found = verdict(trained=3, skipped=2, failed=1, not_attempted=4)
     assert (found.not_attempted, found.attempted, found.eligible, found.failure_rate) == (4, 4, 8, 0.25)
+
+
+def test_what_nobody_tried_is_no_pass_and_exceeds_nothing():
+    assert verdict(trained=3).passed
+    found = verdict(trained=3, not_attempted=1)
+    assert (found.failure_rate, found.exceeded, found.passed) == (0.0, False, False)
 
 
 def test_a_limit_of_zero_bears_no_failure_and_a_limit_of_one_all():

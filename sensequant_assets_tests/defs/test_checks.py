@@ -26,7 +26,7 @@ from sensequant_assets_tests.test_text import NASTY
 
 WINDOW = Window(date(2022, 1, 1), date(2022, 6, 30))
 # 3 of 19 attempted are 15.8 %, 3 of 20 are 15 %.
-EXCEEDED = Verdict("teacher", trained=11, reused=5, skipped=4, failed=3, not_attempted=2, max_failure_rate=0.15)
+EXCEEDED = Verdict("teacher", trained=11, reused=5, skipped=4, failed=3, not_attempted=0, max_failure_rate=0.15)
 EXACT = replace(EXCEEDED, trained=12)
 
 
@@ -46,6 +46,12 @@ def failed(symbol: str) -> Outcome:
         # Nothing attempted is no pass, and stops nothing.
         (replace(EXACT, trained=0, reused=0, failed=0), False, dg.AssetCheckSeverity.WARN,
          "No teacher was attempted; 4 windows were skipped."),
+        # What was planned and tried by nobody is in no rate, and no pass.
+        (replace(EXACT, not_attempted=2), False, dg.AssetCheckSeverity.ERROR,
+         "3 of 20 attempted teachers failed: 15.0% is within the limit of 15.0%. 4 skipped windows do not count. "
+         "2 planned windows were not attempted."),
+        (replace(EXACT, trained=0, reused=0, failed=0, not_attempted=2), False, dg.AssetCheckSeverity.ERROR,
+         "No teacher was attempted; 4 windows were skipped. 2 planned windows were not attempted."),
         (replace(EXACT, blocked="Too many teachers failed."), False, dg.AssetCheckSeverity.ERROR,
          "Too many teachers failed."),
     ],
@@ -62,10 +68,10 @@ def test_a_verdict_passes_warns_or_stops(
 def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None:
     blocked = replace(EXACT, blocked=f"No student was trained: too many teachers failed in batch {NASTY}.")
     rows = [{"symbol": "S", "window_start": date(2022, 1, 1), "failure_kind": "timeout", "error_message": NASTY}]
-    found = batch_evaluation("teacher_models", blocked, rows, NASTY)
+    found = batch_evaluation("teacher_models", blocked, rows, [], NASTY)
     said = f"Batch {NASTY}, all runs: {blocked.blocked}"
     assert html.unescape(MarkdownIt().render(str(found.description))) == f"<p>{printable(said)}</p>\n"
-    assert describe_batch(blocked, NASTY) == said
+    assert describe_batch(blocked, [], NASTY) == said
     assert found.metadata["batch"].value == printable(NASTY)
     table = found.metadata["failed_windows"]
     assert isinstance(table, dg.TableMetadataValue)
@@ -83,6 +89,20 @@ def test_the_check_of_a_run_that_may_be_one_of_several_says_who_judges_them_all(
     )
     assert part.metadata["part_of_batch"].value == "abcdefgh"
     assert "part_of_batch" not in alone.metadata
+
+
+def test_windows_of_a_batch_that_nobody_tried_are_named_and_so_is_why() -> None:
+    whys = ["killed run"] * 2 + ["no run came to it"] * FAILURES_SHOWN
+    rows = [{"symbol": f"S{number}", "window": "2022-01-01", "why": why} for number, why in enumerate(whys)]
+    found = batch_evaluation("teacher_models", replace(EXACT, not_attempted=len(rows)), [], rows, "b1")
+    assert not found.passed
+    assert str(found.description).endswith(
+        "22 planned windows were not attempted. Why: no run came to it (20), killed run (2)."
+    )
+    table = found.metadata["not_attempted_windows"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert table.records[0].data == rows[0]
+    assert len(table.records) == FAILURES_SHOWN
 
 
 @pytest.mark.parametrize(
@@ -122,7 +142,7 @@ def test_the_first_windows_whose_models_know_nothing_are_a_table() -> None:
 def test_counts_rate_and_limit_are_metadata() -> None:
     result = check_result("teacher_models", EXACT, [])
     assert {name: value.value for name, value in result.metadata.items()} == {
-        "trained": 12, "reused": 5, "skipped": 4, "failed": 3, "not_attempted": 2,
+        "trained": 12, "reused": 5, "skipped": 4, "failed": 3, "not_attempted": 0,
         "failure_rate": 0.15, "max_failure_rate": 0.15,
     }  # fmt: skip
 

@@ -129,3 +129,13 @@ def test_what_waits_is_named_with_its_time_and_a_batch_with_its_last() -> None:
     found = evaluate_retries([died("r2", minute=9), died("r1", minute=3)], [failed("c", minutes=(1,))], RULE, NOON)
     assert found.reason == "Waits to try again: batch c at 12:03:00 UTC, batch b at 12:11:00 UTC."
     assert of_batches().reason == "No failure of a batch can pass next time."
+
+
+def test_a_repeat_is_awaited_until_nobody_has_made_it_for_too_long() -> None:
+    patience = timedelta(seconds=90)
+    due = NOON + timedelta(minutes=2)
+    for now, awaited in ((NOON, {"b"}), (due, {"b"}), (due + patience, set())):
+        assert of_runs(died("r"), now=now).awaited(now, patience) == awaited
+    # The last of them counts, and what is past its limit does not.
+    both = of_runs(died("r"), died("s", minute=1), died("t", 10, batch="c"), now=due + patience)
+    assert both.awaited(due + patience, patience) == {"b"}

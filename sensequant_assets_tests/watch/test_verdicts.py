@@ -5,7 +5,7 @@ from typing import Any
 from sensequant_assets.telemetry.questions.batches import EndedBatch
 from sensequant_assets.watch.verdicts import judge_whole
 
-BATCH = EndedBatch("b", runs=2, max_failure_rate=0.15, superseded=False)
+BATCH = EndedBatch("b", runs=2, max_failure_rate=0.15, superseded=False, unspoken=False)
 
 
 def counts(model: str, **given: int) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def test_students_that_nobody_tried_are_blamed_on_their_teachers_where_those_fai
     unblamed = judge_whole(BATCH, [counts("teacher", trained=2), untried])["student"]
     assert not unblamed.exceeded
     assert not unblamed.blocked
+    assert not unblamed.passed
     tried = judge_whole(BATCH, [counts("teacher", trained=1, failed=1), counts("student", trained=1)])["student"]
     assert not tried.blocked
     assert tried.passed

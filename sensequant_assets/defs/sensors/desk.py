@@ -1,7 +1,8 @@
 """What every sensor works with, and how it asks for a run and tells a person."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -9,13 +10,17 @@ import dagster as dg
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.jobs import TRAINING
-from sensequant_assets.defs.partitions import choose
-from sensequant_assets.settings import Settings
+from sensequant_assets.defs.partitions import choose, partition_order
+from sensequant_assets.defs.runs import attempt_of, died_runs, identity_of, pairs_of
+from sensequant_assets.settings import Settings, absolute_market
+from sensequant_assets.telemetry.questions.batches import Basis, batch_basis
 from sensequant_assets.telemetry.questions.events import is_noted
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import printable
 from sensequant_assets.watch.notes import note
 from sensequant_assets.watch.notify import notify
+from sensequant_assets.watch.retries import DiedRun, RetryRule
+from sensequant_assets.watch.verdicts import LOOK_BACK
 
 _Row = TypeVar("_Row")
 
@@ -74,6 +79,37 @@ class Desk:
     def universe(self) -> str:
         """Name of the universe."""
         return self.settings.universe_name
+
+    @property
+    def retry_rule(self) -> RetryRule:
+        """What `retry_transient` tries again."""
+        settings = self.settings
+        return RetryRule(absolute_market(settings.market), settings.retry_limit, settings.retry_backoff_s)
+
+    @property
+    def patience(self) -> timedelta:
+        """How long after its time another sensor has surely done what it does: it looks thrice in it."""
+        return timedelta(seconds=3 * self.settings.sensor_interval_s)
+
+    def basis(self, batch_id: str) -> Basis | None:
+        """What a batch was run with, its files by their whole paths."""
+        found = batch_basis(self.telemetry, batch_id)
+        return replace(found, market=absolute_market(found.market)) if found else None
+
+    def died(self, instance: dg.DagsterInstance, now: datetime) -> list[DiedRun]:
+        """Runs that died of late and that nobody has repeated, oldest first."""
+        market = partition_order(instance, self.settings)
+        return [
+            DiedRun(
+                run.run_id,
+                batch := identity_of(run).batch_id,
+                pairs_of(run, *market),
+                attempt_of(run),
+                died_at,
+                self.basis(batch),
+            )
+            for run, died_at in died_runs(instance, now - LOOK_BACK)
+        ]
 
     def known_symbols(self, instance: dg.DagsterInstance) -> list[str]:
         """Symbols that have partitions, in the order of these."""

@@ -34,12 +34,15 @@ class EndedBatch:
         Whether a batch that ended later has been judged already.
     runs
         Its runs that left a record.
+    unspoken
+        Whether some of it has no verdict of a run: a run of it was killed, or none came to windows that it planned.
     """
 
     batch_id: str
     runs: int
     max_failure_rate: float
     superseded: bool
+    unspoken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +172,14 @@ def running_batches(store: TelemetryStore) -> list[Running]:
 
 
 def ended_batches(store: TelemetryStore, universe: str, since: datetime) -> list[EndedBatch]:
-    """Batches that ended after a time, have or can have several runs, and no verdict since; oldest first."""
+    """Batches that ended after a time, whose verdict is not that of one run, and without one since; oldest first."""
     rows = store.rows(
         """
         WITH ended AS (
             SELECT batch_id, count(*) AS runs, bool_or(status = 'running') AS running,
-                   max(coalesce(ended_at, started_at)) AS ended_at
+                   max(coalesce(ended_at, started_at)) AS ended_at,
+                   bool_or(status = 'interrupted')
+                   OR batch_id IN (SELECT batch_id FROM planned_windows WHERE run_id = '') AS unspoken
             FROM runs GROUP BY batch_id
         ), judged AS (
             SELECT batch_id, max(evaluated_at) FILTER (run_id = '') AS whole_at, max(evaluated_at) AS judged_at
@@ -184,9 +189,9 @@ def ended_batches(store: TelemetryStore, universe: str, since: datetime) -> list
             SELECT * FROM judged AS other JOIN batches AS theirs USING (batch_id)
             WHERE theirs.universe = batches.universe AND other.batch_id <> batches.batch_id
                 AND other.judged_at > ended.ended_at
-        ) AS superseded
+        ) AS superseded, unspoken
         FROM batches JOIN ended USING (batch_id) LEFT JOIN judged USING (batch_id)
-        WHERE universe = $universe AND NOT running AND (runs > 1 OR backfill_id IS NOT NULL)
+        WHERE universe = $universe AND NOT running AND (runs > 1 OR backfill_id IS NOT NULL OR unspoken)
             AND ended.ended_at > $since AND (whole_at IS NULL OR whole_at < ended.ended_at)
         ORDER BY ended.ended_at
         """,

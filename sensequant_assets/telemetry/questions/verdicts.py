@@ -14,11 +14,13 @@ def verdict_on(
     -------
     dict or None
         The whole batch's verdict if one is recorded; else its runs' verdicts together: counts added, the rate taken
-        from them, passed if all passed. None if the check never ran.
+        from them, passed if all passed. None if the check never ran. Its `exceeded` tells whether the rate of any of
+        these is above the limit, which is not all that can keep a check from passing.
     """
     rows = store.rows(
         """
         SELECT batch_id, '' AS run_id, model, check_name, bool_and(passed) AS passed,
+               bool_or(failed / nullif(trained + reused + failed, 0) > max_failure_rate) AS exceeded,
                sum(failed) / nullif(sum(trained + reused + failed), 0) AS failure_rate,
                max(max_failure_rate) AS max_failure_rate, sum(trained)::INTEGER AS trained,
                sum(reused)::INTEGER AS reused, sum(skipped)::INTEGER AS skipped,
@@ -27,6 +29,7 @@ def verdict_on(
         FROM verdicts WHERE batch_id = $batch AND model = $model AND check_name = $check AND run_id <> ''
         GROUP BY ALL
         UNION ALL BY NAME
+        SELECT *, failed / nullif(trained + reused + failed, 0) > max_failure_rate AS exceeded
         FROM verdicts WHERE batch_id = $batch AND model = $model AND check_name = $check AND run_id = ''
         """,
         {"batch": batch_id, "model": model, "check": check_name},

@@ -31,6 +31,25 @@ def missing_pairs(store: TelemetryStore, batch_id: str, model: str) -> list[Pair
     return [(row["symbol"], str(row["window_start"])) for row in rows]
 
 
+def untried_windows(store: TelemetryStore, batch_id: str, model: str) -> list[dict[str, str]]:
+    """`symbol` and `window` that a batch planned and has no row of, and `why` that is, in a few words."""
+    return store.rows(
+        """
+        SELECT symbol, window_start::VARCHAR AS window, CASE
+            WHEN run_id = '' THEN 'no run came to it'
+            WHEN $model = 'student' AND run_id IN (
+                SELECT run_id FROM events WHERE batch_id = $batch AND kind = 'blocked'
+            ) THEN 'too many failed teachers'
+            WHEN run_id IN (SELECT run_id FROM runs WHERE batch_id = $batch AND status = 'interrupted')
+            THEN 'killed run'
+            ELSE 'broken off run' END AS why
+        FROM window_status WHERE outcome = 'not_attempted' AND batch_id = $batch AND model = $model
+        ORDER BY symbol, window_start
+        """,
+        {"batch": batch_id, "model": model},
+    )
+
+
 def constant_windows(store: TelemetryStore, batch_id: str, model: str, most: int) -> list[dict[str, Any]]:
     """The first windows of a batch whose model says the same of every row: `symbol`, `window` and `train_rows`."""
     return store.rows(

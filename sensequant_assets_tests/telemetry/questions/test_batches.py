@@ -134,7 +134,7 @@ def test_only_batches_of_several_runs_that_nobody_judged_since_their_end_have_en
     write_run(store, [], batch="running", run="r2")
     found = ended_batches(store, "five", after(10))
     assert [each.batch_id for each in found] == ["again", "backfill", "two"]
-    assert found[0] == EndedBatch("again", runs=2, max_failure_rate=0.15, superseded=False)
+    assert found[0] == EndedBatch("again", runs=2, max_failure_rate=0.15, superseded=False, unspoken=False)
     judged("two", 101, "two0")
     assert [each.superseded for each in ended_batches(store, "five", after(10))] == [True, True, False]
 

@@ -43,3 +43,18 @@ def test_a_model_is_judged_by_its_runs_and_by_the_whole_batch_apart(store: Telem
         whole.append(replace(verdict(False, 0, 3), model="student"))
     assert models_judged(store, "b") == {"teacher"}
     assert whole_verdicts(store, "b") == {"teacher": True, "student": False}
+
+
+def test_a_verdict_that_is_kept_from_passing_by_what_nobody_tried_has_not_exceeded_its_limit(
+    store: TelemetryStore,
+) -> None:
+    def exceeded(run: str, failed: int) -> object:
+        with journal(store, run_id=run) as told:
+            told.append(replace(verdict(False, trained=20 - failed, failed=failed), not_attempted=2))
+        found = verdict_on(store, "b", "teacher")
+        assert found is not None
+        assert found["passed"] is False
+        return found["exceeded"]
+
+    # Exactly the limit, and one more; a run's counts before those of the whole batch.
+    assert [exceeded("r1", 3), exceeded("r2", 4), exceeded("", 3)] == [False, True, False]

@@ -12,7 +12,9 @@ from sensequant_assets.telemetry.questions.windows import (
     latest_teacher_batch,
     missing_pairs,
     outcomes,
+    untried_windows,
 )
+from sensequant_assets.telemetry.records import Event, Plan
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.telling import W1, W2, after, window, write_lattice, write_run
 from sensequant_assets_tests.telling import journal_of as journal
@@ -89,3 +91,19 @@ def test_models_that_know_nothing_are_those_of_the_latest_attempts(store: Teleme
     assert [row["constant"] for row in attempts(store, "b", []) if row["model"] == "teacher"] == [
         False, True, True, None,
     ]  # fmt: skip
+
+
+def test_windows_that_nobody_tried_are_told_with_why(store: TelemetryStore) -> None:
+    both = {"teacher": [("A", W1)], "student": [("A", W1)]}
+    with journal(store, run_id="") as plan:
+        plan.append_many(Plan(model=model, windows=[(s, W1) for s in "ABCD"]) for model in both)
+    write_run(store, [window("A", W1, "failed")], run="r1", plan=both, status="failed")
+    with journal(store, run_id="r1") as blocked:
+        blocked.append(Event(kind="blocked"))
+    write_run(store, [], run="r2", plan={"teacher": [("B", W1)], "student": [("B", W1)]}, status=None).close()
+    write_run(store, [], run="r3", plan={"teacher": [("C", W1)]}, status="failed")
+    untried = {model: [(row["symbol"], row["window"], row["why"]) for row in untried_windows(store, "b", model)]
+               for model in both}  # fmt: skip
+    left = [("B", W1, "killed run"), ("C", W1, "broken off run"), ("D", W1, "no run came to it")]
+    assert untried["teacher"] == left
+    assert untried["student"] == [("A", W1, "too many failed teachers"), left[0], ("C", W1, left[2][2]), left[2]]
