@@ -144,8 +144,6 @@ def view(found: Progress) -> RenderableType:
         for model in found.models
         if model.constant
     ]
-    if found.may_grow:
-        parts.append(Text(f"This is the plan of {_count(found.runs, 'run')} so far; a backfill may start more."))
     failed = sum(model.failed for model in found.models)
     if found.failures:
         parts.append(Text(f"First {len(found.failures)} of {failed:,} failures:" if failed > 1 else "One failure:"))
@@ -181,10 +179,6 @@ def _pace(found: Progress) -> str:
 
 def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 _STYLES = {"running": "cyan", "succeeded": "green", "failed": "red", "interrupted": "yellow"}

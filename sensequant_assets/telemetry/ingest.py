@@ -303,7 +303,8 @@ WHERE NOT EXISTS (
 def _settle_runs(connection: duckdb.DuckDBPyConnection, written: list[str]) -> None:
     """Derive what no record says: a run without an end is running while one of its shards is being written.
 
-    Without a living writer it was interrupted; a batch is what its runs are.
+    Without a living writer it was interrupted; a batch is what its runs are, but for interrupted ones of which other
+    runs have taken up every window.
     """
     connection.begin()
     connection.execute(
@@ -321,15 +322,26 @@ def _settle_runs(connection: duckdb.DuckDBPyConnection, written: list[str]) -> N
     )
     connection.execute(
         """
+        WITH interrupted AS (
+            SELECT batch_id, run_id FROM runs WHERE status = 'interrupted'
+        ), planned AS (
+            SELECT DISTINCT batch_id, run_id FROM planned_windows
+            WHERE batch_id IN (SELECT batch_id FROM interrupted)
+        ), repeated AS (
+            SELECT batch_id, run_id FROM interrupted WHERE batch_id IN (SELECT batch_id FROM planned) AND NOT EXISTS (
+                FROM planned
+                WHERE planned.batch_id = interrupted.batch_id AND planned.run_id IN (interrupted.run_id, '')
+            )
+        )
         UPDATE batches SET status = derived.status, ended_at = derived.ended_at
         FROM (
             SELECT batch_id,
                    CASE WHEN bool_or(status = 'running') THEN 'running'
                         WHEN bool_or(status = 'failed') THEN 'failed'
-                        WHEN bool_or(status = 'interrupted') THEN 'interrupted'
+                        WHEN bool_or(status = 'interrupted' AND repeated.run_id IS NULL) THEN 'interrupted'
                         ELSE 'succeeded' END AS status,
                    CASE WHEN NOT bool_or(status = 'running') THEN max(ended_at) END AS ended_at
-            FROM runs GROUP BY batch_id
+            FROM runs LEFT JOIN repeated USING (batch_id, run_id) GROUP BY batch_id
         ) AS derived
         WHERE batches.batch_id = derived.batch_id
           AND (batches.status, batches.ended_at) IS DISTINCT FROM (derived.status, derived.ended_at)

@@ -43,7 +43,7 @@ class Progress:
         Windows finished (skips and failures included) a second: overall, and over the last `RECENT_S` of a batch
         that runs. None where no time has passed.
     eta_s
-        Seconds until the rest of what is planned so far is done at the recent pace; None if that cannot be said.
+        Seconds until the rest of the plan is done at the recent pace; None if that cannot be said.
     idle_s
         Seconds since the last record.
     failures
@@ -68,7 +68,7 @@ class Progress:
 
     @property
     def planned(self) -> int:
-        """Windows of all models planned so far, skipped ones included."""
+        """Windows of all models that the batch planned, skipped ones included, as are those of runs to come."""
         return self.done + sum(model.not_attempted for model in self.models)
 
     @property
@@ -81,15 +81,10 @@ class Progress:
         """Share of the planned lattice that has an outcome; None before the plan."""
         return 100 * self.done / self.planned if self.planned else None
 
-    @property
-    def may_grow(self) -> bool:
-        """Whether further runs may add to the plan: telemetry knows the runs that have started, and no others."""
-        return self.backfill_id is not None and not self.ended
-
     def as_json(self) -> dict[str, Any]:
         """The progress as one JSON object."""
         names = ("batch_id", "source", "universe", "backfill_id", "status", "ended", "planned", "done", "percent",
-                 "may_grow", "runs", "runs_ended", "elapsed_s", "windows_per_s", "recent_windows_per_s", "eta_s",
+                 "runs", "runs_ended", "elapsed_s", "windows_per_s", "recent_windows_per_s", "eta_s",
                  "idle_s")  # fmt: skip
         return {name: _rounded(getattr(self, name)) for name in names} | {
             "models": {

@@ -11,7 +11,9 @@ from sensequant_assets.defs.names import BACKFILL_TAG, RANGE_END, RANGE_START
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.defs.plans import tell_backfill
 from sensequant_assets.defs.runs import fail_dead_runs
+from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.questions.batches import batch_basis
+from sensequant_assets.watch.progress import read_progress
 from sensequant_assets_tests.operating import SYMBOLS, WINDOWS, Office
 
 ALL = [(symbol, window) for symbol in SYMBOLS for window in WINDOWS]
@@ -89,13 +91,19 @@ def test_a_plan_is_told_once_and_one_of_no_backfill_never(office: Office) -> Non
 
 def test_the_first_run_of_a_backfill_tells_the_whole_plan_and_keeps_its_own(office: Office) -> None:
     launch(office)
+
+    def percent() -> float | None:
+        return read_progress(office.telemetry, "abcdefgh", utc_now()).percent
+
     first = office.train({}, tags=of_one_window(WINDOWS[0])).run_id
     rows = office.rows(PLAN)
     assert len(rows) == 2 * len(ALL)
     assert {row["run_id"] for row in rows if row["first_day"] == WINDOWS[0]} == {first}
     assert {row["run_id"] for row in rows if row["first_day"] != WINDOWS[0]} == {""}
+    assert percent() == pytest.approx(100 / len(WINDOWS))
     second = office.train({}, tags=of_one_window(WINDOWS[1])).run_id
     assert {row["run_id"] for row in office.rows(PLAN)} == {first, second, ""}
+    assert percent() == pytest.approx(200 / len(WINDOWS))
     (batch,) = office.rows("SELECT batch_id, planned_teachers, planned_students FROM batches")
     assert batch == {"batch_id": "abcdefgh", "planned_teachers": len(ALL), "planned_students": len(ALL)}
     assert office.rows("SELECT count(*) AS shards FROM shards WHERE run_id IS NULL") == [{"shards": 1}]

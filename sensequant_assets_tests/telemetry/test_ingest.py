@@ -1,6 +1,7 @@
 """Ingest takes in every record once, and tells what it could not take."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sensequant_assets.telemetry.questions.verdicts import verdict_on
 from sensequant_assets.telemetry.questions.windows import missing_pairs, outcomes
 from sensequant_assets.telemetry.records import BatchStart, Event, Plan, RunEnd
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.telling import NOON, W1, W2, verdict, window, write_lattice
+from sensequant_assets_tests.telling import NOON, W1, W2, verdict, window, write_lattice, write_run
 from sensequant_assets_tests.telling import journal_of as journal
 
 TABLE_NAMES = ["batches", "runs", "planned_windows", "window_runs", "verdicts", "events", "shards"]
@@ -202,6 +203,23 @@ def test_the_plan_of_a_whole_backfill_leaves_that_of_a_run_its_own(
             store.ingest()
     planned = store.query("SELECT symbol, run_id FROM planned_windows ORDER BY symbol").to_pylist()
     assert planned == [{"symbol": "A", "run_id": "r1"}, {"symbol": "B", "run_id": ""}]
+
+
+def test_a_batch_is_not_interrupted_once_another_run_has_taken_up_what_a_killed_one_left(store: TelemetryStore) -> None:
+    def status(run: str, *ended: str, plan: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+        write_run(store, [], run=run, plan=plan, status=ended[0] if ended else None).close()
+        (row,) = store.query("SELECT status FROM batches").to_pylist()
+        return str(row["status"])
+
+    both, one = {"teacher": [("A", W1), ("B", W1)]}, {"teacher": [("A", W1)]}
+    assert status("before-its-plan", plan={}) == "interrupted"
+    assert status("killed", plan=both) == "interrupted"
+    assert status("part", "succeeded", plan=one) == "interrupted"
+    assert status("repeat", "succeeded", plan=both) == "succeeded"
+    # Nobody has come to what the whole backfill planned beside.
+    with journal(store, run_id="") as plan:
+        plan.append(Plan(model="teacher", windows=[("C", W1)]))
+    assert status("other", "succeeded", plan=one) == "interrupted"
 
 
 def test_all_fields_of_a_window_arrive(store: TelemetryStore) -> None:
