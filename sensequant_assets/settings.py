@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,7 +19,7 @@ from pydantic import AliasChoices, AliasGenerator, BaseModel, Field, SecretStr, 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.lattice import Recipe
-from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.core.universe import universe_name
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
@@ -223,8 +224,27 @@ SECRETS = frozenset(
 """Variables whose values are shown nowhere."""
 
 
+def _also_spelled(short: str, variable: str, model: type[BaseModel], field: str) -> Any:
+    """A field of parameters that has a second variable, without their prefix."""
+    spelled = copy(model.model_fields[field])
+    spelled.validation_alias = AliasChoices(variable, short)
+    return spelled
+
+
 class _TeacherEnvironment(TeacherParameters, BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="TEACHER_", env_file=DOTENV, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TEACHER_", env_file=DOTENV, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    pool_history: str = _also_spelled("POOL_HISTORY", "TEACHER_POOL_HISTORY", TeacherParameters, "pool_history")
+
+
+class _TeacherScope(BaseSettings):
+    """What students need to know of their teachers."""
+
+    model_config = SettingsConfigDict(env_prefix="TEACHER_", env_file=DOTENV, extra="ignore")
+
+    scope: Scope = TeacherParameters.model_fields["scope"].default
 
 
 class _StudentEnvironment(StudentParameters, BaseSettings):
@@ -289,9 +309,16 @@ def read_teacher(overrides: Mapping[str, Any] | None = None) -> TeacherParameter
     return _read_parameters(_TeacherEnvironment, overrides)
 
 
-def read_student(overrides: Mapping[str, Any] | None = None) -> StudentParameters:
-    """Student parameters of the environment (`STUDENT_*`) and `.env`, with overrides by field name."""
-    return _read_parameters(_StudentEnvironment, overrides)
+def read_student(overrides: Mapping[str, Any] | None = None, scope: Scope | None = None) -> StudentParameters:
+    """Student parameters of the environment (`STUDENT_*`) and `.env`, with overrides by field name.
+
+    `scope` is that of their teachers, by default the environment's: students share it where nothing is said of theirs.
+    """
+    student = _read_parameters(_StudentEnvironment, overrides)
+    if "scope" in student.model_fields_set:
+        return student
+    shared = scope or _validated(_TeacherScope, {}, lambda _: "TEACHER_SCOPE").scope
+    return _read_parameters(_StudentEnvironment, {**(overrides or {}), "scope": shared})
 
 
 def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -392,6 +419,7 @@ _WORDS = {
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",
+    "pool_history": "all, or a whole number in [1, 9999]",
     "webhook_url": "an http or https address",
 }
 """What text a field takes, where its type does not say so."""

@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "defs/resources.py": ("defs/test_models.py", "resources are what the Launchpad changes"),
     "defs/telling.py": ("defs/test_models.py", "what is told stands in the events of a run"),
     "defs/verdicts.py": ("defs/sensors/test_batch_failure_rate.py", "a sensor records what is asked"),
+    "models/sealed.py": ("models/test_store.py", "what is sealed is a model's record"),
     "report/comparison.py": ("report/test_report.py", "a report is one page"),
     "report/facts.py": ("report/test_report.py", "a report is one page"),
     "report/markdown.py": ("report/test_report.py", "a report is one page"),

@@ -17,6 +17,9 @@ def rows(model: type[BaseModel], variable: Callable[[str], str]) -> Iterator[str
     for name, field in model.model_fields.items():
         default = describe_default(model, name)
         shown = f"`{default}`" if default else ""
+        pooled = getattr(model, "POOLED", {}).get(name)
+        if pooled is not None:
+            shown += f", pool `{pooled}`"
         yield f"| `{variable(name)}` | {shown} | {describe_bounds(model, name)} | {field.description} |"
 
 

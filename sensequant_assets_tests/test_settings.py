@@ -89,6 +89,36 @@ def test_an_override_of_none_says_nothing(monkeypatch):
     assert read_settings({"horizon": None}).horizon == 5
 
 
+def test_what_nobody_sets_is_what_the_scope_says_and_what_is_set_binds(monkeypatch):
+    monkeypatch.setenv("TEACHER_SCOPE", "pool")
+    monkeypatch.setenv("TEACHER_MAX_DEPTH", "9")
+    teacher = read_teacher({"n_estimators": "500"})
+    assert (teacher.num_leaves, teacher.max_depth, teacher.n_estimators) == (15, 9, 500)
+    assert teacher.model_fields_set == {"scope", "max_depth", "n_estimators"}
+    monkeypatch.setenv("TEACHER_SCOPE", "symbol")
+    assert (read_teacher().num_leaves, read_teacher().max_depth) == (127, 9)
+
+
+def test_students_have_the_scope_of_their_teachers_unless_they_have_their_own(monkeypatch):
+    assert read_student().scope == read_teacher().scope == "symbol"
+    assert read_student(scope="pool").scope == "pool"
+    monkeypatch.setenv("TEACHER_SCOPE", "pool")
+    assert (read_student().scope, read_student().num_leaves) == ("pool", 15)
+    assert read_student({"scope": "symbol"}).num_leaves == 7
+    monkeypatch.setenv("STUDENT_SCOPE", "symbol")
+    assert (read_student().scope, read_student().num_leaves) == ("symbol", 7)
+
+
+@pytest.mark.parametrize("variable", ["POOL_HISTORY", "TEACHER_POOL_HISTORY"])
+def test_the_history_of_a_pool_is_a_number_of_windows_or_all(monkeypatch, variable):
+    assert read_teacher().pool_history == "all"
+    monkeypatch.setenv(variable, "3")
+    assert read_teacher().pool_history == "3"
+    monkeypatch.setenv(variable, "0")
+    with pytest.raises(UsageError, match=r"TEACHER_POOL_HISTORY=0 is not allowed: it must be all, or a whole number"):
+        read_teacher()
+
+
 def test_teacher_and_student_have_the_same_order(tmp_path, monkeypatch):
     assert read_teacher().num_leaves == 127
     dotenv(tmp_path, "TEACHER_NUM_LEAVES=21", "STUDENT_NUM_LEAVES=5")

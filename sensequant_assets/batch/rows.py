@@ -2,8 +2,10 @@
 
 import traceback
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
+from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.telemetry.journal import utc_now
@@ -88,6 +90,35 @@ def traceback_event(pair: Pair, error: BaseException) -> Event:
         symbol=pair.symbol,
         window_start=pair.window.start,
         message="".join(traceback.format_exception(error)),
+    )
+
+
+def pool_event(outcome: PoolOutcome) -> Event:
+    """What became of a pool's model, as the journal holds it."""
+    pool, stored = outcome.pool, outcome.stored
+    model = outcome.model.replace("_", " ")
+    told: dict[str, Any] = {"model": outcome.model, "status": str(outcome.status), "seconds": round(outcome.seconds, 3)}
+    if stored is not None:
+        record = stored.record
+        told |= {
+            "span": record.span,
+            "symbols": record.symbols,
+            "rows": record.rows,
+            "calibration_slope": record.calibration.slope,
+            "calibration_intercept": record.calibration.intercept,
+            "constant": record.constant,
+            "trees_fingerprint": record.trees_fingerprint,
+            "data_fingerprint": record.fingerprints.data,
+            "parameters_fingerprint": record.fingerprints.parameters,
+            "model_path": str(stored.path),
+        }
+    became = f"failed: {outcome.error}" if outcome.error else f"was {outcome.status}."
+    return Event(
+        level="error" if outcome.error else "info",
+        kind="pool",
+        window_start=date.fromisoformat(pool.window),
+        message=f"The {model} of window {pool.window}, {pool.rows} rows of {pool.symbols} symbols, {became}",
+        data=told,
     )
 
 

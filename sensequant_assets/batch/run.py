@@ -9,7 +9,8 @@ from time import perf_counter, process_time
 from typing import Any
 
 from sensequant_assets.batch.made_with import versions
-from sensequant_assets.batch.rows import Identity, check_verdict
+from sensequant_assets.batch.pools import PoolOutcome, Pools
+from sensequant_assets.batch.rows import Identity, check_verdict, pool_event
 from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
 from sensequant_assets.core.idle import IdleSetting
@@ -29,6 +30,10 @@ from sensequant_assets.text import printable
 
 SYMBOLS_LOOKED_AT = 8
 """Most symbols whose rows are looked at before a run begins; the rest are read when their turn comes."""
+
+
+def to_nobody(told: object) -> None:
+    """Nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +117,12 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     earlier_teachers: Callable[[], Teachers] = field(default=lambda: Teachers({}, False, "any batch"))
 
-    def carry_out(self, tell: Callable[[ModelKind, Iterator[Outcome]], None]) -> Iterator[Judged]:
-        """Train the windows of each model and judge them.
+    def carry_out(
+        self,
+        tell: Callable[[ModelKind, Iterator[Outcome]], None],
+        tell_pool: Callable[[PoolOutcome], None] = to_nobody,
+    ) -> Iterator[Judged]:
+        """Train the windows of each model and judge them; where pools teach, those first.
 
         Students are trained on this run's teachers, or on those of an earlier run of the batch; none is where too many
         of those failed. A run that is not carried out to its end is noted as failed.
@@ -122,6 +131,8 @@ class Run:
         ----------
         tell
             Called with each model and its outcomes as they come, with their metrics; takes them all.
+        tell_pool
+            Called with what became of each pool.
 
         Yields
         ------
@@ -138,8 +149,10 @@ class Run:
         try:
             device = self._teachers_device()
             self._note_plan()
+            pools = self._make_pools(tell_pool) if self.market.pooled else None
+            trainer = Trainer(self.market, self.store, self.teacher, self.student, self.options.force, pools)
             for model in self.models:
-                windows = self._teachers(device) if model == "teacher" else self._students(judged)
+                windows = self._teachers(trainer, device) if model == "teacher" else self._students(trainer, judged)
                 with closing(windows.train(self.options.workers, self.options.window_timeout_s)) as outcomes:
                     tell(model, outcomes)
                 judged[model] = self._judge(windows)
@@ -149,7 +162,10 @@ class Run:
 
     @property
     def idle_settings(self) -> tuple[IdleSetting, ...]:
-        """Settings that do nothing on the rows of the first symbol that has some."""
+        """Settings that do nothing on the rows of the largest pool, or of the first symbol that has some."""
+        if self.market.pooled:
+            pools = self.market.pools
+            return self.market.idle_settings(max((pools[window].rows for _, window in self.keys), default=0))
         of_symbols = map(self._most_rows, dict.fromkeys(symbol for symbol, _ in self.keys))
         return self.market.idle_settings(next((rows for rows in islice(of_symbols, SYMBOLS_LOOKED_AT) if rows), 0))
 
@@ -172,21 +188,26 @@ class Run:
         teacher = self.teacher
         return require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
 
-    def _teachers(self, device: str) -> Windows:
-        return self._windows("teacher", self._trainer.teach, device)
+    def _make_pools(self, tell: Callable[[PoolOutcome], None]) -> Pools:
+        """Find or train the pools of the run's windows, and tell the journal and who waits of each."""
+        pools = Pools(self.market, self.store.pools, self.teacher, self.student, self.options.force)
+        windows = self.market.select_windows(window for _, window in self.keys)
+        for outcome in pools.make(windows, self.options.workers, self.options.window_timeout_s):
+            self.journal.append(pool_event(outcome))
+            tell(outcome)
+        return pools
 
-    def _students(self, judged: Mapping[ModelKind, Judged]) -> Windows:
+    def _teachers(self, trainer: Trainer, device: str) -> Windows:
+        return self._windows("teacher", trainer.teach, device)
+
+    def _students(self, trainer: Trainer, judged: Mapping[ModelKind, Judged]) -> Windows:
         teachers = _own_teachers(judged["teacher"]) if "teacher" in judged else self.earlier_teachers()
         why = f"No student was trained: too many teachers failed in {teachers.described}."
-        distil = partial(self._trainer.distil, teachers=teachers)
+        distil = partial(trainer.distil, teachers=teachers)
         return self._windows("student", distil, "cpu", blocked=why if teachers.verdict_exceeded else "")
 
     def _windows(self, model: ModelKind, prepare: Prepare, device: str, blocked: str = "") -> Windows:
         return Windows(model, self.keys, prepare, self.market, self.journal, self.identity, device, blocked)
-
-    @property
-    def _trainer(self) -> Trainer:
-        return Trainer(self.market, self.store, self.teacher, self.student, self.options.force)
 
     def _judge(self, windows: Windows) -> Judged:
         """Judge a model's windows against the limit, and note the verdict, and why they were blocked if they were."""

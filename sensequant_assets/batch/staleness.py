@@ -76,7 +76,7 @@ def stale_pairs(
             continue
         for pair in plan.pairs:
             if pair.eligible:
-                lesson = Lesson.of(pair, plan.samples, market.recipe)
+                lesson = market.lesson(pair)
                 found = _causes(lesson, store, teacher, student, code, failed or {})
                 if found:
                     pairs[symbol, pair.window.key] = found

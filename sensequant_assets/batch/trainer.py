@@ -4,12 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from sensequant_assets.batch.made_with import code, judging
+from sensequant_assets.batch.pools import Pools
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
-from sensequant_assets.core.training import TREE_METRICS, Fingerprints, Lesson, TrainedModel, distil, teach
+from sensequant_assets.core.training import (
+    TREE_METRICS,
+    Fingerprints,
+    Lesson,
+    Taught,
+    TrainedModel,
+    distil,
+    judge_student,
+    teach,
+    teach_from_pool,
+)
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore, StoredModel
@@ -57,6 +68,8 @@ class Trainer:
         Parameters.
     force
         Train even what is unchanged.
+    pools
+        What teaches the pairs; None where their own rows do.
     """
 
     market: Market
@@ -64,6 +77,7 @@ class Trainer:
     teacher: TeacherParameters
     student: StudentParameters
     force: bool
+    pools: Pools | None = None
 
     def teach(self, pair: Pair) -> Outcome | Training:
         """What becomes of the teacher of an eligible pair.
@@ -73,11 +87,11 @@ class Trainer:
         WindowError
             The symbol's bars cannot be used.
         """
-        lesson = self._lesson(pair)
+        lesson = self.market.lesson(pair, judging())
         made_from = lesson.fingerprints(self.teacher, code())
 
         def train(expired: Expired) -> Outcome:
-            return self._saved(teach(lesson, self.teacher, code(), expired), pair, "teacher")
+            return self._saved(self._taught(lesson, expired), pair, "teacher")
 
         return self._unchanged("teacher", lesson, made_from) or Training(pair, made_from, train)
 
@@ -95,7 +109,7 @@ class Trainer:
         if stored is None:
             what = "failed" if status == Status.FAILED else "was not trained" if status is None else "is not on disk"
             raise WindowError(FailureKind.MISSING_TEACHER, f"The teacher of {pair.key} {what} in {teachers.described}.")
-        lesson = self._lesson(pair)
+        lesson = self.market.lesson(pair, judging())
         taught = stored.taught
         if stored.record.tested_on != lesson.tested_on:
             # The teacher is of an earlier batch, and the next window has grown since.
@@ -103,15 +117,22 @@ class Trainer:
         made_from = lesson.fingerprints(self.student, code(), taught)
 
         def train(expired: Expired) -> Outcome:
-            return self._saved(distil(lesson, taught, self.student, code(), expired), pair, "student")
+            return self._saved(self._distilled(lesson, taught, expired), pair, "student")
 
         return self._unchanged("student", lesson, made_from, taught.unseen) or Training(pair, made_from, train)
 
-    def _lesson(self, pair: Pair) -> Lesson:
-        samples = self.market.plan(pair.symbol).samples
-        if isinstance(samples, WindowError):
-            raise samples
-        return Lesson.of(pair, samples, self.market.recipe, judging())
+    def _taught(self, lesson: Lesson, expired: Expired) -> TrainedModel:
+        if self.pools is None:
+            return teach(lesson, self.teacher, code(), expired)
+        key = key_of(lesson.pair)
+        pool = self.pools.teacher_of(key[1]).grown_teacher
+        return teach_from_pool(lesson, pool, self.pools.soft_targets(key), self.teacher, code())
+
+    def _distilled(self, lesson: Lesson, taught: Taught, expired: Expired) -> TrainedModel:
+        if self.pools is None or self.student.scope == "symbol":
+            return distil(lesson, taught, self.student, code(), expired)
+        shared = self.pools.student_of(lesson.pair.window.key).grown_student
+        return judge_student(lesson, taught, shared, self.student, code())
 
     def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
         return _outcome(Status.TRAINED, pair, kind, self.store.save(trained, pair, kind))
@@ -133,7 +154,12 @@ class Trainer:
             # The model is unchanged, and the next window has grown or the judge is another: judge it on what is there.
             unseen = lesson.unseen(stored.booster())
             soft_targets = stored.soft_targets if kind == "teacher" else None
-            found = lesson.scores(unseen, soft_targets=soft_targets, teacher_unseen=teacher_unseen)
+            found = lesson.scores(
+                unseen,
+                soft_targets=soft_targets,
+                teacher_unseen=teacher_unseen,
+                calibration=stored.record.calibration,
+            )
             found |= {name: stored.record.metrics[name] or 0.0 for name in TREE_METRICS}
             rescored = self.store.rescored(stored, found, unseen, lesson.row_counts, lesson.tested_on)
             return _outcome(Status.REUSED, pair, kind, rescored)

@@ -11,7 +11,10 @@ from typing import Any, Literal, TextIO
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from sensequant_assets.batch.pools import PoolOutcome
+from sensequant_assets.batch.rows import pool_event
 from sensequant_assets.batch.run import Options
 from sensequant_assets.cli.console import console
 from sensequant_assets.cli.launch import Launch, launch, new_batch_id
@@ -33,7 +36,7 @@ from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, parse_overrides, read_student, read_teacher, remember_market
 from sensequant_assets.telemetry.questions.failures import failed_pairs
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.text import json_text
+from sensequant_assets.text import json_text, printable
 
 
 @click.command()
@@ -80,12 +83,13 @@ def backfill(
     if teachers_only and students_only:
         raise click.UsageError("--teachers-only and --students-only exclude each other.")
     settings = settings_of(options)
-    teacher, student = parse_overrides(params)
+    for_teacher, for_student = parse_overrides(params)
+    teacher = read_teacher(for_teacher)
     summary = run_batch(
         Request(
             settings=settings,
-            teacher=read_teacher(teacher),
-            student=read_student(student),
+            teacher=teacher,
+            student=read_student(for_student, teacher.scope),
             symbols=options["symbols"],
             windows=options["windows"],
             select=select,
@@ -194,8 +198,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     # A batch is not over, and its verdict is no other, because nobody looks on.
     out = console(report, width=120, unwatched=True)
     if not keys:
-        out.print(f"Nothing to do: no pair is {request.select}.")
-        return Summary(None)
+        return _nothing_to_do(out, request)
     for idle in filter(attrgetter("misleading"), market.idle_settings(0)):
         out.print(f"warning {idle}", soft_wrap=True)
     remember_market(settings)
@@ -203,7 +206,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
     total = len(keys) * len(request.models)
     told = Told(len(keys), settings.max_failure_rate)
-    with _progress_bar(total, progress) as show:
+    with _progress_bar(total, progress) as (show, show_pool):
 
         def tell(outcome: Outcome) -> None:
             told.outcome(outcome)
@@ -211,9 +214,10 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
 
         failure = launch(
             Launch(
-                settings, teacher, request.student, keys, request.models, options, batch_id, market, tell, told.verdict
+                settings, teacher, request.student, keys, request.models, options, batch_id, market, tell, told.verdict,
+                show_pool,
             )
-        )
+        )  # fmt: skip
     # Bars leave memory before the ingest, which takes as much.
     del market
     if told.models():
@@ -224,6 +228,11 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         raise failure
     _require_verdicts(batch_id, request.models, told)
     return Summary(batch_id, told.models())
+
+
+def _nothing_to_do(out: Console, request: Request) -> Summary:
+    out.print(f"Nothing to do: no pair is {request.select}.")
+    return Summary(None)
 
 
 def _require_verdicts(batch_id: str, models: Sequence[ModelKind], told: Told) -> None:
@@ -261,8 +270,10 @@ def _chosen(request: Request, market: Market, store: ModelStore, telemetry: Tele
 
 
 @contextmanager
-def _progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[Outcome], None]]:
-    """Show how far a batch is; what comes out of it is called with each outcome."""
+def _progress_bar(
+    total: int, stream: TextIO
+) -> Iterator[tuple[Callable[[Outcome], None], Callable[[PoolOutcome], None]]]:
+    """Show how far a batch is; what comes out of it is called with each outcome, and with that of each pool."""
     out = console(stream, unwatched=True)
     counts = dict.fromkeys(("trained", "reused", "skipped", "failed"), 0)
     with Progress(
@@ -280,4 +291,7 @@ def _progress_bar(total: int, stream: TextIO) -> Iterator[Callable[[Outcome], No
             if not out.is_terminal and finished * 10 // total > (finished - 1) * 10 // total:
                 out.print(f"{finished} of {total}: {described}")
 
-        yield tell
+        def tell_pool(outcome: PoolOutcome) -> None:
+            out.print(Text(printable(pool_event(outcome).message or "")), soft_wrap=True)
+
+        yield tell, tell_pool

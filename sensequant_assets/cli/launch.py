@@ -10,7 +10,8 @@ from typing import Protocol
 
 import dagster as dg
 
-from sensequant_assets.batch.run import Options
+from sensequant_assets.batch.pools import PoolOutcome
+from sensequant_assets.batch.run import Options, to_nobody
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
@@ -19,7 +20,7 @@ from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols, choose, partition_order, symbol_partitions
-from sensequant_assets.defs.resources import MarketResource, to_nobody
+from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.errors import BrokeOffError, BusyError, StoppedError, UsageError
 from sensequant_assets.market.market import Market
@@ -56,8 +57,8 @@ class Launch:
         The market of the settings if it is open; its bars are then not read a second time.
     tell
         Called with what became of each window.
-    tell_verdict
-        Called with the verdict on each model.
+    tell_verdict, tell_pool
+        Called with the verdict on each model, and with what became of each pool.
     """
 
     settings: Settings
@@ -70,6 +71,7 @@ class Launch:
     market: Market | None = None
     tell: Callable[[Outcome], None] = to_nobody
     tell_verdict: Callable[[Verdict], None] = to_nobody
+    tell_pool: Callable[[PoolOutcome], None] = to_nobody
 
 
 def new_batch_id() -> str:
@@ -86,7 +88,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         Why the run did not come to its end; None if it did, also where a check failed it.
     """
     market = MarketResource(
-        batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.tell_verdict, batch.market
+        batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.tell_verdict, batch.market, batch.tell_pool
     )
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
     symbols = symbol_partitions(batch.settings.universe_name)

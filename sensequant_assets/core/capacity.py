@@ -58,10 +58,11 @@ def smallest_fold(rows: int, horizon: int, folds: int) -> int:
 
 
 def floor_of(teacher: TeacherParameters, student: StudentParameters, horizon: int, min_samples: int) -> Floor:
-    """Fewest training rows of which teacher, its folds and student can learn.
+    """Fewest training rows of a pair of which teacher, its folds and student can learn.
 
     What learns from fewer rows gives one probability for all: a teacher's fold gives soft targets that know nothing,
-    and a student of nothing else is a constant.
+    and a student of nothing else is a constant. What a pool teaches needs no rows of its own; `pool_floor` is the
+    pool's.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def floor_of(teacher: TeacherParameters, student: StudentParameters, horizon: in
     min_samples
         What is asked for in any case.
     """
+    if teacher.scope == "pool":
+        return Floor(min_samples, "", "Widen the window or shorten the horizon.")
     needed = rows_to_split(teacher)
     # Of folds >= 2 the smallest trains on half of the rows or more, less the purge.
     enough = range(2 * (needed + 2 * horizon) + teacher.folds + 1)
@@ -92,6 +95,36 @@ def floor_of(teacher: TeacherParameters, student: StudentParameters, horizon: in
         f"{teacher.subsample:g}), and of {of_teacher} rows the smallest of {teacher.folds} purged folds trains on "
         f"{smallest_fold(of_teacher, horizon, teacher.folds)}",
         "Lower TEACHER_MIN_CHILD_SAMPLES, widen the window or shorten the horizon.",
+    )
+
+
+def pool_floor(teacher: TeacherParameters, student: StudentParameters, horizon: int, symbols: int) -> Floor:
+    """Fewest training rows of a pool of which teacher, its folds and student can learn.
+
+    Parameters
+    ----------
+    teacher, student
+        Their parameters.
+    horizon
+        Bars that a label looks ahead: so many times on either side of a fold all symbols' rows are purged.
+    symbols
+        How many symbols the pool has rows of.
+    """
+    needed = rows_to_split(teacher)
+    folded = ceil((needed + 2 * horizon * symbols) * teacher.folds / (teacher.folds - 1))
+    of_student = rows_to_split(student) if student.scope == "pool" else 0
+    why = (
+        f"pooled trees split from {needed} rows on (min_child_samples {teacher.min_child_samples} at subsample "
+        f"{teacher.subsample:g}), and {teacher.folds} folds by date of {symbols} symbols are purged by {horizon} bars "
+        "on either side"
+    )
+    if of_student > folded:
+        why = f"shared students split from {of_student} rows on (min_child_samples {student.min_child_samples})"
+    return Floor(
+        max(folded, of_student),
+        why,
+        "Lower TEACHER_MIN_CHILD_SAMPLES and STUDENT_MIN_CHILD_SAMPLES, widen the window, or train by "
+        "TEACHER_SCOPE=symbol.",
     )
 
 

@@ -1,19 +1,32 @@
 """Parameters of teacher and student, with their bounds, and their LightGBM names."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 ModelKind = Literal["teacher", "student"]
 MODELS: tuple[ModelKind, ...] = ("teacher", "student")
 
 LightGBMValue = int | float | str | bool
 
+Scope = Literal["symbol", "pool"]
+"""Whose rows a model is trained on: its symbol's, or those of the whole universe."""
+
 
 class BoosterParameters(BaseModel):
-    """What teacher and student have in common; a subclass sets the defaults and bounds."""
+    """What teacher and student have in common; a subclass sets the defaults and bounds.
+
+    A declared default is that of the scope `symbol`. What is not given takes the default of the scope that is; what is
+    given always binds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    POOLED: ClassVar[Mapping[str, LightGBMValue]] = {}
+    """Defaults of the scope `pool`, where they differ."""
+
+    scope: Scope
 
     num_leaves: int
     max_depth: int
@@ -23,6 +36,22 @@ class BoosterParameters(BaseModel):
     subsample: float
     colsample_bytree: float
     seed: int = Field(7, ge=0, le=2**31 - 1, description="Seed of bagging and feature sampling.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _take_defaults_of_scope(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(given, dict) or given.get("scope", cls.model_fields["scope"].default) != "pool":
+            return handler(given)
+        model = handler({**cls.POOLED, **given})
+        # What the scope gives is not what somebody set.
+        model.__pydantic_fields_set__ = {name for name in model.model_fields_set if name in given}
+        return model
+
+    @classmethod
+    def default_of(cls, field: str, scope: Scope) -> Any:
+        """What a field is in a scope where nobody sets it."""
+        pooled = cls.POOLED if scope == "pool" else {}
+        return pooled.get(field, cls.model_fields[field].default)
 
     def lightgbm(self) -> dict[str, LightGBMValue]:
         """The parameters under LightGBM's own names, as its model text spells them.
@@ -51,6 +80,23 @@ class BoosterParameters(BaseModel):
 class TeacherParameters(BoosterParameters):
     """LightGBM parameters of a teacher (environment: `TEACHER_*`)."""
 
+    # Chosen by walk-forward on synthetic markets and on NSE: docs/decisions/the-teacher-sees-the-universe.md.
+    POOLED: ClassVar[Mapping[str, LightGBMValue]] = {
+        "num_leaves": 15,
+        "max_depth": 6,
+        "learning_rate": 0.05,
+        "n_estimators": 60,
+        "min_child_samples": 100,
+    }
+
+    scope: Scope = Field(
+        "symbol", description="Rows that a teacher learns from: those of its symbol, or of the whole universe."
+    )
+    pool_history: str = Field(
+        "all",
+        pattern=r"^(all|[1-9]\d{0,3})$",
+        description="Windows that a pooled teacher learns from: its own and those before it.",
+    )
     device_type: Literal["cpu", "gpu", "cuda"] = Field("cpu", description="Where LightGBM builds its trees.")
     gpu_platform_id: int = Field(0, ge=0, le=7, description="OpenCL platform.")
     gpu_device_id: int = Field(0, ge=0, le=7, description="Device of the platform.")
@@ -85,6 +131,16 @@ class TeacherParameters(BoosterParameters):
 class StudentParameters(BoosterParameters):
     """LightGBM parameters of a student (environment: `STUDENT_*`): far fewer leaves and rounds than a teacher."""
 
+    POOLED: ClassVar[Mapping[str, LightGBMValue]] = {
+        "num_leaves": 15,
+        "max_depth": 4,
+        "n_estimators": 60,
+        "min_child_samples": 100,
+    }
+
+    scope: Scope = Field(
+        "symbol", description="Rows that a student of a pooled teacher learns from: its own, or those of the universe."
+    )
     num_leaves: int = Field(7, ge=2, le=1024, description="Most leaves a tree.")
     max_depth: int = Field(3, ge=1, le=20, description="Greatest depth of a tree.")
     learning_rate: float = Field(0.1, ge=0.001, le=1, description="Shrinkage of each tree.")

@@ -10,12 +10,14 @@ import numpy as np
 from sensequant_assets.core.bars import Floats, day_of
 from sensequant_assets.core.boosting import (
     Expired,
+    Trees,
     check_parameters,
     effective_parameters,
     never,
     trees_fingerprint,
     trees_of,
 )
+from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Pair, Recipe, WindowRows, window_rows
 from sensequant_assets.core.parameters import (
@@ -47,7 +49,8 @@ class Fingerprints:
     Attributes
     ----------
     data
-        Features, labels and times of the training and validation rows; a student's includes its soft targets.
+        Features, labels and times of the training and validation rows, a pooled one's of all its pool's; a student's
+        includes its soft targets.
     parameters
         Parameters asked for, the recipe's horizon and validation tail, and, for a student, its teacher's parameters.
     code
@@ -95,6 +98,8 @@ class TrainedModel:
         Its probabilities of the validation rows, then of the test rows, shape (valid + test rows,).
     tested_on
         Fingerprint of the test rows that the metrics were taken on, and of the code that took them.
+    calibration
+        From what it says to what is served; None for a model of its symbol's rows alone, which serves what it says.
     """
 
     model: str
@@ -111,6 +116,47 @@ class TrainedModel:
     tested_on: str
     unseen: Floats
     soft_targets: Floats = field(default_factory=lambda: np.empty(0))
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A booster as text, and what that text says of it.
+
+    Attributes
+    ----------
+    booster, text
+        The model.
+    parameters
+        Effective parameters, read back from the text.
+    trees
+        What its trees are.
+    trees_fingerprint
+        Their identity.
+    calibration
+        As of `TrainedModel`.
+    """
+
+    booster: "lgb.Booster"
+    text: str
+    parameters: Mapping[str, str]
+    trees: Trees
+    trees_fingerprint: str
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, booster: "lgb.Booster", asked: BoosterParameters, calibration: Calibration | None = None) -> "Grown":
+        """Write a booster down; `WindowError` of kind `parameter_mismatch` where it is not what was asked for."""
+        return cls.read(booster, booster.model_to_string(), asked, calibration)
+
+    @classmethod
+    def read(
+        cls, booster: "lgb.Booster", text: str, asked: BoosterParameters, calibration: Calibration | None = None
+    ) -> "Grown":
+        """A booster whose text is at hand; as `of`."""
+        effective = effective_parameters(text)
+        check_parameters(asked.lightgbm(), effective)
+        return cls(booster, text, effective, trees_of(text), trees_fingerprint(text), calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +173,8 @@ class Taught:
         Its out-of-fold probabilities of its training rows, shape (training rows,).
     unseen
         Its probabilities of the validation rows, then of the test rows, which neither has seen, for the fidelity.
+    calibration
+        The teacher's, which its student serves by too.
     """
 
     data: str
@@ -134,6 +182,7 @@ class Taught:
     asked: Mapping[str, LightGBMValue]
     soft_targets: Floats
     unseen: Floats
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +201,8 @@ class Lesson:
         Horizon and threshold.
     judging
         Fingerprint of the code that judges; it is no part of what a model is made from.
+    pool
+        Fingerprint of the rows of the pool that teaches the pair; empty where its own rows do.
     """
 
     pair: Pair
@@ -159,11 +210,13 @@ class Lesson:
     rows: WindowRows
     recipe: Recipe
     judging: str = ""
+    pool: str = ""
 
     @classmethod
-    def of(cls, pair: Pair, samples: Samples, recipe: Recipe, judging: str = "") -> "Lesson":
+    def of(cls, pair: Pair, samples: Samples, recipe: Recipe, judging: str = "", pool: str = "") -> "Lesson":
         """Cut the rows of an eligible pair."""
-        return cls(pair, samples, window_rows(samples, pair.window, pair.effective_start, recipe), recipe, judging)
+        rows = window_rows(samples, pair.window, pair.effective_start, recipe)
+        return cls(pair, samples, rows, recipe, judging, pool)
 
     def fingerprints(self, parameters: BoosterParameters, code: str, taught: Taught | None = None) -> Fingerprints:
         """What a model of this pair would be made from; a student with what its teacher left."""
@@ -179,7 +232,12 @@ class Lesson:
 
     @property
     def data(self) -> str:
-        """Fingerprint of the training and validation rows: what a teacher is made from besides its parameters."""
+        """Fingerprint of what a teacher is made from besides its parameters: the pair's rows, and those of its pool."""
+        return arrays_fingerprint((), (self.own_data, self.pool)) if self.pool else self.own_data
+
+    @property
+    def own_data(self) -> str:
+        """Fingerprint of the pair's own training and validation rows."""
         return self._fingerprint(self.rows.train, self.rows.valid)
 
     @property
@@ -208,7 +266,12 @@ class Lesson:
         return predict(booster, self.samples.features[rows])
 
     def scores(
-        self, unseen: Floats, *, soft_targets: Floats | None = None, teacher_unseen: Floats | None = None
+        self,
+        unseen: Floats,
+        *,
+        soft_targets: Floats | None = None,
+        teacher_unseen: Floats | None = None,
+        calibration: Calibration | None = None,
     ) -> dict[str, float]:
         """Everything that is judged of a model.
 
@@ -220,6 +283,8 @@ class Lesson:
             A teacher's out-of-fold probabilities of the training rows, for `oof_*`.
         teacher_unseen
             What `unseen` returns of a student's teacher, for `fidelity_*`.
+        calibration
+            From what the model says, by which rows are ranked, to what is served, by which losses are taken.
         """
         held = len(self.rows.valid)
         spans = [("test", self.rows.test, unseen[held:])]
@@ -231,9 +296,14 @@ class Lesson:
             f"{span}_{name}": value
             for span, rows, probability in spans
             for name, value in metrics.scores(
-                self.samples.label[rows], probability, self.samples.forward_return[rows]
+                self.samples.label[rows],
+                probability,
+                self.samples.forward_return[rows],
+                served=calibration.serve(probability) if calibration else None,
             ).items()
         }
+        if calibration:
+            found["calibration_slope"] = calibration.slope
         return found if teacher_unseen is None else found | metrics.fidelity(unseen, teacher_unseen)
 
 
@@ -252,7 +322,30 @@ def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Exp
     unseen = lesson.unseen(teacher.booster)
     found = lesson.scores(unseen, soft_targets=teacher.soft_targets)
     fingerprints = lesson.fingerprints(parameters, code)
-    return _finished("teacher", teacher.booster, lesson, parameters, fingerprints, found, unseen, teacher.soft_targets)
+    grown = Grown.of(teacher.booster, parameters)
+    return _finished("teacher", grown, lesson, parameters, fingerprints, found, unseen, teacher.soft_targets)
+
+
+def teach_from_pool(
+    lesson: Lesson, pool: Grown, soft_targets: Floats, parameters: TeacherParameters, code: str
+) -> TrainedModel:
+    """Judge the pool on the rows of a pair: it is the pair's teacher, and its soft targets of the pair's rows are its.
+
+    Parameters
+    ----------
+    lesson
+        Of the pair, with the pool's fingerprint.
+    pool
+        The pooled teacher of the window.
+    soft_targets
+        What it says out of fold of the pair's training rows, shape (training rows,).
+    parameters, code
+        As for `teach`.
+    """
+    unseen = lesson.unseen(pool.booster)
+    found = lesson.scores(unseen, soft_targets=soft_targets, calibration=pool.calibration)
+    fingerprints = lesson.fingerprints(parameters, code)
+    return _finished("teacher", pool, lesson, parameters, fingerprints, found, unseen, soft_targets)
 
 
 def distil(
@@ -276,10 +369,26 @@ def distil(
     """
     check_taught(lesson, taught)
     booster = train_student(lesson.samples, lesson.rows.train, taught.soft_targets, parameters, expired=expired)
-    unseen = lesson.unseen(booster)
-    found = lesson.scores(unseen, teacher_unseen=taught.unseen)
+    return judge_student(lesson, taught, Grown.of(booster, parameters, taught.calibration), parameters, code)
+
+
+def judge_student(
+    lesson: Lesson, taught: Taught, grown: Grown, parameters: StudentParameters, code: str
+) -> TrainedModel:
+    """Judge a student on the rows of a pair: its own, or the one that all symbols of the window share.
+
+    Parameters
+    ----------
+    lesson, taught, parameters, code
+        As for `distil`, and checked as there.
+    grown
+        The student.
+    """
+    check_taught(lesson, taught)
+    unseen = lesson.unseen(grown.booster)
+    found = lesson.scores(unseen, teacher_unseen=taught.unseen, calibration=grown.calibration)
     fingerprints = lesson.fingerprints(parameters, code, taught)
-    return _finished("student", booster, lesson, parameters, fingerprints, found, unseen, taught_by=taught.asked)
+    return _finished("student", grown, lesson, parameters, fingerprints, found, unseen, taught_by=taught.asked)
 
 
 def check_taught(lesson: Lesson, taught: Taught) -> None:
@@ -313,7 +422,7 @@ def check_taught(lesson: Lesson, taught: Taught) -> None:
 
 def _finished(
     model: str,
-    booster: "lgb.Booster",
+    grown: Grown,
     lesson: Lesson,
     parameters: BoosterParameters,
     fingerprints: Fingerprints,
@@ -322,18 +431,15 @@ def _finished(
     soft_targets: Floats | None = None,
     taught_by: Mapping[str, LightGBMValue] | None = None,
 ) -> TrainedModel:
-    text = booster.model_to_string()
-    effective = effective_parameters(text)
-    check_parameters(parameters.lightgbm(), effective)
-    trees = trees_of(text)
+    trees = grown.trees
     return TrainedModel(
         model=model,
-        text=text,
-        parameters=effective,
+        text=grown.text,
+        parameters=grown.parameters,
         asked=parameters.model_dump(),
         taught_by=taught_by or {},
         fingerprints=fingerprints,
-        trees_fingerprint=trees_fingerprint(text),
+        trees_fingerprint=grown.trees_fingerprint,
         metrics=found
         | dict(zip(TREE_METRICS, map(float, (trees.count, trees.largest_leaves, trees.largest_depth)), strict=True)),
         constant=trees.constant,
@@ -342,4 +448,5 @@ def _finished(
         tested_on=lesson.tested_on,
         unseen=unseen,
         soft_targets=np.empty(0) if soft_targets is None else soft_targets,
+        calibration=grown.calibration,
     )

@@ -7,7 +7,8 @@ from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.jobs import MARKET, TRAINING
 from sensequant_assets.defs.market import market_assets
 from sensequant_assets.defs.models import model_assets, pool_of
-from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions
+from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions, window_partitions
+from sensequant_assets.defs.pools import pool_assets
 from sensequant_assets.defs.resources import MarketResource, launchpad_resources
 from sensequant_assets.defs.schedules import schedules
 from sensequant_assets.defs.sensors.batch_failure_rate import batch_failure_rate_sensor
@@ -49,12 +50,15 @@ def build_definitions(
         takes market and parameters as they are, without a Launchpad that changes them.
     """
     symbols = symbol_partitions(settings.universe_name)
-    lattice = lattice_partitions(symbols, build_windows(settings.start, settings.end, settings.window_days))
+    windows = window_partitions(build_windows(settings.start, settings.end, settings.window_days))
+    lattice = lattice_partitions(symbols, windows)
+    pool = pool_of(teacher) if attended is None else None
     desk = Desk(settings, teacher, student, symbols)
     return dg.Definitions(
         assets=[
             *market_assets(symbols),
-            model_assets(lattice, settings, pool_of(teacher) if attended is None else None),
+            pool_assets(windows, settings, pool),
+            model_assets(lattice, settings, pool),
         ],
         jobs=[MARKET, TRAINING],
         sensors=sensors(desk),

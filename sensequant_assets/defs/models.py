@@ -6,22 +6,31 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 from pydantic import Field
 
+from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result
 from sensequant_assets.defs.market import universe_event
-from sensequant_assets.defs.names import ASSETS, CHECK, COMMAND_LINE, CPU_POOL, NOT_CONSTANT, SYMBOL
+from sensequant_assets.defs.names import (
+    ASSETS,
+    CHECK,
+    COMMAND_LINE,
+    CPU_POOL,
+    MODELS_GROUP,
+    NOT_CONSTANT,
+    POOLS,
+    SYMBOL,
+)
 from sensequant_assets.defs.partitions import keys_of
 from sensequant_assets.defs.plans import tell_backfill
+from sensequant_assets.defs.pools import by_window
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.defs.runs import identity_of
-from sensequant_assets.defs.telling import log_configuration, log_outcomes
+from sensequant_assets.defs.telling import log_configuration, log_outcomes, log_pool
 from sensequant_assets.defs.verdicts import latest_verdict
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
-
-GROUP = "models"
 
 
 class ModelsConfig(dg.Config):
@@ -139,7 +148,12 @@ def _carried_out(
     # A batch of several runs is a backfill, or has a run that repeats another.
     part_of = identity.batch_id if identity.backfill_id is not None or identity.attempt > 1 else ""
     log_configuration(context, run)
-    for judged in run.carry_out(tell):
+
+    def tell_pool(outcome: PoolOutcome) -> None:
+        log_pool(context, outcome)
+        market.tell_pool(outcome)
+
+    for judged in run.carry_out(tell, tell_pool):
         market.tell_verdict(judged.verdict)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, constant_rows(judged.outcomes))
         yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of)
@@ -169,16 +183,19 @@ def _specs() -> list[dg.AssetSpec]:
             description="LightGBM teacher of one symbol in one window, with its out-of-fold soft targets. "
             "It reads the bars as they are now and computes features in memory by the function of `features`, "
             "so that it never trains on a stale table.",
-            group_name=GROUP,
+            group_name=MODELS_GROUP,
             kinds={"lightgbm"},
             skippable=True,
-            deps=[dg.AssetDep("features", partition_mapping=by_symbol)],
+            deps=[
+                dg.AssetDep("features", partition_mapping=by_symbol),
+                dg.AssetDep(POOLS, partition_mapping=by_window()),
+            ],
         ),
         dg.AssetSpec(
             ASSETS["student"],
             description="Small LightGBM student of one symbol in one window, distilled from the teacher's "
             "out-of-fold probabilities. It is not trained when too many teachers of its batch failed.",
-            group_name=GROUP,
+            group_name=MODELS_GROUP,
             kinds={"lightgbm"},
             skippable=True,
             deps=[ASSETS["teacher"]],

@@ -8,6 +8,8 @@ DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
 
 CHECK, NOT_CONSTANT = "max_failure_rate", "not_constant"
 ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
+MODELS_GROUP = "models"
+POOLS, SHARED_STUDENTS = "pooled_teachers", "shared_students"
 COMMAND_LINE = "cli"
 BATCH_TAG, SOURCE_TAG, ATTEMPT_TAG = "sensequant/batch", "sensequant/source", "sensequant/attempt"
 CPU_POOL = "sensequant_cpu"

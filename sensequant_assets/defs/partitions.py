@@ -18,13 +18,16 @@ def symbol_partitions(universe: str) -> dg.DynamicPartitionsDefinition:
     return dg.DynamicPartitionsDefinition(name=f"symbols_{file_name(universe)}")
 
 
+def window_partitions(windows: Iterable[Window]) -> dg.StaticPartitionsDefinition:
+    """The windows of a market."""
+    return dg.StaticPartitionsDefinition([window.key for window in windows])
+
+
 def lattice_partitions(
-    symbols: dg.DynamicPartitionsDefinition, windows: Iterable[Window]
+    symbols: dg.DynamicPartitionsDefinition, windows: dg.StaticPartitionsDefinition
 ) -> dg.MultiPartitionsDefinition:
     """The lattice symbol x window; its keys are `symbol|window`."""
-    return dg.MultiPartitionsDefinition(
-        {SYMBOL: symbols, WINDOW: dg.StaticPartitionsDefinition([window.key for window in windows])}
-    )
+    return dg.MultiPartitionsDefinition({SYMBOL: symbols, WINDOW: windows})
 
 
 def add_symbols(

@@ -9,14 +9,16 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar, get_args
 
 import dagster as dg
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 
+from sensequant_assets.batch.pools import PoolOutcome
+from sensequant_assets.batch.run import to_nobody
 from sensequant_assets.core.outcome import Outcome, Verdict
-from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import MarketSettings, Settings, read_market
@@ -26,10 +28,6 @@ _AS_JSON: dict[Any, Any] = {Path: str, date: str}
 """Types of fields as a run's config, which is JSON, can have them; the others are."""
 
 _Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])
-
-
-def to_nobody(told: object) -> None:
-    """Nobody waits for it."""
 
 
 @dataclass(slots=True)
@@ -44,8 +42,8 @@ class MarketResource:
         The directory that models, tables and telemetry lie in.
     tell
         Called with what became of each window; for who waits for the run.
-    tell_verdict
-        Called with the verdict on each model, likewise.
+    tell_verdict, tell_pool
+        Called with the verdict on each model, and with what became of each pool, likewise.
     opened
         The market if who launched the run has it open, for the parameters of the run, so that its bars are not read a
         second time.
@@ -56,6 +54,7 @@ class MarketResource:
     tell: Callable[[Outcome], None] = to_nobody
     tell_verdict: Callable[[Verdict], None] = to_nobody
     opened: Market | None = None
+    tell_pool: Callable[[PoolOutcome], None] = to_nobody
 
     def open(self, teacher: TeacherParameters, student: StudentParameters) -> Market:
         """The market for models of these parameters.
@@ -76,12 +75,24 @@ class MarketResource:
         return TelemetryStore(self.data_dir / "telemetry")
 
 
-class TeacherResource(TeacherParameters, dg.ConfigurableResource[TeacherParameters]):
-    """LightGBM parameters of the teachers."""
+class TeacherResource(dg.ConfigurableResource[TeacherParameters]):
+    """LightGBM parameters of the teachers; one without a value has the default of the scope."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> TeacherParameters:  # noqa: ARG002  # as above
+        """The parameters of these values."""
+        return TeacherParameters(**_given(self, TeacherParameters))
 
 
-class StudentResource(StudentParameters, dg.ConfigurableResource[StudentParameters]):
-    """LightGBM parameters of the students."""
+class StudentResource(dg.ConfigurableResource[StudentParameters]):
+    """LightGBM parameters of the students; one without a value has the default of the scope."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> StudentParameters:  # noqa: ARG002  # as above
+        """The parameters of these values."""
+        return StudentParameters(**_given(self, StudentParameters))
+
+
+def _given(resource: dg.ConfigurableResource[Any], kind: type[BoosterParameters]) -> dict[str, Any]:
+    return {name: value for name in kind.model_fields if (value := getattr(resource, name)) is not None}
 
 
 class LaunchpadMarket(dg.ConfigurableResource[MarketResource]):
@@ -102,9 +113,30 @@ def launchpad_resources(
     market = {"data_dir": str(settings.data_dir.resolve()), **settings.market}
     return {
         "market": _resource(LaunchpadMarket, LaunchpadMarket.model_fields | MarketSettings.model_fields, market),
-        "teacher": _resource(TeacherResource, TeacherParameters.model_fields, teacher.model_dump()),
-        "student": _resource(StudentResource, StudentParameters.model_fields, student.model_dump()),
+        "teacher": _resource(TeacherResource, *_fields_and_defaults(teacher, TeacherParameters)),
+        "student": _resource(StudentResource, *_fields_and_defaults(student, StudentParameters)),
     }
+
+
+def _fields_and_defaults(
+    parameters: BoosterParameters, kind: type[BoosterParameters]
+) -> tuple[dict[str, FieldInfo], dict[str, Any]]:
+    """Fields of a resource, and their values; what nobody set and depends on the scope has none, and says so."""
+    fields, values = {}, {}
+    for name, field in kind.model_fields.items():
+        unset = name in kind.POOLED and name not in parameters.model_fields_set
+        fields[name] = _by_scope(field, kind, name) if unset else field
+        values[name] = None if unset else getattr(parameters, name)
+    return fields, values
+
+
+def _by_scope(field: FieldInfo, kind: type[BoosterParameters], name: str) -> FieldInfo:
+    told = " or ".join(f"{kind.default_of(name, scope)} by scope {scope}" for scope in get_args(Scope))
+    changed = copy(field)
+    optional: Any = Optional[field.annotation]  # noqa: UP045  # of a type that is a value here
+    changed.annotation = optional
+    changed.description = f"{field.description} By default {told}."
+    return changed
 
 
 def with_default(field: FieldInfo, value: Any) -> Any:

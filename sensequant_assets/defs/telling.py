@@ -5,11 +5,12 @@ from typing import Any
 
 import dagster as dg
 
+from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import Run
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.defs.events import EventLog
 from sensequant_assets.defs.market import symbol_events
-from sensequant_assets.defs.names import ASSETS
+from sensequant_assets.defs.names import ASSETS, POOLS, SHARED_STUDENTS
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.market.market import Market
 from sensequant_assets.text import json_text, printable
@@ -49,6 +50,33 @@ def log_outcomes(
                     events.log(event)
             events.log(event_of(outcome))
             resource.tell(outcome)
+
+
+def log_pool(context: dg.AssetExecutionContext, outcome: PoolOutcome) -> None:
+    """Tell Dagster of a window's pool: its asset is `pooled_teachers`, and the shared student stands beside it."""
+    stored, window = outcome.stored, outcome.pool.window
+    asset = POOLS if outcome.model == "pool" else SHARED_STUDENTS
+    if outcome.error is not None or stored is None:
+        error = outcome.error
+        assert error is not None  # noqa: S101  # what is not stored failed
+        metadata: dict[str, Any] = {"status": "failed", "cause": str(error.kind), "error": printable(error)}
+        context.log_event(dg.AssetObservation(asset, partition=window, metadata=metadata))
+        return
+    record = stored.record
+    metadata = {
+        "status": str(outcome.status),
+        "rows": record.rows,
+        "symbols": record.symbols,
+        "windows": len(record.span),
+        "calibration_slope": round(record.calibration.slope, 4),
+        "trees_fingerprint": record.trees_fingerprint,
+        "model": dg.MetadataValue.path(str(stored.path)),
+    }
+    if record.calibration.nothing_learned:
+        metadata["nothing_learned"] = True
+    if record.constant:
+        metadata["constant"] = True
+    context.log_event(dg.AssetMaterialization(asset, partition=window, metadata=metadata))
 
 
 def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:

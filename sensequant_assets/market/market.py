@@ -2,19 +2,23 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from sensequant_assets.core.bars import Bars
-from sensequant_assets.core.capacity import floor_of
+from sensequant_assets.core.capacity import floor_of, pool_floor
 from sensequant_assets.core.idle import IdleSetting, idle_settings
-from sensequant_assets.core.lattice import Pair, Recipe, plan_symbol
+from sensequant_assets.core.lattice import Key, Pair, Recipe, SkipReason, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.pool import PoolRows
 from sensequant_assets.core.samples import Samples, build_samples
+from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import UsageError, WindowError, failure_kind
+from sensequant_assets.market.pools import Member, Pool, pools_of
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars, read_universe
@@ -59,6 +63,11 @@ class Market:
         teacher: TeacherParameters,
         student: StudentParameters,
     ) -> None:
+        if teacher.scope == "symbol" and student.scope == "pool":
+            raise UsageError(
+                "STUDENT_SCOPE=pool needs TEACHER_SCOPE=pool: without a pool no student is shared. "
+                "Give both the same scope."
+            )
         self.universe = universe
         self.windows = windows
         self.recipe = recipe.used_by(teacher)
@@ -67,7 +76,7 @@ class Market:
         self._source = source
         self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
         self._kept_bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @classmethod
     def open(cls, settings: MarketSettings, teacher: TeacherParameters, student: StudentParameters) -> "Market":
@@ -94,8 +103,68 @@ class Market:
         """Validated bars of a symbol; raises its `WindowError`."""
         return self._source.bars(self.universe.listing(symbol))
 
+    @property
+    def pooled(self) -> bool:
+        """Whether teachers learn from pools."""
+        return self._asked[0].scope == "pool"
+
+    @cached_property
+    def pools(self) -> Mapping[str, Pool]:
+        """The pools by window key; the first question reads the bars of the whole universe."""
+        teacher, student, _ = self._asked
+        with self._lock:
+            members = list(self._members())
+        floor = partial(pool_floor, teacher, student, self.recipe.horizon)
+        return pools_of(self.window_keys, teacher.pool_history, members, floor)
+
+    def _members(self) -> Iterator[Member]:
+        for symbol in self.universe.symbols:
+            plan = self._own_plan(symbol)
+            if isinstance(plan.samples, WindowError):
+                continue
+            for pair in plan.pairs:
+                if pair.eligible:
+                    lesson = Lesson.of(pair, plan.samples, self.recipe)
+                    yield Member((symbol, pair.window.key), len(lesson.rows.train), lesson.own_data)
+
+    def pool_rows(self, window: str) -> PoolRows:
+        """The rows of a window's pool; symbols whose bars cannot be used are not among them."""
+        windows = {each.key: each for each in self.windows}
+        keys = self.pools[window].keys
+        names = next((self._samples(symbol).feature_names for symbol, _ in keys), ())
+
+        def parts() -> Iterator[tuple[Key, Samples, WindowRows]]:
+            for symbol, start in keys:
+                samples = self._samples(symbol)
+                effective = max(windows[start].start, samples.trading_start or windows[start].start)
+                yield (symbol, start), samples, window_rows(samples, windows[start], effective, self.recipe)
+
+        return PoolRows.of(parts(), self.recipe.horizon, window, names)
+
+    def lesson(self, pair: Pair, judging: str = "") -> Lesson:
+        """Everything that training a pair needs but the parameters; raises the error of the symbol's bars."""
+        pool = self.pools[pair.window.key].fingerprint if self.pooled else ""
+        return Lesson.of(pair, self._samples(pair.symbol), self.recipe, judging, pool)
+
+    def _samples(self, symbol: str) -> Samples:
+        samples = self._own_plan(symbol).samples
+        if isinstance(samples, WindowError):
+            raise samples
+        return samples
+
     def plan(self, symbol: str) -> SymbolPlan:
         """Samples and pairs of a symbol; threads may ask for the same one at once."""
+        plan = self._own_plan(symbol)
+        if not self.pooled or isinstance(plan.samples, WindowError):
+            return plan
+        return replace(plan, pairs=tuple(map(self._within_its_pool, plan.pairs)))
+
+    def _within_its_pool(self, pair: Pair) -> Pair:
+        """The pair, skipped where its pool has too few rows."""
+        why = self.pools[pair.window.key].lacks if pair.eligible else ""
+        return replace(pair, reason=SkipReason.INSUFFICIENT_BARS, detail=why) if why else pair
+
+    def _own_plan(self, symbol: str) -> SymbolPlan:
         with self._lock:
             if symbol in self._plans:
                 self._plans.move_to_end(symbol)

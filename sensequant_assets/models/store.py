@@ -4,7 +4,6 @@ Plain LightGBM reads a model: `lgb.Booster(model_str=gzip.open(path, "rt").read(
 """
 
 import gzip
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.parameters import LightGBMValue, ModelKind
 from sensequant_assets.core.training import Fingerprints, Taught, TrainedModel
 from sensequant_assets.core.universe import is_symbol, universe_name
-from sensequant_assets.errors import FailureKind, UsageError, WindowError
-from sensequant_assets.replacing import replacing
+from sensequant_assets.errors import UsageError, WindowError
+from sensequant_assets.models.pools import PoolStore
+from sensequant_assets.models.sealed import Sealed, checked, compressed, corrupt, digest, read_sealed, record_of, write
 
 if TYPE_CHECKING:
     import lightgbm as lgb
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-_SEAL = b',"digest":"'
-"""What stands between a record and its own digest, which is its last entry."""
 
 
 class RowCounts(BaseModel):
@@ -42,13 +40,11 @@ class RowCounts(BaseModel):
     test: int = Field(ge=0)
 
 
-class ModelRecord(BaseModel):
+class ModelRecord(Sealed):
     """What a model is, what it was made from and what it said, as its JSON file holds it; attributes as `TrainedModel`.
 
     `model_digest` is that of the compressed text. A null metric is one that the rows cannot answer.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     model: ModelKind
     symbol: str
@@ -69,6 +65,7 @@ class ModelRecord(BaseModel):
     model_digest: str
     soft_targets: list[Probability]
     unseen: list[Probability]
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _one_probability_a_row(self) -> Self:
@@ -77,19 +74,6 @@ class ModelRecord(BaseModel):
         if len(self.unseen) != self.rows.valid + self.rows.test:
             raise ValueError(f"{len(self.unseen)} probabilities of {self.rows.valid + self.rows.test} unseen rows")
         return self
-
-    def sealed(self) -> bytes:
-        """The record as JSON whose last entry is the digest of the rest."""
-        body = self.model_dump_json().encode()[:-1]
-        return b"".join((body, _SEAL, _digest(body).encode(), b'"}'))
-
-    @classmethod
-    def unsealed(cls, written: bytes) -> "ModelRecord":
-        """The record of such JSON; `ValueError` if its digest is another or it is no record of this version."""
-        body, _, seal = written.rpartition(_SEAL)
-        if seal != _digest(body).encode() + b'"}':
-            raise ValueError("its digest is another")
-        return cls.model_validate_json(body + b"}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +101,8 @@ class StoredModel:
         """What a teacher leaves for its student."""
         record = self.record
         made_from = record.fingerprints
-        return Taught(made_from.data, made_from.parameters, record.asked, self.soft_targets, np.array(record.unseen))
+        unseen = np.array(record.unseen)
+        return Taught(made_from.data, made_from.parameters, record.asked, self.soft_targets, unseen, record.calibration)
 
     def text(self) -> str:
         """The model text.
@@ -127,7 +112,7 @@ class StoredModel:
         WindowError
             Of kind `corrupt_model`: it is gone or is not the text that the record speaks of.
         """
-        return gzip.decompress(_checked_text(self.path, self.record)).decode()
+        return gzip.decompress(checked(self.path, self.record.model_digest)).decode()
 
     def booster(self) -> "lgb.Booster":
         """The model, checked against its record."""
@@ -149,6 +134,11 @@ class ModelStore:
 
     def __init__(self, directory: Path, universe: str) -> None:
         self._directory = directory / universe_name(universe)
+
+    @property
+    def pools(self) -> PoolStore:
+        """The pools that taught them."""
+        return PoolStore(self._directory)
 
     def path(self, model: ModelKind, symbol: str, window: str) -> Path:
         """Text file of a model; `UsageError` for names that are no symbol or no window."""
@@ -176,33 +166,18 @@ class ModelStore:
             Of kind `corrupt_model`: record or text cannot be read, are not what was written, or are of another version.
         """
         path = self.path(model, symbol, window)
-        of_record = _record_of(path)
-        try:
-            written = of_record.read_bytes()
-        except FileNotFoundError:
+        record = read_sealed(record_of(path), ModelRecord)
+        if record is None:
             return None
-        except OSError as error:
-            raise _corrupt(of_record, f"cannot be read ({error})") from error
-        try:
-            record = ModelRecord.unsealed(written)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            said = f"is no record of this version ({f'{where}: ' if where else ''}{first['msg']})"
-            raise _corrupt(of_record, said) from error
-        except ValueError as error:
-            raise _corrupt(of_record, f"is not what was written ({error})") from error
         if (record.model, record.symbol, record.window_start.isoformat()) != (model, symbol, window):
-            raise _corrupt(of_record, f"is of the {record.model} of {record.symbol}|{record.window_start}")
-        _checked_text(path, record)
+            raise corrupt(record_of(path), f"is of the {record.model} of {record.symbol}|{record.window_start}")
+        checked(path, record.model_digest)
         return StoredModel(path, record)
 
     def save(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> StoredModel:
         """Write a model and its record, each under a temporary name first, the record last."""
         path = self.path(kind, pair.symbol, pair.window.key)
-        # Without a time stamp, so that equal models are equal files. The fastest level leaves 30 % of a model's bytes
-        # for 2 ms; the slowest leaves 25 % for 5.
-        written = gzip.compress(trained.text.encode(), compresslevel=1, mtime=0)
+        written = compressed(trained.text)
         record = ModelRecord(
             model=kind,
             symbol=pair.symbol,
@@ -220,11 +195,12 @@ class ModelStore:
             trees_fingerprint=trained.trees_fingerprint,
             tested_on=trained.tested_on,
             model_file=path.name,
-            model_digest=_digest(written),
+            model_digest=digest(written),
             soft_targets=trained.soft_targets.tolist(),
             unseen=trained.unseen.tolist(),
+            calibration=trained.calibration,
         )
-        _write(path, written)
+        write(path, written)
         return self._write_record(path, record)
 
     def rescored(
@@ -241,40 +217,9 @@ class ModelStore:
 
     @staticmethod
     def _write_record(path: Path, record: ModelRecord) -> StoredModel:
-        _write(_record_of(path), record.sealed())
+        write(record_of(path), record.sealed())
         return StoredModel(path, record)
-
-
-def _record_of(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".txt.gz") + ".json")
-
-
-def _checked_text(path: Path, record: ModelRecord) -> bytes:
-    """The compressed text, if it is the one that the record speaks of."""
-    try:
-        written = path.read_bytes()
-    except OSError as error:
-        raise _corrupt(path, f"cannot be read ({error})") from error
-    if _digest(written) != record.model_digest:
-        raise _corrupt(path, "is not what its record says")
-    return written
-
-
-def _corrupt(path: Path, what: str) -> WindowError:
-    return WindowError(FailureKind.CORRUPT_MODEL, f"{path} {what}. Train it again.")
 
 
 def _nulled(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-
-
-def _digest(written: bytes) -> str:
-    return hashlib.blake2b(written, digest_size=16).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except UsageError as error:
-        raise WindowError(FailureKind.CORRUPT_MODEL, str(error)) from error

@@ -564,3 +564,43 @@ def test_one_worker_grows_the_trees_that_two_workers_grew(
     assert len(trees) == len({row["trees_fingerprint"] for row in trees}) == 66
     for one in ended:
         assert trees_of(home, one.json["batch_id"]) == trees
+
+
+# Pools --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pooled_backfill_tells_its_pools_and_leaves_a_model_file_a_pair(tmp_path: Path) -> None:
+    home = Home(tmp_path, {"TEACHER_SCOPE": "pool"})
+
+    first = home.backfill(*THREE_WINDOWS)
+
+    assert first.code == 0, first.err
+    assert first.json["teacher"] == first.json["student"]
+    assert (first.json["teacher"]["trained"], first.json["teacher"]["skipped"]) == (12, 3)
+    told = [line for line in first.err.splitlines() if line.startswith("The ")]
+    assert len(told) == 6
+    assert told[0].startswith("The pool of window ")
+    assert told[0].endswith(" of 4 symbols, was trained.")
+    texts = {path: path.read_bytes() for path in home.models() if path.parts[-3] in ("teacher", "student")}
+    assert len(texts) == 24
+    assert len(set(texts.values())) == 6
+    again = home.backfill(*THREE_WINDOWS)
+    assert (again.json["teacher"]["reused"], again.json["student"]["reused"]) == (12, 12)
+    assert "The pool of window 2009-01-01, 464 rows of 4 symbols, was reused." in again.err.splitlines()
+
+
+def test_a_student_cannot_be_shared_without_a_pool(tmp_path: Path) -> None:
+    refused = Home(tmp_path).backfill(*THREE_WINDOWS, "--param", "STUDENT_SCOPE=pool")
+
+    assert refused.code == 2
+    assert "STUDENT_SCOPE=pool needs TEACHER_SCOPE=pool" in refused.err
+
+
+def test_the_plan_of_a_pooled_lattice_says_which_pool_is_too_small(tmp_path: Path) -> None:
+    plan = Home(tmp_path).run("plan", "--json", *THREE_WINDOWS, TEACHER_SCOPE="pool", TEACHER_MIN_CHILD_SAMPLES="140")
+
+    assert plan.code == 0, plan.err
+    lines = [json.loads(line) for line in plan.out.splitlines()]
+    lacking = {line["window_start"]: line for line in lines if line["reason"] == "insufficient_bars"}
+    assert set(lacking) == {"2009-01-01"}
+    assert "The pool of window 2009-01-01 has 464 rows, needs " in json.dumps(lacking)

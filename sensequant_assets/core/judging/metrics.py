@@ -66,7 +66,9 @@ def correlation(left: Floats, right: Floats) -> float:
     return float(a @ b) / scale if scale > 1e-12 else float("nan")
 
 
-def scores(label: Floats, probability: Floats, forward_return: Floats) -> dict[str, float]:
+def scores(
+    label: Floats, probability: Floats, forward_return: Floats, *, served: Floats | None = None
+) -> dict[str, float]:
     """All metrics of one set of rows that the model has not seen.
 
     Parameters
@@ -74,9 +76,11 @@ def scores(label: Floats, probability: Floats, forward_return: Floats) -> dict[s
     label
         0.0 or 1.0, shape (rows,).
     probability
-        Predicted probability of 1, shape (rows,).
+        Predicted probability of 1, shape (rows,), by which rows are ranked.
     forward_return
         What the label was cut from, shape (rows,).
+    served
+        Calibrated probability, shape (rows,), by which losses and accuracy are taken; `probability` by default.
 
     Returns
     -------
@@ -85,14 +89,15 @@ def scores(label: Floats, probability: Floats, forward_return: Floats) -> dict[s
         naming the more frequent class) and `base_rate`; NaN where the rows cannot answer.
     """
     base_rate = float(label.mean()) if len(label) else float("nan")
-    known = _known(label, probability)
+    served = probability if served is None else served
+    known = _known(label, served)
     return {
         "auc": auc(label, probability),
-        "log_loss": log_loss(label, probability),
-        "brier": brier(label, probability),
-        "ece": ece(label, probability),
+        "log_loss": log_loss(label, served),
+        "brier": brier(label, served),
+        "ece": ece(label, served),
         "rank_ic": rank_ic(probability, forward_return),
-        "accuracy": float(((probability > 0.5) == (label == 1)).mean()) if known else float("nan"),
+        "accuracy": float(((served > 0.5) == (label == 1)).mean()) if known else float("nan"),
         "majority": max(base_rate, 1 - base_rate),
         "base_rate": base_rate,
     }

@@ -1,0 +1,254 @@
+"""The pools of a run: each window's is found unchanged or trained once, and teaches its pairs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from time import perf_counter
+
+from sensequant_assets.batch.made_with import code
+from sensequant_assets.batch.workers import GivenUp, Settled, run_all
+from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.pool import Pooled, PoolRows, train_pool, train_shared_student
+from sensequant_assets.core.provenance import arrays_fingerprint, parameters_fingerprint
+from sensequant_assets.core.training import Fingerprints, Grown
+from sensequant_assets.errors import FailureKind, WindowError, failure_kind
+from sensequant_assets.market.market import Market
+from sensequant_assets.market.pools import Pool
+from sensequant_assets.models.pools import PoolKind, PoolStore, StoredPool
+
+
+class PoolStatus(StrEnum):
+    """What became of a pool's model."""
+
+    TRAINED = "trained"
+    REUSED = "reused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOutcome:
+    """What became of a window's pool.
+
+    Attributes
+    ----------
+    model
+        `pool` for its teacher, `shared_student` for the student that its symbols share.
+    pool
+        Which one.
+    status
+        What became of it.
+    seconds
+        Since it was begun.
+    stored
+        The model on disk; None where it failed.
+    error
+        Why it failed; None where it did not.
+    """
+
+    model: PoolKind
+    pool: Pool
+    status: PoolStatus
+    seconds: float
+    stored: StoredPool | None = None
+    error: WindowError | None = None
+
+
+@dataclass
+class WindowPool:
+    """A pool's models, which a pair reads when it is to be trained.
+
+    Attributes
+    ----------
+    pool
+        Which one.
+    teacher, student
+        Its models on disk; None where they failed, or where there is no shared student.
+    """
+
+    pool: Pool
+    asked: tuple[TeacherParameters, StudentParameters]
+    teacher: StoredPool | None = None
+    student: StoredPool | None = None
+
+    @cached_property
+    def grown_teacher(self) -> Grown:
+        """The pooled teacher."""
+        assert self.teacher is not None  # noqa: S101  # asked for only then
+        return self.teacher.grown(self.asked[0])
+
+    @cached_property
+    def grown_student(self) -> Grown:
+        """The shared student."""
+        assert self.student is not None  # noqa: S101  # asked for only then
+        return self.student.grown(self.asked[1])
+
+    @cached_property
+    def soft_targets(self) -> Floats:
+        """Out-of-fold probabilities of all rows of the pool."""
+        assert self.teacher is not None  # noqa: S101  # asked for only then
+        return self.teacher.soft_targets()
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The pools of a run's windows.
+
+    Parameters
+    ----------
+    market
+        Whose pools.
+    store
+        Where they lie.
+    teacher, student
+        Parameters.
+    force
+        Train even what is unchanged.
+    """
+
+    market: Market
+    store: PoolStore
+    teacher: TeacherParameters
+    student: StudentParameters
+    force: bool
+    _ready: dict[str, WindowPool] = field(default_factory=dict)
+    _failed: dict[tuple[PoolKind, str], WindowError] = field(default_factory=dict)
+
+    def make(self, windows: Sequence[str], workers: int, timeout_s: float) -> Iterator[PoolOutcome]:
+        """Find or train the pools of windows.
+
+        Parameters
+        ----------
+        windows
+            Keys.
+        workers
+            Pools at once.
+        timeout_s
+            Seconds a pool may take.
+
+        Yields
+        ------
+        PoolOutcome
+            One a model, as they finish. One that fails fails its pairs with its cause, and no other pool.
+        """
+        pools = [self.market.pools[window] for window in windows]
+        enough: list[Pool | Settled[list[PoolOutcome]]] = [pool for pool in pools if not pool.lacks]
+        for finished in run_all(enough, self._made, workers=workers, timeout_s=timeout_s):
+            if isinstance(finished, Settled):
+                continue
+            pool, outcomes = finished
+            if isinstance(outcomes, GivenUp):
+                error = WindowError(FailureKind.TIMEOUT, f"It did not come back within {outcomes.after_s:g} s.")
+                outcomes = [self._fail("pool", pool, error, outcomes.after_s)]
+            yield from outcomes
+
+    def require(self, windows: Sequence[str]) -> None:
+        """Raise the first error by which one of these pools failed, if one did."""
+        for (_, window), error in self._failed.items():
+            if window in windows:
+                raise error
+
+    def teacher_of(self, window: str) -> WindowPool:
+        """A window's pool, with its teacher; raises what it failed by."""
+        return self._of("pool", window)
+
+    def student_of(self, window: str) -> WindowPool:
+        """A window's pool, with its shared student; raises what it failed by."""
+        return self._of("shared_student", window)
+
+    def soft_targets(self, key: Key) -> Floats:
+        """What a pair's pool says out of fold of the pair's training rows."""
+        found = self.teacher_of(key[1])
+        return found.soft_targets[found.pool.spans[key]]
+
+    def _of(self, model: PoolKind, window: str) -> WindowPool:
+        for failed in (("pool", window), (model, window)):
+            if error := self._failed.get(failed):
+                raise WindowError(error.kind, f"The pool of window {window} failed: {error}")
+        return self._ready[window]
+
+    def _made(self, pool: Pool, expired: Expired) -> list[PoolOutcome]:
+        """Find or train a pool's teacher, and the student that its symbols share if they do."""
+        ready = self._ready[pool.window] = WindowPool(pool, (self.teacher, self.student))
+        rows = _Lazily(self.market, pool)
+        outcomes = [self._attempted("pool", ready, rows, expired)]
+        if self.student.scope == "pool" and ready.teacher:
+            outcomes.append(self._attempted("shared_student", ready, rows, expired))
+        return outcomes
+
+    def _attempted(self, model: PoolKind, ready: WindowPool, rows: "_Lazily", expired: Expired) -> PoolOutcome:
+        started = perf_counter()
+        try:
+            status, stored = (self._teach if model == "pool" else self._distil)(ready, rows, expired)
+        except Exception as error:  # noqa: BLE001  # a pool's error, whatever it is, is that of its pairs
+            known = error if isinstance(error, WindowError) else None
+            why = known or WindowError(failure_kind(error), f"{type(error).__name__}: {error}")
+            why.__cause__ = None if known else error
+            return self._fail(model, ready.pool, why, perf_counter() - started)
+        return PoolOutcome(model, ready.pool, status, perf_counter() - started, stored)
+
+    def _fail(self, model: PoolKind, pool: Pool, error: WindowError, seconds: float) -> PoolOutcome:
+        self._failed[model, pool.window] = error
+        return PoolOutcome(model, pool, PoolStatus.FAILED, seconds, error=error)
+
+    def _teach(self, ready: WindowPool, rows: "_Lazily", expired: Expired) -> tuple[PoolStatus, StoredPool]:
+        made_from = self._made_from(self.teacher, ready.pool.fingerprint)
+        ready.teacher = self._unchanged("pool", ready.pool, made_from)
+        if ready.teacher:
+            return PoolStatus.REUSED, ready.teacher
+        trained = train_pool(rows.rows, self.teacher, expired)
+        grown = Grown.of(trained.booster, self.teacher, trained.calibration)
+        ready.teacher = self._saved("pool", ready.pool, trained, grown, self.teacher, made_from)
+        ready.grown_teacher, ready.soft_targets = grown, trained.soft_targets
+        return PoolStatus.TRAINED, ready.teacher
+
+    def _distil(self, ready: WindowPool, rows: "_Lazily", expired: Expired) -> tuple[PoolStatus, StoredPool]:
+        assert ready.teacher is not None  # noqa: S101  # tried only then
+        taught_by, soft_targets = ready.teacher.record, ready.soft_targets
+        data = arrays_fingerprint([soft_targets], (ready.pool.fingerprint,))
+        made_from = self._made_from(self.student, data, taught_by.fingerprints.parameters)
+        ready.student = self._unchanged("shared_student", ready.pool, made_from)
+        if ready.student:
+            return PoolStatus.REUSED, ready.student
+        trained = train_shared_student(rows.rows, soft_targets, taught_by.calibration, self.student, expired)
+        grown = Grown.of(trained.booster, self.student, trained.calibration)
+        ready.student = self._saved("shared_student", ready.pool, trained, grown, self.student, made_from)
+        ready.grown_student = grown
+        return PoolStatus.TRAINED, ready.student
+
+    def _unchanged(self, model: PoolKind, pool: Pool, made_from: Fingerprints) -> StoredPool | None:
+        return None if self.force else self.store.find(model, pool.window, made_from)
+
+    def _saved(
+        self,
+        model: PoolKind,
+        pool: Pool,
+        trained: Pooled,
+        grown: Grown,
+        asked: BoosterParameters,
+        made_from: Fingerprints,
+    ) -> StoredPool:
+        return self.store.save(
+            model, pool.window, trained, grown, asked, made_from,
+            span=list(pool.span), symbols=pool.symbols, rows=pool.rows,
+        )  # fmt: skip
+
+    def _made_from(self, asked: BoosterParameters, data: str, teacher: str = "") -> Fingerprints:
+        recipe = self.market.recipe
+        told = asked.model_dump() | {"horizon": recipe.horizon, "validation_fraction": recipe.validation_fraction}
+        return Fingerprints(data, parameters_fingerprint(told | ({"teacher": teacher} if teacher else {})), code())
+
+
+@dataclass
+class _Lazily:
+    """The rows of a pool, put together when a model is to be trained on them."""
+
+    market: Market
+    pool: Pool
+
+    @cached_property
+    def rows(self) -> PoolRows:
+        return self.market.pool_rows(self.pool.window)

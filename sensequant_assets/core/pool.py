@@ -1,0 +1,201 @@
+"""The pool: one booster on the rows of the whole universe, in a window and in those before it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensequant_assets.core.bars import Floats, Times
+from sensequant_assets.core.boosting import Expired, fit, never
+from sensequant_assets.core.calibration import Calibration, calibrated
+from sensequant_assets.core.lattice import Key, WindowRows
+from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.samples import Samples
+from sensequant_assets.core.teacher import predict, with_base_rate
+from sensequant_assets.errors import FailureKind, WindowError
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRows:
+    """Training rows of many symbols and windows, one pair after the other.
+
+    Attributes
+    ----------
+    features, label
+        Shapes (rows, features) and (rows,).
+    feature_names
+        Names of the columns.
+    time, known_at
+        Time of a row's bar, and of the bar at which its label is known, shape (rows,).
+    held_features, held_label
+        Rows of the pool's own window to stop early by, of all symbols; empty without early stopping.
+    """
+
+    features: Floats
+    label: Floats
+    feature_names: tuple[str, ...]
+    time: Times
+    known_at: Times
+    held_features: Floats
+    held_label: Floats
+
+    @classmethod
+    def of(
+        cls, parts: Iterable[tuple[Key, Samples, WindowRows]], horizon: int, window: str, feature_names: tuple[str, ...]
+    ) -> "PoolRows":
+        """Put the rows of pairs together.
+
+        Parameters
+        ----------
+        parts
+            Pairs, with the samples of their symbol and their rows.
+        horizon
+            Bars that a label looks ahead.
+        window
+            Key of the pool's own window.
+        feature_names
+            Of the samples.
+        """
+        features, label, time, known_at, held = [], [], [], [], []
+        empty = np.empty((0, len(feature_names)))
+        for key, samples, rows in parts:
+            train = rows.train
+            features.append(samples.features[train])
+            label.append(samples.label[train])
+            time.append(samples.time[train])
+            known_at.append(samples.time[train + horizon])
+            if key[1] == window:
+                held.append((samples.features[rows.valid], samples.label[rows.valid]))
+        return cls(
+            np.concatenate([empty, *features]),
+            np.concatenate([np.empty(0), *label]),
+            feature_names,
+            np.concatenate([np.empty(0, "datetime64[s]"), *time]),
+            np.concatenate([np.empty(0, "datetime64[s]"), *known_at]),
+            np.concatenate([empty, *(one for one, _ in held)]),
+            np.concatenate([np.empty(0), *(one for _, one in held)]),
+        )
+
+    @property
+    def times(self) -> int:
+        """How many different times the rows have."""
+        return len(np.unique(self.time))
+
+    def folds(self, folds: int) -> list[tuple[Rows, Rows]]:
+        """Cut rows into folds of neighbouring times, all symbols of a time in one, purged on both sides.
+
+        A row is purged when the span of its label, from its bar to the one at which it is known, meets the span of the
+        rows that are left out. Holes in a symbol's bars make spans longer, so that this is decided by time.
+
+        Returns
+        -------
+        list of tuple
+            Rows to train on and rows left out; the latter are disjoint and together all rows.
+        """
+        cut = []
+        for times in np.array_split(np.unique(self.time), folds):
+            if len(times):
+                left_out = (self.time >= times[0]) & (self.time <= times[-1])
+                until = self.known_at[left_out].max()
+                clear = (self.known_at < times[0]) | (self.time > until)
+                cut.append((np.flatnonzero(clear), np.flatnonzero(left_out)))
+        return cut
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """A model of a pool.
+
+    Attributes
+    ----------
+    booster
+        The model.
+    soft_targets
+        A teacher's out-of-fold probabilities of the rows, as of `core.teacher.Teacher`; empty for a student.
+    calibration
+        Fitted on a teacher's soft targets. A student has its teacher's: what a student says of the rows it was fitted
+        to knows their labels, because the soft targets of other times do.
+    """
+
+    booster: "lgb.Booster"
+    soft_targets: Floats
+    calibration: Calibration
+
+
+def train_pool(rows: PoolRows, parameters: TeacherParameters, expired: Expired = never) -> Pooled:
+    """Train a pooled teacher, its out-of-fold soft targets and its calibration.
+
+    Parameters
+    ----------
+    rows
+        Of all eligible pairs.
+    parameters
+        Of the teacher.
+    expired
+        Asked once a boosting round.
+
+    Raises
+    ------
+    WindowError
+        Of kind `single_class` when all training labels are the same; `timeout`.
+    """
+    label = rows.label
+    if not len(label) or label.min() == label.max():
+        known = f"{label[0]:.0f}" if len(label) else "missing"
+        raise WindowError(
+            FailureKind.SINGLE_CLASS,
+            f"All {len(label)} training labels of the pool are {known}. "
+            "Widen the window, or change the threshold or the horizon.",
+        )
+    rate = float(label.mean())
+    soft_targets = np.full(len(label), rate)
+    for train, left_out in rows.folds(parameters.folds):
+        fold_label = label[train]
+        # What saw no row or one class knows the pool's rate and nothing else.
+        if len(train) and fold_label.min() < fold_label.max():
+            said = predict(_fitted(rows, label, train, parameters, expired), rows.features[left_out])
+            soft_targets[left_out] = with_base_rate(said, float(fold_label.mean()), rate)
+    booster = _fitted(rows, label, np.arange(len(label)), parameters, expired)
+    return Pooled(booster, soft_targets, calibrated(soft_targets, label))
+
+
+def train_shared_student(
+    rows: PoolRows,
+    soft_targets: Floats,
+    calibration: Calibration,
+    parameters: StudentParameters,
+    expired: Expired = never,
+) -> Pooled:
+    """Train the student that all symbols of a window share on all rows of its pool.
+
+    Parameters
+    ----------
+    rows, soft_targets, calibration
+        The pool's, and what its teacher left.
+    parameters, expired
+        As for `train_pool`.
+    """
+    booster = _fitted(rows, soft_targets, np.arange(len(rows.label)), parameters, expired)
+    return Pooled(booster, np.empty(0), calibration)
+
+
+def _fitted(
+    rows: PoolRows, target: Floats, chosen: Rows, parameters: BoosterParameters, expired: Expired
+) -> "lgb.Booster":
+    stopping = parameters.early_stopping_rounds if isinstance(parameters, TeacherParameters) else 0
+    return fit(
+        rows.features[chosen],
+        target[chosen],
+        parameters.lightgbm(),
+        feature_names=rows.feature_names,
+        expired=expired,
+        validation=(rows.held_features, rows.held_label) if stopping and len(rows.held_label) else None,
+        early_stopping_rounds=stopping,
+    )

@@ -1,0 +1,161 @@
+"""Pools on disk: the pooled teacher of a window, what it says out of fold, and the student that its symbols share."""
+
+import gzip
+import io
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.calibration import Calibration
+from sensequant_assets.core.parameters import BoosterParameters, LightGBMValue
+from sensequant_assets.core.pool import Pooled
+from sensequant_assets.core.training import Fingerprints, Grown
+from sensequant_assets.errors import WindowError
+from sensequant_assets.models.sealed import Sealed, checked, compressed, corrupt, digest, read_sealed, record_of, write
+
+PoolKind = Literal["pool", "shared_student"]
+
+
+class PoolRecord(Sealed):
+    """What a pool's model is and what it was made from.
+
+    Attributes
+    ----------
+    model, window_start
+        Which one.
+    span
+        Keys of the windows whose rows it learned from.
+    symbols, rows
+        How many of each it learned from.
+    parameters, asked, fingerprints, trees_fingerprint, constant, calibration
+        As of `TrainedModel`.
+    model_digest, soft_targets_digest
+        Of the compressed text, and of the file of soft targets; the latter is empty for a student.
+    """
+
+    model: PoolKind
+    window_start: date
+    span: list[str]
+    symbols: int
+    rows: int
+    parameters: dict[str, str]
+    asked: dict[str, LightGBMValue]
+    fingerprints: Fingerprints
+    trees_fingerprint: str
+    constant: bool
+    calibration: Calibration
+    model_digest: str
+    soft_targets_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPool:
+    """A pool's model on disk.
+
+    Attributes
+    ----------
+    path
+        Its text file, compressed by gzip.
+    record
+        Contents of the JSON file.
+    """
+
+    path: Path
+    record: PoolRecord
+
+    def grown(self, asked: BoosterParameters) -> Grown:
+        """The model, checked against its record and against what was asked for."""
+        import lightgbm as lgb
+
+        text = gzip.decompress(checked(self.path, self.record.model_digest)).decode()
+        booster: lgb.Booster = lgb.Booster(model_str=text)
+        return Grown.read(booster, text, asked, self.record.calibration)
+
+    def soft_targets(self) -> Floats:
+        """A teacher's out-of-fold probabilities of the pool's rows, shape (rows,).
+
+        Raises
+        ------
+        WindowError
+            Of kind `corrupt_model`: they are gone or not what was written.
+        """
+        path = _soft_targets_of(self.path)
+        kept: Floats = np.load(io.BytesIO(checked(path, self.record.soft_targets_digest)), allow_pickle=False)
+        if kept.shape != (self.record.rows,):
+            raise corrupt(path, f"has not one probability for each of {self.record.rows} rows")
+        return kept
+
+
+class PoolStore:
+    """Pools of one universe below its directory, as `pool/<window>` and `shared_student/<window>`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def path(self, model: PoolKind, window: str) -> Path:
+        """Text file of a pool's model."""
+        return self._directory / model / f"{date.fromisoformat(window)}.txt.gz"
+
+    def find(self, model: PoolKind, window: str, made_from: Fingerprints | None = None) -> StoredPool | None:
+        """The model on disk; None if there is none that can be relied on, or it is not made from these."""
+        path = self.path(model, window)
+        try:
+            record = read_sealed(record_of(path), PoolRecord)
+            if record is None or (record.model, record.window_start.isoformat()) != (model, window):
+                return None
+            if made_from is not None and record.fingerprints != made_from:
+                return None
+            checked(path, record.model_digest)
+            if model == "pool":
+                checked(_soft_targets_of(path), record.soft_targets_digest)
+        except WindowError:
+            return None
+        return StoredPool(path, record)
+
+    def save(
+        self,
+        model: PoolKind,
+        window: str,
+        trained: Pooled,
+        grown: Grown,
+        asked: BoosterParameters,
+        made_from: Fingerprints,
+        *,
+        span: list[str],
+        symbols: int,
+        rows: int,
+    ) -> StoredPool:
+        """Write a pool's model, a teacher's soft targets and the record, the record last."""
+        path = self.path(model, window)
+        written, soft_targets = compressed(grown.text), b""
+        if model == "pool":
+            kept = io.BytesIO()
+            np.save(kept, trained.soft_targets, allow_pickle=False)
+            soft_targets = kept.getvalue()
+            write(_soft_targets_of(path), soft_targets)
+        record = PoolRecord(
+            model=model,
+            window_start=date.fromisoformat(window),
+            span=span,
+            symbols=symbols,
+            rows=rows,
+            parameters=dict(grown.parameters),
+            asked=asked.model_dump(),
+            fingerprints=made_from,
+            trees_fingerprint=grown.trees_fingerprint,
+            constant=grown.trees.constant,
+            calibration=trained.calibration,
+            model_digest=digest(written),
+            soft_targets_digest=digest(soft_targets) if soft_targets else "",
+        )
+        write(path, written)
+        write(record_of(path), record.sealed())
+        return StoredPool(path, record)
+
+
+def _soft_targets_of(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".txt.gz") + ".soft_targets.npy")

@@ -1,0 +1,345 @@
+"""Claims about runs whose teachers are pooled, without Dagster."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sensequant_assets.batch import pools as pools_module
+from sensequant_assets.batch.made_with import code
+from sensequant_assets.batch.pools import PoolOutcome, PoolStatus
+from sensequant_assets.batch.rows import Identity
+from sensequant_assets.batch.run import Options, Run, earlier_teachers
+from sensequant_assets.batch.staleness import Cause, stale_pairs
+from sensequant_assets.batch.trainer import key_of
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.pool import Pooled, PoolRows
+from sensequant_assets.errors import FailureKind, UsageError
+from sensequant_assets.market.market import Market
+from sensequant_assets.models.store import ModelStore
+from sensequant_assets.settings import Settings, read_settings
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
+
+SYMBOLS = ("AAPL", "GOOG", "IBM")
+WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")
+TEACHER = TeacherParameters(scope="pool", n_estimators=10, min_child_samples=20)
+STUDENT = StudentParameters(scope="pool", n_estimators=5, min_child_samples=20)
+
+
+@dataclass
+class Told:
+    """What a run told."""
+
+    pools: list[PoolOutcome] = field(default_factory=list)
+    outcomes: dict[tuple[str, Key], Outcome] = field(default_factory=dict)
+
+    def pool_statuses(self, model: str = "pool") -> dict[str, PoolStatus]:
+        return {one.pool.window: one.status for one in self.pools if one.model == model}
+
+    def statuses(self, model: str) -> dict[Key, Status]:
+        return {key: outcome.status for (kind, key), outcome in self.outcomes.items() if kind == model}
+
+    def trees(self, model: str, window: str) -> set[str]:
+        return {
+            one.trees_fingerprint for (kind, key), one in self.outcomes.items() if (kind, key[1]) == (model, window)
+        }
+
+
+class PooledShop:
+    """Runs of three symbols in three windows whose teachers are pooled, below one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.universe = write_universe(directory / "three.csv", SYMBOLS)
+        self.bars = sample_bars(directory / "bars", SYMBOLS)
+        self.store = ModelStore(directory / "models", "three")
+        self.telemetry = TelemetryStore(directory / "telemetry")
+
+    @property
+    def settings(self) -> Settings:
+        return read_settings({"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)})
+
+    def market(self, teacher: TeacherParameters = TEACHER, student: StudentParameters = STUDENT) -> Market:
+        return Market.open(self.settings, teacher, student)
+
+    def run(
+        self,
+        name: str = "one",
+        keys: Sequence[Key] | None = None,
+        teacher: TeacherParameters = TEACHER,
+        student: StudentParameters = STUDENT,
+        models: Sequence[ModelKind] = MODELS,
+        **options: Any,
+    ) -> Told:
+        market = self.market(teacher, student)
+        run = Run(
+            market=market,
+            keys=market.keys() if keys is None else keys,
+            models=models,
+            store=self.store,
+            journal=Journal(self.telemetry.shards, batch_id=name, run_id=name, clock=utc_now),
+            identity=Identity(name, name),
+            teacher=teacher,
+            student=student,
+            options=Options(**{"workers": 2, "max_failure_rate": 0.5, **options}),
+            earlier_teachers=lambda: earlier_teachers(self.telemetry, market.keys(), "three"),
+        )
+        told = Told()
+        for _ in run.carry_out(
+            lambda model, found: told.outcomes.update({(model, key_of(one.pair)): one for one in found}),
+            told.pools.append,
+        ):
+            pass
+        return told
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PooledShop:
+    leave(monkeypatch, tmp_path)
+    return PooledShop(tmp_path)
+
+
+def test_all_pairs_of_a_window_have_the_trees_of_its_pool_and_records_of_their_own(shop: PooledShop) -> None:
+    told = shop.run()
+
+    assert told.pool_statuses() == dict.fromkeys(WINDOWS, PoolStatus.TRAINED)
+    assert told.pool_statuses("shared_student") == dict.fromkeys(WINDOWS, PoolStatus.TRAINED)
+    assert Counter(told.statuses("teacher").values()) == Counter(told.statuses("student").values()) == {"trained": 9}
+    for window in WINDOWS:
+        pool, shared = shop.store.pools.find("pool", window), shop.store.pools.find("shared_student", window)
+        assert told.trees("teacher", window) == {pool.record.trees_fingerprint}
+        assert told.trees("student", window) == {shared.record.trees_fingerprint}
+        records = [shop.store.read("teacher", symbol, window).record for symbol in SYMBOLS]
+        assert len({record.fingerprints.data for record in records}) == 3
+        assert {len(record.soft_targets) for record in records} == {record.rows.train for record in records}
+        assert {record.calibration for record in records} == {pool.record.calibration}
+
+
+def test_each_pair_has_the_soft_targets_of_its_own_rows(shop: PooledShop) -> None:
+    shop.run(keys=[("IBM", WINDOWS[1])])
+
+    pool = shop.market().pools[WINDOWS[1]]
+    kept = shop.store.pools.find("pool", WINDOWS[1]).soft_targets()
+    record = shop.store.read("teacher", "IBM", WINDOWS[1]).record
+    assert record.soft_targets == kept[pool.spans["IBM", WINDOWS[1]]].tolist()
+
+
+def test_losses_are_of_what_is_served_and_ranks_of_what_is_said(shop: PooledShop) -> None:
+    shop.run(keys=[("AAPL", WINDOWS[1])])
+
+    record = shop.store.read("student", "AAPL", WINDOWS[1]).record
+    lesson = shop.market().lesson(shop.market().pair("AAPL", WINDOWS[1]))
+    label = lesson.samples.label[lesson.rows.test]
+    served = record.calibration.serve(lesson.unseen(shop.store.read("student", "AAPL", WINDOWS[1]).booster()))
+    assert record.metrics["test_brier"] == pytest.approx(((served - label) ** 2).mean())
+    assert record.metrics["calibration_slope"] == record.calibration.slope
+
+
+def test_one_pair_asked_alone_learns_from_the_whole_universe(shop: PooledShop) -> None:
+    told = shop.run(keys=[("IBM", WINDOWS[2])])
+
+    assert told.pool_statuses() == {WINDOWS[2]: PoolStatus.TRAINED}
+    record = shop.store.pools.find("pool", WINDOWS[2]).record
+    assert (record.symbols, record.span) == (3, list(WINDOWS))
+    assert told.statuses("teacher") == {("IBM", WINDOWS[2]): Status.TRAINED}
+
+
+def test_what_is_unchanged_is_reused_pools_and_pairs(shop: PooledShop) -> None:
+    first, again = shop.run("one"), shop.run("two")
+
+    assert {one.status for one in again.pools} == {PoolStatus.REUSED}
+    assert {one.status for one in again.outcomes.values()} == {Status.REUSED}
+    assert again.trees("student", WINDOWS[0]) == first.trees("student", WINDOWS[0])
+
+
+def test_one_worker_and_two_make_the_same_pools(shop: PooledShop, tmp_path: Path) -> None:
+    one = shop.run("one", workers=1)
+    other = shop.run("two", workers=2, force=True)
+
+    for window in WINDOWS:
+        assert one.trees("teacher", window) == other.trees("teacher", window)
+        assert one.trees("student", window) == other.trees("student", window)
+
+
+def test_another_student_is_distilled_from_the_pool_that_is_there(shop: PooledShop) -> None:
+    shop.run("one")
+
+    told = shop.run("two", student=STUDENT.model_copy(update={"n_estimators": 7}))
+
+    assert told.pool_statuses() == dict.fromkeys(WINDOWS, PoolStatus.REUSED)
+    assert told.pool_statuses("shared_student") == dict.fromkeys(WINDOWS, PoolStatus.TRAINED)
+    assert set(told.statuses("teacher").values()) == {Status.REUSED}
+    assert set(told.statuses("student").values()) == {Status.TRAINED}
+
+
+def test_a_student_of_its_symbol_learns_from_the_pool_on_its_own_rows(shop: PooledShop) -> None:
+    told = shop.run(student=StudentParameters(scope="symbol", n_estimators=5))
+
+    assert told.pool_statuses("shared_student") == {}
+    assert all(len(told.trees("student", window)) == 3 for window in WINDOWS)
+    record = shop.store.read("student", "IBM", WINDOWS[0]).record
+    assert record.calibration == shop.store.pools.find("pool", WINDOWS[0]).record.calibration
+
+
+def changed_bar(file: Path, day: str) -> None:
+    """Another close on a day and after it, within the day's high and low."""
+    lines = file.read_text().splitlines()
+    columns = lines[0].split(",")
+    at = next(number for number, line in enumerate(lines) if line.startswith(day))
+    cells = lines[at].split(",")
+    cells[columns.index("close")] = cells[columns.index("high")]
+    lines[at] = ",".join(cells)
+    file.write_text("\n".join(lines) + "\n")
+
+
+def stale(shop: PooledShop) -> dict[Key, frozenset[Cause]]:
+    return dict(stale_pairs(shop.market(), shop.store, TEACHER, STUDENT, code()).pairs)
+
+
+def test_other_bars_of_one_symbol_make_every_pair_stale_whose_pool_has_them(shop: PooledShop) -> None:
+    shop.run()
+    assert stale(shop) == {}
+
+    changed_bar(shop.bars / "IBM.csv", "2010-03-01")
+
+    expected = {(symbol, WINDOWS[2]): frozenset({Cause.DATA}) for symbol in SYMBOLS}
+    assert stale(shop) == expected
+    told = shop.run("two")
+    assert told.pool_statuses() == {
+        WINDOWS[0]: PoolStatus.REUSED, WINDOWS[1]: PoolStatus.REUSED, WINDOWS[2]: PoolStatus.TRAINED,
+    }  # fmt: skip
+    assert {key for key, status in told.statuses("teacher").items() if status == Status.TRAINED} == set(expected)
+    assert stale(shop) == {}
+
+
+def test_a_symbol_whose_bars_fail_is_in_no_pool_and_fails_alone(shop: PooledShop) -> None:
+    corrupt(shop.bars / "GOOG.csv")
+
+    told = shop.run()
+
+    assert set(told.pool_statuses().values()) == {PoolStatus.TRAINED}
+    assert {one.pool.symbols for one in told.pools} == {2}
+    statuses = told.statuses("teacher")
+    assert {symbol for (symbol, _), status in statuses.items() if status == Status.FAILED} == {"GOOG"}
+    assert Counter(statuses.values()) == {"trained": 6, "failed": 3}
+    assert told.outcomes["teacher", ("GOOG", WINDOWS[0])].failure is FailureKind.CORRUPT_BARS
+
+
+Make = Callable[..., Pooled]
+
+
+def failing_in(monkeypatch: pytest.MonkeyPatch, name: str, rows: int, error: Exception) -> None:
+    """Let the making of a pool of so many rows raise an error."""
+    real: Make = getattr(pools_module, name)
+
+    def make(pool: PoolRows, *arguments: Any) -> Pooled:
+        if len(pool.label) == rows:
+            raise error
+        return real(pool, *arguments)
+
+    monkeypatch.setattr(pools_module, name, make)
+
+
+def test_a_pool_that_fails_fails_its_pairs_with_its_cause_and_no_others(
+    shop: PooledShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_in(monkeypatch, "train_pool", shop.market().pools[WINDOWS[1]].rows, MemoryError("no room"))
+
+    told = shop.run()
+
+    assert told.pool_statuses() == {
+        WINDOWS[0]: PoolStatus.TRAINED, WINDOWS[1]: PoolStatus.FAILED, WINDOWS[2]: PoolStatus.TRAINED,
+    }  # fmt: skip
+    failed = {
+        key: told.outcomes["teacher", key] for key, status in told.statuses("teacher").items() if status == "failed"
+    }
+    assert set(failed) == {(symbol, WINDOWS[1]) for symbol in SYMBOLS}
+    for outcome in failed.values():
+        assert outcome.failure is FailureKind.RESOURCE
+        assert outcome.error_message.startswith("The pool of window 2009-06-30 failed: MemoryError: no room")
+    (event,) = shop.telemetry.query("SELECT message FROM events WHERE kind = 'pool' AND level = 'error'").to_pylist()
+    assert "was failed" not in event["message"]
+    assert "MemoryError: no room" in event["message"]
+
+
+def test_a_shared_student_that_fails_costs_the_students_and_no_teacher(
+    shop: PooledShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_in(monkeypatch, "train_shared_student", shop.market().pools[WINDOWS[0]].rows, OSError(28, "No space left"))
+
+    told = shop.run()
+
+    assert set(told.statuses("teacher").values()) == {Status.TRAINED}
+    failed = {key for key, status in told.statuses("student").items() if status == Status.FAILED}
+    assert failed == {(symbol, WINDOWS[0]) for symbol in SYMBOLS}
+
+
+def test_a_damaged_pool_is_trained_anew_to_the_same_trees(shop: PooledShop) -> None:
+    first = shop.run("one")
+    shop.store.pools.path("pool", WINDOWS[0]).write_bytes(b"")
+
+    told = shop.run("two")
+
+    assert told.pool_statuses()[WINDOWS[0]] is PoolStatus.TRAINED
+    assert set(told.statuses("teacher").values()) == {Status.REUSED}
+    assert told.trees("teacher", WINDOWS[0]) == first.trees("teacher", WINDOWS[0])
+
+
+def test_a_window_whose_pool_has_too_few_rows_is_skipped_and_says_why(shop: PooledShop) -> None:
+    told = shop.run(teacher=TEACHER.model_copy(update={"min_child_samples": 130}))
+
+    assert told.statuses("teacher") == {
+        (symbol, window): Status.SKIPPED if window == WINDOWS[0] else Status.TRAINED
+        for symbol in SYMBOLS
+        for window in WINDOWS
+    }
+    assert "The pool of window 2009-01-01 has" in told.outcomes["teacher", ("IBM", WINDOWS[0])].error_message
+
+
+def test_students_alone_learn_from_the_teachers_of_the_pool(shop: PooledShop) -> None:
+    shop.run("one", models=("teacher",))
+    shop.telemetry.ingest()
+
+    told = shop.run("two", models=("student",))
+
+    assert told.pool_statuses() == dict.fromkeys(WINDOWS, PoolStatus.REUSED)
+    assert set(told.statuses("student").values()) == {Status.TRAINED}
+
+
+def test_students_alone_do_not_learn_from_a_pool_of_other_rows(shop: PooledShop) -> None:
+    shop.run("one", models=("teacher",))
+    shop.telemetry.ingest()
+    changed_bar(shop.bars / "IBM.csv", "2010-03-01")
+
+    told = shop.run("two", models=("student",))
+
+    refused = {key for key, status in told.statuses("student").items() if status == Status.FAILED}
+    assert refused == {(symbol, WINDOWS[2]) for symbol in SYMBOLS}
+    assert told.outcomes["student", ("AAPL", WINDOWS[2])].failure is FailureKind.MISSING_TEACHER
+
+
+def test_what_came_of_pools_is_in_telemetry(shop: PooledShop) -> None:
+    shop.run("one")
+
+    rows = shop.telemetry.query(
+        "SELECT window_start, data->>'status' AS status, (data->>'rows')::INTEGER AS n FROM events "
+        "WHERE kind = 'pool' AND data->>'model' = 'pool' ORDER BY window_start"
+    ).to_pylist()
+
+    pools = shop.market().pools
+    assert rows == [
+        {"window_start": date.fromisoformat(window), "status": "trained", "n": pools[window].rows} for window in WINDOWS
+    ]
+
+
+def test_a_shared_student_needs_a_pool(shop: PooledShop) -> None:
+    with pytest.raises(UsageError, match="STUDENT_SCOPE=pool needs TEACHER_SCOPE=pool"):
+        shop.market(TeacherParameters(scope="symbol"), STUDENT)
