@@ -31,7 +31,8 @@ def test_two_groups_are_served_their_own_rates() -> None:
 def test_what_is_right_as_often_as_it_says_is_served_as_it_is() -> None:
     line = calibrated(*said_and_labels((0.25, 1, 3), (0.5, 2, 2), (0.75, 3, 1)))
 
-    assert (line.slope, line.intercept) == (pytest.approx(1), pytest.approx(0, abs=1e-9))
+    assert line.slope == pytest.approx(1)
+    assert line.intercept == pytest.approx(0, abs=1e-9)
 
 
 def test_what_is_wrong_more_often_than_not_serves_the_base_rate_and_is_not_turned_round() -> None:
