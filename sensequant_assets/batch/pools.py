@@ -61,6 +61,8 @@ class PoolOutcome:
 class WindowPool:
     """A pool's models, which a pair reads when it is to be trained.
 
+    They are read from disk even where they have just been trained: a trained booster holds on to the rows of its pool.
+
     Attributes
     ----------
     pool
@@ -202,7 +204,7 @@ class Pools:
         trained = train_pool(rows.rows, self.teacher, expired)
         grown = Grown.of(trained.booster, self.teacher, trained.calibration)
         ready.teacher = self._saved("pool", ready.pool, trained, grown, self.teacher, made_from)
-        ready.grown_teacher, ready.soft_targets = grown, trained.soft_targets
+        ready.soft_targets = trained.soft_targets
         return PoolStatus.TRAINED, ready.teacher
 
     def _distil(self, ready: WindowPool, rows: "_Lazily", expired: Expired) -> tuple[PoolStatus, StoredPool]:
@@ -216,7 +218,6 @@ class Pools:
         trained = train_shared_student(rows.rows, soft_targets, taught_by.calibration, self.student, expired)
         grown = Grown.of(trained.booster, self.student, trained.calibration)
         ready.student = self._saved("shared_student", ready.pool, trained, grown, self.student, made_from)
-        ready.grown_student = grown
         return PoolStatus.TRAINED, ready.student
 
     def _unchanged(self, model: PoolKind, pool: Pool, made_from: Fingerprints) -> StoredPool | None:
