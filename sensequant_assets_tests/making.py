@@ -20,8 +20,10 @@ from sensequant_assets.core.windows import Window
 FIRST_DAY = date(2022, 1, 1)
 """Day of the first bar, unless a test says otherwise; every calendar day has a bar, so that days count bars."""
 
-QUICK_TEACHER = TeacherParameters(num_leaves=7, max_depth=3, n_estimators=12, learning_rate=0.1, min_child_samples=5)
-QUICK_STUDENT = StudentParameters(num_leaves=4, max_depth=2, n_estimators=5)
+QUICK_TEACHER = TeacherParameters(
+    scope="symbol", num_leaves=7, max_depth=3, n_estimators=12, learning_rate=0.1, min_child_samples=5
+)
+QUICK_STUDENT = StudentParameters(scope="symbol", num_leaves=4, max_depth=2, n_estimators=5)
 
 ANY_ROWS = Floor(20, "", "Widen the window or shorten the horizon.")
 """The floor of parameters that ask for nothing: a recipe's default minimum alone."""

@@ -24,7 +24,7 @@ from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import leave, write_universe
 
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
-TEACHER, STUDENT = TeacherParameters(n_estimators=10), StudentParameters(n_estimators=5)
+TEACHER, STUDENT = TeacherParameters(scope="symbol", n_estimators=10), StudentParameters(scope="symbol", n_estimators=5)
 UNTIL = date(2009, 11, 16)
 """Last day of the bars at first: a Monday in the second of the windows `WINDOWS`, of which the third has no bars."""
 WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")

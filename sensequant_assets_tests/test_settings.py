@@ -368,7 +368,7 @@ for name in ("plan", "backfill", "dev"):
     with command.make_context(name, ["--embargo", "5"]) as context:
         (option,) = (option for option in command.params if option.name == "embargo")
         found[name] = [settings_of(context.params).embargo, option.help]
-resources = launchpad_resources(settings, TeacherParameters(), StudentParameters())
+resources = launchpad_resources(settings, TeacherParameters(scope="symbol"), StudentParameters(scope="symbol"))
 for name, config in (("default", {}), ("changed", {"embargo": 6})):
     with dg.build_resources(resources, resource_config={"market": {"config": config}}) as built:
         found[name] = built.market.settings.recipe.embargo

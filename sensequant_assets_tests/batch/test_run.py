@@ -33,7 +33,7 @@ from sensequant_assets.telemetry.records import WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import leave, sample_bars, write_universe
 
-STUDENT = StudentParameters(n_estimators=5)
+STUDENT = StudentParameters(scope="symbol", n_estimators=5)
 BAD = ("IBM", "2009-06-30")
 Teach = Callable[[Lesson, TeacherParameters, str, Expired], TrainedModel]
 
@@ -74,7 +74,7 @@ class Workshop:
         **options: Any,
     ) -> Run:
         """Such a run, not yet carried out; students alone learn from earlier teachers as telemetry has them."""
-        asked = TeacherParameters(n_estimators=10, learning_rate=learning_rate, **(teacher or {}))
+        asked = TeacherParameters(scope="symbol", n_estimators=10, learning_rate=learning_rate, **(teacher or {}))
         market = Market.open(self.settings, asked, STUDENT)
         return Run(
             market=market,
@@ -94,7 +94,7 @@ class Workshop:
     @property
     def market(self) -> Market:
         """The market as its files are now."""
-        return Market.open(self.settings, TeacherParameters(), STUDENT)
+        return Market.open(self.settings, TeacherParameters(scope="symbol"), STUDENT)
 
     @property
     def settings(self) -> Settings:
@@ -247,7 +247,7 @@ def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
     def hang(real: Any, lesson: Lesson, expired: Expired) -> TrainedModel:
         released.wait()
         # By now its time is up; what is left of it is to come back with a model all the same.
-        model: TrainedModel = hung(lesson, TeacherParameters(n_estimators=10), "code")
+        model: TrainedModel = hung(lesson, TeacherParameters(scope="symbol", n_estimators=10), "code")
         return model
 
     hung: Any = training.teach
@@ -565,7 +565,7 @@ def test_a_run_that_breaks_off_is_noted_as_failed_and_what_is_under_way_is_told_
         told.set()
         assert released.wait(60)
         # It has not listened, and comes back with a model when nobody waits any more.
-        model: TrainedModel = training.teach(lesson, TeacherParameters(n_estimators=10), "code")
+        model: TrainedModel = training.teach(lesson, TeacherParameters(scope="symbol", n_estimators=10), "code")
         return model
 
     def tell(model: ModelKind, outcomes: Iterator[Outcome]) -> None:

@@ -127,7 +127,7 @@ def test_a_corrected_bar_makes_the_windows_that_read_it_stale(shop: Shop) -> Non
 
 
 def test_other_parameters_of_the_student_leave_the_teachers_current(shop: Shop) -> None:
-    other = replace(shop, student=StudentParameters(n_estimators=6))
+    other = replace(shop, student=StudentParameters(scope="symbol", n_estimators=6))
     stale = other.stale(other.market)
     assert list(stale.pairs) == PAIRS
     assert set(stale.pairs.values()) == {frozenset({Cause.PARAMETERS})}

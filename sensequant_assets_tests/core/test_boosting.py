@@ -33,7 +33,9 @@ def fitted(parameters: TeacherParameters = QUICK_TEACHER, **options: Any) -> lgb
 
 
 def test_parameters_are_read_back_from_the_model_text():
-    asked = TeacherParameters(num_leaves=31, learning_rate=0.25, n_estimators=10, subsample=0.7, seed=11)
+    asked = TeacherParameters(
+        scope="symbol", num_leaves=31, learning_rate=0.25, n_estimators=10, subsample=0.7, seed=11
+    )
     effective = effective_parameters(fitted(asked).model_to_string())
     assert effective["num_leaves"] == "31"
     assert effective["learning_rate"] == "0.25"
@@ -104,7 +106,7 @@ def test_the_fingerprint_of_trees_changes_with_a_leaf():
 
 
 def grown(**parameters: object) -> Trees:
-    asked = TeacherParameters(n_estimators=30, learning_rate=0.1, **parameters).lightgbm()
+    asked = TeacherParameters(scope="symbol", n_estimators=30, learning_rate=0.1, **parameters).lightgbm()
     return trees_of(fit(*table(), asked, feature_names=NAMES).model_to_string())
 
 
@@ -123,7 +125,9 @@ def test_the_largest_tree_is_what_parameters_and_rows_allow(asked, leaves, depth
 
 
 def test_depth_and_leaves_are_those_that_lightgbm_tells():
-    asked = TeacherParameters(num_leaves=31, max_depth=12, n_estimators=30, min_child_samples=3).lightgbm()
+    asked = TeacherParameters(
+        scope="symbol", num_leaves=31, max_depth=12, n_estimators=30, min_child_samples=3
+    ).lightgbm()
     booster = fit(*table(), asked, feature_names=NAMES)
     told = booster.trees_to_dataframe()
     found = trees_of(booster.model_to_string())

@@ -11,7 +11,7 @@ from sensequant_assets.core.teacher import train_teacher
 from sensequant_assets_tests.making import random_walk, samples_of
 
 ROUNDS = 200
-STUDENT = StudentParameters()
+STUDENT = StudentParameters(scope="symbol")
 
 
 def share_of_splits(rows: int, parameters: TeacherParameters) -> float:
@@ -25,7 +25,7 @@ def share_of_splits(rows: int, parameters: TeacherParameters) -> float:
 
 
 GRID = [
-    TeacherParameters(min_child_samples=least, subsample=subsample)
+    TeacherParameters(scope="symbol", min_child_samples=least, subsample=subsample)
     for least in (1, 2, 5, 10, 20, 50)
     for subsample in (0.3, 0.5, 0.7, 0.8, 1.0)
 ]
@@ -49,31 +49,31 @@ def test_with_fewer_rows_than_two_leaves_take_no_tree_can_split(parameters):
 
 @pytest.mark.parametrize("least", [2, 5, 10, 20, 50])
 def test_without_bagging_one_row_decides(least):
-    parameters = TeacherParameters(min_child_samples=least, subsample=1)
+    parameters = TeacherParameters(scope="symbol", min_child_samples=least, subsample=1)
     assert share_of_splits(rows_to_split(parameters), parameters) > 0.9
     assert share_of_splits(rows_to_split(parameters) - 1, parameters) == 0
 
 
 @pytest.mark.parametrize("least", [20, 50])
 def test_a_tenth_of_the_rows_less_and_few_trees_can_split(least):
-    parameters = TeacherParameters(min_child_samples=least, subsample=0.8)
+    parameters = TeacherParameters(scope="symbol", min_child_samples=least, subsample=0.8)
     assert share_of_splits(int(0.9 * rows_to_split(parameters)), parameters) < 0.3
 
 
 def test_quotients_that_are_whole_but_for_rounding_are_whole():
     assert 42 / 0.7 > 60
-    assert rows_to_split(TeacherParameters(min_child_samples=21, subsample=0.7)) == 60
-    assert rows_to_split(TeacherParameters(min_child_samples=20, subsample=0.8)) == 50
-    assert rows_to_split(TeacherParameters(min_child_samples=20, subsample=0.81)) == 50  # 49.4
+    assert rows_to_split(TeacherParameters(scope="symbol", min_child_samples=21, subsample=0.7)) == 60
+    assert rows_to_split(TeacherParameters(scope="symbol", min_child_samples=20, subsample=0.8)) == 50
+    assert rows_to_split(TeacherParameters(scope="symbol", min_child_samples=20, subsample=0.81)) == 50  # 49.4
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5, 10, 20])
 @pytest.mark.parametrize("horizon", [1, 7, 30])
 @pytest.mark.parametrize(("least", "subsample"), [(1, 0.8), (5, 1.0), (20, 0.8), (40, 0.5)])
 def test_from_the_floor_on_every_fold_has_enough_rows_and_below_it_one_has_not(folds, horizon, least, subsample):
-    teacher = TeacherParameters(min_child_samples=least, subsample=subsample, folds=folds)
+    teacher = TeacherParameters(scope="symbol", min_child_samples=least, subsample=subsample, folds=folds)
     needed = rows_to_split(teacher)
-    floor = floor_of(teacher, StudentParameters(min_child_samples=1), horizon, 1).rows
+    floor = floor_of(teacher, StudentParameters(scope="symbol", min_child_samples=1), horizon, 1).rows
     for rows in range(floor, floor + 40):
         assert min(len(fold.train) for fold in purged_folds(np.arange(rows), horizon, folds)) >= needed
     assert smallest_fold(floor - 1, horizon, folds) < needed
@@ -90,7 +90,7 @@ def test_gaps_between_rows_leave_a_fold_more():
 @pytest.mark.parametrize("least", [10, 20, 30])
 def test_at_the_floor_every_fold_of_a_teacher_learns(folds, least):
     parameters = TeacherParameters(
-        min_child_samples=least, subsample=0.8, folds=folds, n_estimators=40, learning_rate=0.1
+        scope="symbol", min_child_samples=least, subsample=0.8, folds=folds, n_estimators=40, learning_rate=0.1
     )
     rows = np.arange(60, 60 + floor_of(parameters, STUDENT, 7, 20).rows)
     samples = samples_of(random_walk(rows[-1] + 20, 0))
@@ -100,7 +100,9 @@ def test_at_the_floor_every_fold_of_a_teacher_learns(folds, least):
 
 
 def test_without_bagging_one_row_less_leaves_a_fold_that_knows_nothing():
-    parameters = TeacherParameters(min_child_samples=20, subsample=1.0, n_estimators=40, learning_rate=0.1)
+    parameters = TeacherParameters(
+        scope="symbol", min_child_samples=20, subsample=1.0, n_estimators=40, learning_rate=0.1
+    )
     rows = np.arange(60, 60 + floor_of(parameters, STUDENT, 7, 20).rows - 1)
     samples = samples_of(random_walk(rows[-1] + 20, 0))
     soft = train_teacher(samples, rows, rows[:0], parameters, horizon=7).soft_targets
@@ -112,7 +114,7 @@ def test_without_bagging_one_row_less_leaves_a_fold_that_knows_nothing():
 
 
 def test_the_floor_is_that_of_who_needs_most_and_says_who():
-    teacher = TeacherParameters()
+    teacher = TeacherParameters(scope="symbol")
     asked = floor_of(teacher, STUDENT, 7, 200)
     assert (asked.rows, asked.why) == (200, "")
     of_student = floor_of(teacher, STUDENT.model_copy(update={"min_child_samples": 60, "subsample": 0.5}), 7, 20)
@@ -122,5 +124,5 @@ def test_the_floor_is_that_of_who_needs_most_and_says_who():
     of_teacher = floor_of(teacher, STUDENT, 7, 20)
     assert of_teacher.rows == 80
     assert of_teacher.way_out.startswith("Lower TEACHER_MIN_CHILD_SAMPLES")
-    assert floor_of(TeacherParameters(min_child_samples=10), STUDENT, 7, 20).rows == 49
+    assert floor_of(TeacherParameters(scope="symbol", min_child_samples=10), STUDENT, 7, 20).rows == 49
     assert floor_of(teacher, STUDENT, 14, 20).rows > 80

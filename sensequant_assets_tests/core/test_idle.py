@@ -8,7 +8,10 @@ from sensequant_assets.core.idle import idle_settings
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 
-TEACHER, STUDENT = TeacherParameters(num_leaves=4, max_depth=2), StudentParameters(num_leaves=4, max_depth=2)
+TEACHER, STUDENT = (
+    TeacherParameters(scope="symbol", num_leaves=4, max_depth=2),
+    StudentParameters(scope="symbol", num_leaves=4, max_depth=2),
+)
 """Parameters that all bind on `ROWS`."""
 ROWS = 116
 
@@ -36,7 +39,7 @@ def test_settings_that_bind_are_not_named():
 
 
 def test_the_defaults_ask_for_larger_trees_than_a_window_gives():
-    assert said(TeacherParameters(), StudentParameters()) == [
+    assert said(TeacherParameters(scope="symbol"), StudentParameters(scope="symbol")) == [
         "TEACHER_NUM_LEAVES=127 does nothing: 116 rows with TEACHER_MIN_CHILD_SAMPLES=20 make about 5 leaves.",
         "TEACHER_MAX_DEPTH=9 does nothing: a tree of about 5 leaves is no deeper.",
     ]
@@ -47,7 +50,12 @@ def test_the_defaults_ask_for_larger_trees_than_a_window_gives():
 @pytest.mark.parametrize("learning_rate", [0.01, 0.3])
 def test_leaves_that_are_said_to_do_nothing_change_no_tree(seed, least, learning_rate):
     asked = TeacherParameters(
-        num_leaves=127, max_depth=20, min_child_samples=least, learning_rate=learning_rate, n_estimators=150
+        scope="symbol",
+        num_leaves=127,
+        max_depth=20,
+        min_child_samples=least,
+        learning_rate=learning_rate,
+        n_estimators=150,
     )
     (leaves, *_) = said(asked)
     assert leaves.startswith("TEACHER_NUM_LEAVES=127 does nothing")
@@ -78,7 +86,7 @@ def test_a_depth_that_the_leaves_cannot_reach_changes_no_tree(seed):
 
 
 def test_without_rows_nothing_is_said_of_trees():
-    assert said(TeacherParameters(), rows=0) == []
+    assert said(TeacherParameters(scope="symbol"), rows=0) == []
 
 
 @pytest.mark.parametrize(

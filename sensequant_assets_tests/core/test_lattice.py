@@ -152,7 +152,7 @@ def test_nobody_knows_whether_a_symbol_without_a_listing_is_early_in_its_life():
 
 
 def test_a_window_that_parameters_cannot_learn_from_is_skipped_and_says_which_and_what_to_do():
-    teacher, student = TeacherParameters(), StudentParameters()
+    teacher, student = TeacherParameters(scope="symbol"), StudentParameters(scope="symbol")
     floor = floor_of(teacher, student, RECIPE.horizon, RECIPE.min_samples)
     samples = samples_of(random_walk(168, 0))  # labels of positions 90 to 160: 71 rows
     (pair,) = plan_symbol(Listing("AAA"), samples, (SECOND,), RECIPE, floor)
@@ -170,7 +170,12 @@ def test_without_early_stopping_a_teacher_trains_on_the_validation_tail():
     recipe = Recipe(threshold=0.0, validation_fraction=0.2)
     samples = samples_of(random_walk(400, 0))
     tailed, whole = (
-        window_rows(samples, SECOND, SECOND.start, recipe.used_by(TeacherParameters(early_stopping_rounds=rounds)))
+        window_rows(
+            samples,
+            SECOND,
+            SECOND.start,
+            recipe.used_by(TeacherParameters(scope="symbol", early_stopping_rounds=rounds)),
+        )
         for rounds in (5, 0)
     )
     assert (len(tailed.train), len(tailed.valid)) == (60, 16)

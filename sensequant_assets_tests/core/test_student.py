@@ -18,7 +18,7 @@ SAMPLES = samples_of(random_walk(200, 0))
 def test_a_student_learns_its_teachers_probabilities_and_not_the_labels():
     # Soft targets that say the opposite of the labels, and never zero or one.
     soft = 0.8 - 0.6 * SAMPLES.label[ROWS]
-    student = train_student(SAMPLES, ROWS, soft, StudentParameters())
+    student = train_student(SAMPLES, ROWS, soft, StudentParameters(scope="symbol"))
     said = predict(student, SAMPLES.features[ROWS])
     assert correlation(said, soft) > 0.7
     assert said.min() > 0.1
@@ -27,7 +27,7 @@ def test_a_student_learns_its_teachers_probabilities_and_not_the_labels():
 
 def test_the_mean_of_a_student_is_the_mean_of_its_soft_targets():
     soft = np.linspace(0.1, 0.3, 100)
-    student = train_student(SAMPLES, ROWS, soft, StudentParameters())
+    student = train_student(SAMPLES, ROWS, soft, StudentParameters(scope="symbol"))
     assert predict(student, SAMPLES.features[ROWS]).mean() == pytest.approx(0.2, abs=0.005)
 
 

@@ -36,7 +36,7 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 def materialize(settings: Settings, instance: dg.DagsterInstance, asset: str, *symbols: str) -> None:
     """Materialize one asset, of the symbols from the first to the last if any are named."""
-    definitions = build_definitions(settings, TeacherParameters(), StudentParameters())
+    definitions = build_definitions(settings, TeacherParameters(scope="symbol"), StudentParameters(scope="symbol"))
     edges = zip(("start", "end"), (symbols[0], symbols[-1]) if symbols else (), strict=False)
     result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,

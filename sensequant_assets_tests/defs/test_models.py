@@ -34,7 +34,7 @@ from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.making import ANY_ROWS
 from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
 
-TEACHER, STUDENT = TeacherParameters(n_estimators=10), StudentParameters(n_estimators=5)
+TEACHER, STUDENT = TeacherParameters(scope="symbol", n_estimators=10), StudentParameters(scope="symbol", n_estimators=5)
 SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")
 GOOD = {f"{symbol}|{window}" for symbol in ("AAPL", "GOOG", "MSFT") for window in WINDOWS}
@@ -192,7 +192,7 @@ def test_models_that_know_nothing_count_as_trained_and_are_flagged_and_stop_noth
 ) -> None:
     # Without the floor a window is trained on fewer rows than its teacher can split.
     monkeypatch.setattr(market, "floor_of", lambda *_: ANY_ROWS)
-    teacher = TeacherParameters(n_estimators=10, min_child_samples=100)
+    teacher = TeacherParameters(scope="symbol", n_estimators=10, min_child_samples=100)
     how = Options(max_failure_rate=0.0, workers=2, force=True)
     keys = [("AAPL", "2009-01-01"), ("GOOG", "2009-06-30")]
     assert launch(Launch(platform.settings, teacher, STUDENT, keys, MODELS, how, "constant")) is None

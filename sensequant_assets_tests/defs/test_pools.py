@@ -117,7 +117,7 @@ def test_the_launchpad_pools_for_one_run_by_the_defaults_of_that_scope(platform:
         "teacher_models",
         "student_models",
         key=f"IBM|{WINDOWS[1]}",
-        teacher=TeacherParameters(seed=3),
+        teacher=TeacherParameters(scope="symbol", seed=3),
         config={
             "teacher": {"scope": "pool", "n_estimators": 11, "min_child_samples": 20},
             "student": {"scope": "pool", "min_child_samples": 20},
@@ -133,7 +133,9 @@ def test_the_launchpad_pools_for_one_run_by_the_defaults_of_that_scope(platform:
 
 
 def test_where_nothing_is_pooled_the_asset_says_so(platform: Platform) -> None:
-    result = platform.materialize("pooled_teachers", "shared_students", key=WINDOWS[0], teacher=TeacherParameters())
+    result = platform.materialize(
+        "pooled_teachers", "shared_students", key=WINDOWS[0], teacher=TeacherParameters(scope="symbol")
+    )
 
     assert not result.success
     (failure,) = (event for event in result.all_events if event.is_step_failure)

@@ -96,7 +96,7 @@ def test_runs_of_the_daemon_share_a_pool_and_those_of_the_terminal_wait_for_nobo
 
 
 def test_each_gpu_has_a_pool_of_its_own() -> None:
-    second = TeacherParameters(device_type="gpu", gpu_platform_id=1, gpu_device_id=2)
+    second = TeacherParameters(scope="symbol", device_type="gpu", gpu_platform_id=1, gpu_device_id=2)
     assert pool_of(second) == "sensequant_gpu_1_2"
 
 
