@@ -1,4 +1,4 @@
-"""The floor of `TEACHER_SCOPE=pool`: the same pools, folds, students and predictions with LightGBM and threads alone."""
+"""The floor of `TEACHER_SCOPE=pool`: the same pools, folds, students and predictions with LightGBM and threads only."""
 
 import json
 import sys
