@@ -184,6 +184,9 @@ class Settings(MarketSettings, BaseSettings):
         description="Seconds after which a started run without a telemetry record is taken for dead.",
     )
     sensor_interval_s: int = Field(30, ge=5, le=86_400, description="Seconds between two looks of a sensor, at least.")
+    cost_bp: float = Field(
+        25, ge=0, le=10_000, description="Costs of a round trip that evaluations take off returns, in basis points."
+    )
     nightly_cron: str = Field("30 18 * * 1-5", description="When the schedule `nightly` retrains the open windows.")
     weekly_cron: str = Field("0 3 * * 0", description="When the schedule `weekly` retrains the whole lattice.")
     schedule_timezone: str = Field("UTC", description="Time zone of the schedules.")

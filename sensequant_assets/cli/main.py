@@ -26,6 +26,7 @@ COMMANDS = {
     "plan": "plan",
     "backfill": "backfill",
     "progress": "progress",
+    "evaluate": "evaluate",
     "report": "telemetry",
     "failures": "telemetry",
     "query": "telemetry",
@@ -137,6 +138,7 @@ def main() -> None:
     sensequant plan        what would be trained, and what is skipped and why
     sensequant backfill    train it
     sensequant progress    how far a batch is, whoever started it
+    sensequant evaluate    what its models are worth on the windows after theirs
     sensequant report      one HTML page about a batch
     sensequant failures    what fails again and again, and what to do
     sensequant query SQL   ask the telemetry

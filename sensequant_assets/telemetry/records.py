@@ -219,6 +219,54 @@ class RunEnd:
     cpu_s: float | None = None
 
 
-Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A score of a walk-forward evaluation: one of the many of which somebody will pick the best.
+
+    Attributes
+    ----------
+    evaluation, score
+        Which evaluation, and of which model or baseline the score is.
+    universe
+        Its name.
+    first_window, last_window, first_date, last_date
+        Windows whose models were judged, and dates of the rows that they were judged on.
+    rows, dates, blocks, block_length
+        How many of each, and dates in a block.
+    auc, auc_low, auc_high, rank_ic, rank_ic_low, rank_ic_high
+        With the ends of their intervals; None where the rows cannot answer.
+    metrics
+        All numbers of the score.
+    parameters_fingerprint
+        Of the parameters of teacher and student, and of how bars become rows.
+    evaluated_at
+        When.
+    """
+
+    record: ClassVar = "trial"
+
+    evaluation: str
+    score: str
+    universe: str | None = None
+    first_window: date | None = None
+    last_window: date | None = None
+    first_date: date | None = None
+    last_date: date | None = None
+    rows: int | None = None
+    dates: int | None = None
+    blocks: int | None = None
+    block_length: int | None = None
+    auc: float | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    rank_ic: float | None = None
+    rank_ic_low: float | None = None
+    rank_ic_high: float | None = None
+    metrics: Json = None
+    parameters_fingerprint: str | None = None
+    evaluated_at: Time = None
+
+
+Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd | Trial
 
 RECORDS: tuple[type[Record], ...] = get_args(Record)

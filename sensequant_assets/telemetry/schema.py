@@ -21,10 +21,11 @@ from sensequant_assets.telemetry.records import (
     Plan,
     Record,
     RunEnd,
+    Trial,
     WindowRun,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,13 @@ CREATE TABLE verdicts (
     PRIMARY KEY (batch_id, run_id, model, check_name)
 );
 
+CREATE TABLE trials (
+    batch_id VARCHAR,
+    run_id VARCHAR,
+    {_told(COLUMNS[Trial.record])},
+    PRIMARY KEY (batch_id, run_id, evaluation, score)
+);
+
 CREATE TABLE events (
     happened_at TIMESTAMPTZ,
     batch_id VARCHAR,
@@ -246,6 +254,19 @@ MIGRATIONS: list[tuple[int, str]] = [
         """
         ALTER TABLE window_runs ADD COLUMN constant BOOLEAN;
         ALTER TABLE batches ADD COLUMN configuration JSON;
+        """,
+    ),
+    (
+        5,
+        """
+        CREATE TABLE trials (
+            batch_id VARCHAR, run_id VARCHAR, evaluation VARCHAR NOT NULL, score VARCHAR NOT NULL, universe VARCHAR,
+            first_window DATE, last_window DATE, first_date DATE, last_date DATE, rows INTEGER, dates INTEGER,
+            blocks INTEGER, block_length INTEGER, auc DOUBLE, auc_low DOUBLE, auc_high DOUBLE, rank_ic DOUBLE,
+            rank_ic_low DOUBLE, rank_ic_high DOUBLE, metrics JSON, parameters_fingerprint VARCHAR,
+            evaluated_at TIMESTAMPTZ NOT NULL,
+            PRIMARY KEY (batch_id, run_id, evaluation, score)
+        );
         """,
     ),
 ]
@@ -340,6 +361,10 @@ KINDS: dict[str, Kind] = {
     CheckVerdict.record: Kind(
         valid=_valid(CheckVerdict),
         insert=_latest("verdicts", "batch_id, run_id, model, check_name", CheckVerdict, "evaluated_at"),
+    ),
+    Trial.record: Kind(
+        valid=_valid(Trial),
+        insert=_latest("trials", "batch_id, run_id, evaluation, score", Trial, "evaluated_at"),
     ),
     Event.record: Kind(
         valid=_valid(Event),

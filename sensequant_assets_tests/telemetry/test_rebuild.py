@@ -14,12 +14,12 @@ import pytest
 
 from sensequant_assets.errors import BusyError
 from sensequant_assets.telemetry.archive import kept
-from sensequant_assets.telemetry.records import CheckVerdict, Event
+from sensequant_assets.telemetry.records import CheckVerdict, Event, Trial
 from sensequant_assets.telemetry.store import DamagedError, TelemetryStore
 from sensequant_assets_tests.running import Home
 from sensequant_assets_tests.telling import W1, W2, window, write_run
 
-TABLES = ("batches", "runs", "planned_windows", "window_runs", "verdicts", "events", "shards")
+TABLES = ("batches", "runs", "planned_windows", "window_runs", "verdicts", "trials", "events", "shards")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,7 @@ def write_ended(store: TelemetryStore) -> None:
                     trained=1, reused=0, skipped=0, failed=1, not_attempted=0,
                 )
             )  # fmt: skip
+            journal.append(Trial(evaluation=run, score="teacher", auc=0.5, metrics={"brier": 0.25}))
             (shard,) = store.shards.glob("*.jsonl")
             with shard.open("ab") as broken:
                 broken.write(b"{half a line\n")

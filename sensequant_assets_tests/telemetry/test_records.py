@@ -17,6 +17,7 @@ from sensequant_assets.telemetry.records import (
     Plan,
     Record,
     RunEnd,
+    Trial,
     WindowRun,
 )
 from sensequant_assets.telemetry.schema import COLUMNS
@@ -29,6 +30,7 @@ STORED_IN = {
     CheckVerdict.record: ("verdicts",),
     Event.record: ("events",),
     RunEnd.record: ("runs",),
+    Trial.record: ("trials",),
 }
 GIVEN = {"VARCHAR": "text", "INTEGER": 7, "DOUBLE": 0.5, "BOOLEAN": True, "JSON": {"a": 1}}
 GIVEN |= {"DATE": date(2022, 1, 1), "TIMESTAMPTZ": TIME}
@@ -70,7 +72,7 @@ def test_a_line_without_what_a_record_must_have_is_broken(store: TelemetryStore,
         "outcome": "failed",
         "passed": True,
     }
-    values |= {"windows": [["A", "2022-01-01"]], "status": "failed"}
+    values |= {"windows": [["A", "2022-01-01"]], "status": "failed", "evaluation": "e", "score": "teacher"}
     line: dict[str, Any] = {"record": record.record, "batch_id": "b", "run_id": "r", "at": TIME.isoformat()}
     line |= {name: values[name] for name in needed}
     without = [{name: value for name, value in line.items() if name != left_out} for left_out in needed]

@@ -4,7 +4,7 @@ import numpy as np
 
 from sensequant_assets.core.bars import Floats
 
-_LOG_FLOOR = 1e-15
+LOG_FLOOR = 1e-15
 
 
 def auc(label: Floats, probability: Floats) -> float:
@@ -31,7 +31,7 @@ def log_loss(label: Floats, probability: Floats) -> float:
     """Mean negative log likelihood; soft labels are allowed. NaN without rows."""
     if not len(label):
         return float("nan")
-    clipped = np.clip(probability, _LOG_FLOOR, 1 - _LOG_FLOOR)
+    clipped = np.clip(probability, LOG_FLOOR, 1 - LOG_FLOOR)
     return float(-(label * np.log(clipped) + (1 - label) * np.log1p(-clipped)).mean())
 
 

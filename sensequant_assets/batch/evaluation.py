@@ -1,0 +1,377 @@
+"""Walk-forward evaluation of models on disk: window k's models on the rows of window k+1, beside baselines."""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from sensequant_assets.batch.made_with import judging
+from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.judging.walk_forward import (
+    Forecast,
+    Judgement,
+    Rows,
+    judge_forecasts,
+    last_known_labels,
+)
+from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.provenance import parameters_fingerprint
+from sensequant_assets.core.samples import Samples
+from sensequant_assets.core.training import Lesson
+from sensequant_assets.core.windows import Window
+from sensequant_assets.errors import UsageError, WindowError
+from sensequant_assets.market.market import Market
+from sensequant_assets.models.store import ModelStore, StoredModel
+from sensequant_assets.settings import MarketSettings, read_market
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.questions.batches import batch_basis
+from sensequant_assets.telemetry.questions.windows import attempts
+from sensequant_assets.telemetry.records import Trial
+from sensequant_assets.telemetry.store import TelemetryStore
+
+BASELINES = ("base_rate", "symbol_rate", "minus_return_5", "volatility_20", "persistence")
+_PROBABILITIES = ("base_rate", "symbol_rate")
+_FEATURES: Mapping[str, tuple[str, float]] = {
+    "minus_return_5": ("return_5", -1.0),
+    "volatility_20": ("volatility_20", 1.0),
+}
+_FOLLOWS: Mapping[str, str] = {"student": "teacher"}
+
+Column = NDArray[Any]
+"""Values of rows: numbers, or times."""
+
+_Parameters = TypeVar("_Parameters", TeacherParameters, StudentParameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is evaluated: a market with its parameters, and which models of it.
+
+    Attributes
+    ----------
+    batch_id
+        The batch; empty where no batch is meant.
+    settings, teacher, student
+        Market and parameters.
+    trees
+        Fingerprint of the trees by model and pair of the batch; None where whatever is on disk is meant.
+    """
+
+    batch_id: str
+    settings: MarketSettings
+    teacher: TeacherParameters
+    student: StudentParameters
+    trees: Mapping[tuple[str, str, str], str] | None = None
+
+    @classmethod
+    def of_batch(cls, telemetry: TelemetryStore, batch_id: str) -> Self:
+        """A batch with its own market and parameters.
+
+        Raises
+        ------
+        UsageError
+            It has no model, or telemetry does not know what it was run with.
+        """
+        with telemetry.session():
+            basis = batch_basis(telemetry, batch_id)
+            rows = attempts(telemetry, batch_id, ())
+        if basis is None or not basis.market:
+            raise UsageError(f"Telemetry does not know what batch {batch_id} was run with. Name another with --batch.")
+        trees = {
+            (row["model"], row["symbol"], str(row["window_start"])): row["trees_fingerprint"]
+            for row in rows
+            if row["trees_fingerprint"]
+        }
+        if not trees:
+            raise UsageError(f"Batch {batch_id} has trained no model, so that there is nothing to evaluate.")
+        return cls(
+            batch_id,
+            read_market(basis.market),
+            _parameters(TeacherParameters, batch_id, basis.parameters.get("teacher", {})),
+            _parameters(StudentParameters, batch_id, basis.parameters.get("student", {})),
+            trees,
+        )
+
+    def wanted(self, model: ModelKind, key: Key) -> str | None:
+        """Trees that a model must have: their fingerprint, empty for any; None where no such model is meant."""
+        return "" if self.trees is None else self.trees.get((model, *key))
+
+    @property
+    def parameters(self) -> str:
+        """Fingerprint of the parameters and of how bars become rows."""
+        recipe = self.settings.recipe.model_dump()
+        return parameters_fingerprint(
+            {"teacher": self.teacher.model_dump(), "student": self.student.model_dump(), "recipe": recipe}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Test rows of pairs with a model, and what was said of them.
+
+    Attributes
+    ----------
+    rows, forecasts
+        As `judge_forecasts` takes them.
+    windows
+        Windows whose models have test rows, in order.
+    models
+        How many models of each kind are judged.
+    missing, replaced
+        How many models of each kind are not on disk any longer, and how many have other trees by now.
+    untested
+        How many models of each kind have no test row yet.
+    """
+
+    rows: Rows
+    forecasts: Sequence[Forecast]
+    windows: Sequence[Window]
+    models: Mapping[str, int]
+    missing: Mapping[str, int]
+    replaced: Mapping[str, int]
+    untested: Mapping[str, int]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was left out and why, in words."""
+        said = []
+        for counts, why in (
+            (self.missing, "not on disk, or what is there cannot be relied on; they are left out"),
+            (self.replaced, "replaced on disk by those of a later batch; they are left out"),
+            (self.untested, "without a test row: the window after theirs has no label yet"),
+        ):
+            told = " and ".join(
+                f"{number:,} {model}{'s' * (number != 1)}" for model, number in counts.items() if number
+            )
+            said += [f"{told} {'is' if sum(counts.values()) == 1 else 'are'} {why}."] if told else []
+        return said
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is gathered pair by pair."""
+
+    counts: dict[str, Counter[str]] = field(
+        default_factory=lambda: {name: Counter() for name in ("models", "missing", "replaced", "untested")}
+    )
+    columns: dict[str, list[Column]] = field(default_factory=dict)
+    ones: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+
+    def add(self, columns: Mapping[str, Column]) -> None:
+        for name, values in columns.items():
+            self.columns.setdefault(name, []).append(values)
+
+    def joined(self, name: str) -> Column:
+        return np.concatenate(self.columns[name]) if self.columns.get(name) else np.empty(0)
+
+
+def gather(
+    subject: Subject,
+    market: Market,
+    store: ModelStore,
+    *,
+    windows: Iterable[str] | None = None,
+    tell: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Gathered:
+    """Collect what models on disk, and baselines, say of the windows after theirs.
+
+    Probabilities are those that the records keep where the test rows and the code that judges are the same, and
+    predicted anew elsewhere.
+
+    Parameters
+    ----------
+    subject
+        Which models.
+    market, store
+        Its market, open, and where its models lie.
+    windows
+        Keys of the windows whose models are meant; all by default.
+    tell
+        Called with how many symbols are read, and of how many.
+    """
+    chosen = set(market.window_keys if windows is None else windows)
+    numbers = {key: number for number, key in enumerate(market.window_keys)}
+    tally = _Tally()
+    symbols = market.universe.symbols
+    for number, symbol in enumerate(symbols):
+        plan = market.plan(symbol)
+        if not isinstance(plan.samples, WindowError):
+            for pair in plan.pairs:
+                if pair.eligible and pair.window.key in chosen:
+                    lesson = Lesson.of(pair, plan.samples, market.recipe, judging())
+                    own = lesson.samples.label[np.concatenate([lesson.rows.train, lesson.rows.valid])]
+                    tally.ones[pair.window.key] += int(own.sum())
+                    tally.known[pair.window.key] += len(own)
+                    _take(tally, subject, store, lesson, (number, numbers[pair.window.key]))
+        tell(number + 1, len(symbols))
+    _count_unread(tally, subject, chosen)
+    window = tally.joined("window").astype(np.int64)
+    rate_of = np.array([_rate(tally, key) for key in market.window_keys])
+    rows = Rows(
+        time=tally.joined("time").astype("datetime64[s]"),
+        symbol=tally.joined("symbol").astype(np.int64),
+        window=window,
+        label=tally.joined("label"),
+        forward_return=tally.joined("forward_return"),
+        training_rate=rate_of[window] if len(window) else np.empty(0),
+        horizon=market.recipe.horizon,
+    )
+    tested = [market.windows[number] for number in np.unique(window)]
+    return Gathered(rows, _forecasts(tally, rows), tested, **tally.counts)
+
+
+def evaluate_gathered(
+    gathered: Gathered, cost_bp: float, tell: Callable[[str], None] = lambda _name: None
+) -> Judgement:
+    """Judge what was gathered; arguments as of `judge_forecasts`.
+
+    Raises
+    ------
+    UsageError
+        No model is left.
+    """
+    if not len(gathered.rows):
+        raise UsageError(" ".join(["No model is left to evaluate.", *gathered.remarks]))
+    return judge_forecasts(gathered.rows, gathered.forecasts, cost_bp=cost_bp, tell=tell)
+
+
+def new_evaluation() -> str:
+    """A name of an evaluation that sorts by time."""
+    return f"{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def note_trials(
+    telemetry: TelemetryStore, subject: Subject, gathered: Gathered, judged: Judgement, evaluation: str
+) -> None:
+    """Write a row of `trials` for every score: whoever picks the best of many must know how many there were."""
+    parameters, now = subject.parameters, utc_now()
+    with Journal(telemetry.shards, batch_id=subject.batch_id, run_id="", clock=utc_now) as journal:
+        journal.append_many(
+            Trial(
+                evaluation=evaluation,
+                score=score.name,
+                universe=subject.settings.universe_name,
+                first_window=gathered.windows[0].start,
+                last_window=gathered.windows[-1].start,
+                first_date=judged.first,
+                last_date=judged.last,
+                rows=score.rows,
+                dates=score.dates,
+                blocks=score.blocks,
+                block_length=judged.block_length,
+                auc=score["auc"].value,
+                auc_low=score["auc"].low,
+                auc_high=score["auc"].high,
+                rank_ic=score["rank_ic"].value,
+                rank_ic_low=score["rank_ic"].low,
+                rank_ic_high=score["rank_ic"].high,
+                metrics=score.as_json(),
+                parameters_fingerprint=parameters,
+                evaluated_at=now,
+            )
+            for score in judged.scores
+            if score.rows
+        )
+
+
+def _take(tally: _Tally, subject: Subject, store: ModelStore, lesson: Lesson, numbers: tuple[int, int]) -> None:
+    """Take in what the models of a pair say of its test rows, if there is one of both."""
+    pair, samples, test = lesson.pair, lesson.samples, lesson.rows.test
+    found: dict[str, StoredModel] = {}
+    for model in MODELS:
+        wanted = subject.wanted(model, (pair.symbol, pair.window.key))
+        if wanted is None:
+            continue
+        stored = store.find(model, pair.symbol, pair.window.key)
+        if stored is None:
+            tally.counts["missing"][model] += bool(wanted)
+        elif wanted and stored.record.trees_fingerprint != wanted:
+            tally.counts["replaced"][model] += 1
+        elif not len(test):
+            tally.counts["untested"][model] += 1
+        else:
+            found[model] = stored
+    if not found:
+        return
+    said: dict[str, Floats] = {model: np.full(len(test), np.nan) for model in MODELS}
+    for name, stored in found.items():
+        tally.counts["models"][name] += 1
+        said[name] = _test_probabilities(lesson, stored)
+    tally.add(
+        {
+            "time": samples.time[test],
+            "symbol": np.full(len(test), numbers[0]),
+            "window": np.full(len(test), numbers[1]),
+            "label": samples.label[test],
+            "forward_return": samples.forward_return[test],
+            "symbol_rate": np.full(len(test), _own_rate(samples, pair.window, lesson.recipe.horizon)),
+            "persistence": last_known_labels(samples.label, lesson.recipe.horizon)[test],
+            **{name: _feature(samples, name)[test] for name in _FEATURES},
+            **said,
+        }
+    )
+
+
+def _test_probabilities(lesson: Lesson, stored: StoredModel) -> Floats:
+    same = stored.record.tested_on == lesson.tested_on
+    unseen = np.array(stored.record.unseen) if same else lesson.unseen(stored.booster())
+    return unseen[len(lesson.rows.valid) :]
+
+
+def _own_rate(samples: Samples, window: Window, horizon: int) -> float:
+    """Share of ones among a symbol's labels that end before its window does; NaN if there is none."""
+    ends = np.minimum(np.arange(len(samples.time)) + horizon, len(samples.time) - 1)
+    known = samples.label[(samples.time[ends] < np.datetime64(window.end)) & ~np.isnan(samples.label)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _feature(samples: Samples, baseline: str) -> Floats:
+    """What a baseline reads of the features, with its sign; NaN where the features lack it."""
+    name, sign = _FEATURES[baseline]
+    if name not in samples.feature_names:
+        return np.full(len(samples.time), np.nan)
+    return sign * samples.features[:, samples.feature_names.index(name)]
+
+
+def _count_unread(tally: _Tally, subject: Subject, chosen: set[str]) -> None:
+    """Count models of a batch as missing whose pairs the market has no rows of any longer."""
+    for model in MODELS:
+        meant = sum(kind == model and window in chosen for kind, _, window in subject.trees or ())
+        seen = sum(counts[model] for counts in tally.counts.values())
+        tally.counts["missing"][model] += max(meant - seen, 0)
+
+
+def _rate(tally: _Tally, window: str) -> float:
+    return tally.ones[window] / tally.known[window] if tally.known[window] else float("nan")
+
+
+def _forecasts(tally: _Tally, rows: Rows) -> list[Forecast]:
+    """Models of which one at least spoke, then the baselines."""
+    models = [
+        Forecast(model, said, served=said, follows=_FOLLOWS.get(model, ""))
+        for model in MODELS
+        if tally.counts["models"][model] and len(said := tally.joined(model))
+    ]
+    baselines = {"base_rate": rows.training_rate} | {name: tally.joined(name) for name in BASELINES[1:]}
+    return models + [
+        Forecast(name, said, served=said if name in _PROBABILITIES else None) for name, said in baselines.items()
+    ]
+
+
+def _parameters(model: type[_Parameters], batch_id: str, recorded: Mapping[str, Any]) -> _Parameters:
+    """Parameters as a batch was run with them."""
+    try:
+        return model(**recorded)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"Batch {batch_id} was run with parameters of another version: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}. Name another with --batch."
+        ) from None

@@ -1,0 +1,149 @@
+"""`sensequant evaluate`: what the models of a batch are worth on the windows after theirs."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import isnan
+from typing import Any
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sensequant_assets.batch.evaluation import Gathered, Subject, evaluate_gathered, gather, new_evaluation, note_trials
+from sensequant_assets.cli.console import console, say
+from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
+from sensequant_assets.core.judging.bootstrap import COVERAGE, ENOUGH_DATES, Estimate
+from sensequant_assets.core.judging.walk_forward import Judgement, Score
+from sensequant_assets.errors import UsageError
+from sensequant_assets.market.market import Market
+from sensequant_assets.models.store import ModelStore
+from sensequant_assets.text import json_text
+
+_COLUMNS = {
+    "AUC": "auc",
+    "rank IC": "rank_ic",
+    "log loss": "log_loss",
+    "Brier": "brier",
+    "ECE": "ece",
+    "net top decile %": "top_return_net",
+    "fidelity": "fidelity_spearman",
+}
+_SIGNED = ("rank_ic", "top_return_net")
+_BARE = ("log_loss", "brier", "ece")
+"""Metrics whose intervals the table leaves to `--json`."""
+
+
+@click.command()
+@click.option("--batch", "batch_id", metavar="ID", help="A batch or Dagster backfill; the latest unless given.")
+@setting_option("cost_bp")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a score, each on its line.")
+def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
+    """Judge a batch: each model on the window after its own, pooled over the universe, with intervals and baselines.
+
+    Market and parameters are those of the batch. Every evaluation adds its scores to the table `trials` of telemetry.
+
+    \b
+    sensequant evaluate
+    sensequant evaluate --batch 20260131-184502-3f9a --json
+    """
+    settings = settings_of(options)
+    telemetry = telemetry_store()
+    found = known_batch(telemetry, batch_id)
+    if found is None:
+        raise UsageError(NO_BATCH)
+    subject = Subject.of_batch(telemetry, found)
+    market = Market.open(subject.settings, subject.teacher, subject.student)
+    store = ModelStore(settings.data_dir / "models", market.universe.name)
+    with _progress() as (read, judged_one):
+        gathered = gather(subject, market, store, tell=read)
+        judged = evaluate_gathered(gathered, settings.cost_bp, judged_one)
+    note_trials(telemetry, subject, gathered, judged, new_evaluation())
+    remarks = [*gathered.remarks, *_warnings(judged)]
+    if as_json:
+        for score in judged.scores:
+            click.echo(json_text(score.as_json()))
+    else:
+        out = console(width=150)
+        for line in _head(subject, gathered, judged):
+            out.print(line, soft_wrap=True)
+        out.print(_table(judged.scores))
+        out.print(_legend(settings.cost_bp, subject.settings.horizon), soft_wrap=True)
+    for remark in remarks:
+        # Where a program reads standard output, each of its lines is a score.
+        say(remark, err=as_json)
+
+
+def _head(subject: Subject, gathered: Gathered, judged: Judgement) -> Iterator[str]:
+    first, last = gathered.windows[0], gathered.windows[-1]
+    models = " and ".join(f"{number:,} {model}s" for model, number in gathered.models.items())
+    yield (
+        f"Batch {subject.batch_id} ({subject.settings.universe_name}): {models} of {len(gathered.windows)} windows "
+        f"{first.key} to {last.key}, each judged on the window after its own."
+    )
+    yield (
+        f"{len(gathered.rows):,} rows of {judged.dates:,} dates, {judged.first} to {judged.last}: {judged.blocks} "
+        f"blocks of {judged.block_length} dates. Brackets hold the {COVERAGE:.0%} interval."
+    )
+
+
+def _table(scores: Sequence[Score]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("score", "rows", *_COLUMNS):
+        table.add_column(name, justify="left" if name == "score" else "right", no_wrap=name in ("score", "rows"))
+    for score in scores:
+        cells = (_cell(score[metric], metric) for metric in _COLUMNS.values())
+        table.add_row(score.name, f"{score.rows:,}", *cells)
+    return table
+
+
+def _cell(found: Estimate, metric: str) -> str:
+    if isnan(found.value):
+        return "-"
+    scale, sign = 100 if metric == "top_return_net" else 1, "+" if metric in _SIGNED else ""
+    shown = f"{scale * found.value:{sign}.{4 if metric in _BARE else 3}f}"
+    if metric in _BARE:
+        return shown
+    if isnan(found.low):
+        return f"{shown} [-]"
+    return f"{shown} [{scale * found.low:{sign}.3f}, {scale * found.high:{sign}.3f}]"
+
+
+def _legend(cost_bp: float, horizon: int) -> str:
+    return (
+        "AUC and rank IC (across symbols, by date) rank by the raw probability; log loss, Brier and ECE are of the "
+        f"served one. Net top decile: return over {horizon} bars above the universe's, less {cost_bp:g} bp a round "
+        "trip. A dash: the rows cannot answer, or an order is no probability. --json has every metric."
+    )
+
+
+def _warnings(judged: Judgement) -> list[str]:
+    if judged.dates >= ENOUGH_DATES:
+        return []
+    return [
+        f"{judged.dates} dates are fewer than {ENOUGH_DATES}: the intervals rest on {judged.blocks} blocks and cover "
+        "badly. Judge more windows before you rely on them."
+    ]
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
+    """Show on standard error how far an evaluation is: what is called with symbols read, and with the score judged."""
+    out = console(sys.stderr, unwatched=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=out, transient=True,
+        disable=not out.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("reading models", total=None)
+
+        def read(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if not out.is_terminal and done * 4 // total > (done - 1) * 4 // total:
+                out.print(f"models of {done} of {total} symbols read")
+
+        def judged(name: str) -> None:
+            bar.update(task, description=f"judging {name}", total=None)
+            if not out.is_terminal:
+                out.print(f"judging {name}")
+
+        yield read, judged

@@ -1,0 +1,165 @@
+"""Claims about `sensequant evaluate` as a process on the embedded sample."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sensequant_assets.batch.evaluation import BASELINES
+from sensequant_assets_tests.running import Finished, Home
+
+FIRST = (
+    "score", "rows", "dates", "blocks", "auc", "auc_low", "auc_high", "rank_ic", "rank_ic_low", "rank_ic_high",
+    "log_loss", "brier", "ece",
+)  # fmt: skip
+SYMBOLS = ("--symbols", "AAPL,GOOG,IBM,MSFT")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, str]:
+    """A batch on four symbols in four windows, and its name."""
+    home = Home(tmp_path_factory.mktemp("evaluated"))
+    finished = home.backfill(*SYMBOLS, "--end", "2010-12-22")
+    assert finished.code == 0, finished.err
+    return home, finished.json["batch_id"]
+
+
+@pytest.fixture
+def home(trained: tuple[Home, str], tmp_path: Path) -> Home:
+    """A copy whose models may be changed."""
+    shutil.copytree(trained[0].data, tmp_path / "data")
+    return Home(tmp_path)
+
+
+def scores(finished: Finished) -> dict[str, dict[str, Any]]:
+    assert finished.code == 0, finished.err
+    lines: list[dict[str, Any]] = [json.loads(line) for line in finished.out.splitlines()]
+    return {line["score"]: line for line in lines}
+
+
+@pytest.fixture(scope="module")
+def found(trained: tuple[Home, str]) -> dict[str, dict[str, Any]]:
+    return scores(trained[0].run("evaluate", "--json"))
+
+
+def test_a_score_is_an_object_a_line_and_begins_with_what_is_asked_first(found: dict[str, dict[str, Any]]) -> None:
+    assert list(found) == ["teacher", "student", *BASELINES]
+    for score in found.values():
+        assert tuple(score)[: len(FIRST)] == FIRST
+
+
+def test_pooled_losses_are_those_of_the_windows_by_their_rows(
+    trained: tuple[Home, str], found: dict[str, dict[str, Any]]
+) -> None:
+    for model in ("teacher", "student"):
+        (told,) = trained[0].rows(
+            """
+            SELECT sum(test_rows)::BIGINT AS rows,
+                sum(test_rows * CAST(metrics->>'test_brier' AS DOUBLE)) / sum(test_rows) AS brier,
+                sum(test_rows * CAST(metrics->>'test_log_loss' AS DOUBLE)) / sum(test_rows) AS log_loss
+            FROM window_runs WHERE model = ? AND outcome = 'trained' AND test_rows > 0
+            """,
+            model,
+        )
+        assert found[model]["rows"] == told["rows"]
+        for metric in ("brier", "log_loss"):
+            assert found[model][metric] == pytest.approx(told[metric], abs=1e-9)
+
+
+def test_every_score_stands_on_the_same_rows_beside_baselines_that_need_no_model(
+    found: dict[str, dict[str, Any]],
+) -> None:
+    assert {score["rows"] for score in found.values()} == {found["teacher"]["rows"]}
+    assert found["base_rate"]["log_loss_over_base_rate"] == 0
+    assert found["base_rate"]["rank_ic"] is None
+    for name in ("minus_return_5", "volatility_20", "persistence"):
+        assert found[name]["log_loss"] is found[name]["brier"] is found[name]["ece"] is None
+        assert -1 < found[name]["rank_ic_low"] < found[name]["rank_ic"] < found[name]["rank_ic_high"] < 1
+    assert 0 < found["student"]["fidelity_spearman"] < 1
+    assert found["teacher"]["fidelity_spearman"] is None
+
+
+def test_a_person_is_told_batch_span_rows_dates_and_blocks_and_that_few_dates_cover_badly(
+    trained: tuple[Home, str], found: dict[str, dict[str, Any]]
+) -> None:
+    home, batch = trained
+    finished = home.run("evaluate")
+    assert finished.code == 0, finished.err
+    head, span, *_ = finished.out.splitlines()
+    assert head.startswith(f"Batch {batch} (sample): 16 teachers and 16 students of 4 windows 2009-01-01 to 2010-06-25")
+    teacher = found["teacher"]
+    assert span.startswith(f"{teacher['rows']:,} rows of {teacher['dates']} dates, 2009-06-30 to 2011-06-")
+    assert f"{teacher['blocks']} blocks of " in span
+    table = finished.out.splitlines()[2:]
+    assert [line.split()[0] for line in table[1 : 3 + len(BASELINES)]] == ["teacher", "student", *BASELINES]
+    assert "fewer than 500" in finished.out
+    assert "cover badly" in finished.out
+    assert "judging teacher" in finished.err
+
+
+def test_a_batch_is_judged_on_its_own_market_whatever_the_environment_says(
+    trained: tuple[Home, str], found: dict[str, dict[str, Any]]
+) -> None:
+    home, batch = trained
+    elsewhere = {"SENSEQUANT_END": "2009-12-27", "SENSEQUANT_HORIZON": "3", "TEACHER_N_ESTIMATORS": "44"}
+    assert scores(home.run("evaluate", "--batch", batch, "--json", **elsewhere)) == found
+
+
+def test_costs_are_an_option(trained: tuple[Home, str], found: dict[str, dict[str, Any]]) -> None:
+    free = scores(trained[0].run("evaluate", "--json", "--cost-bp", "0"))["teacher"]
+    paid = found["teacher"]
+    assert free["top_return_net"] - paid["top_return_net"] == pytest.approx(paid["turnover"] * 0.0025)
+
+
+def test_every_evaluation_adds_its_scores_to_the_trials_and_a_rebuild_restores_them(home: Home) -> None:
+    ask = "FROM trials ORDER BY evaluation, score"
+    before = len(home.rows(ask))
+    first = scores(home.run("evaluate", "--json"))
+    scores(home.run("evaluate", "--json", "--cost-bp", "50"))
+    rows = home.rows(ask)
+    assert len(rows) == before + 2 * len(first)
+    teacher = next(row for row in rows[before:] if row["score"] == "teacher")
+    assert (teacher["rows"], teacher["auc_low"]) == (first["teacher"]["rows"], first["teacher"]["auc_low"])
+    assert json.loads(teacher["metrics"])["brier"] == first["teacher"]["brier"]
+    assert teacher["parameters_fingerprint"]
+    (home.data / "telemetry" / "telemetry.duckdb").unlink()
+    assert home.run("telemetry", "rebuild").code == 0
+    assert home.rows(ask) == rows
+
+
+def test_models_that_are_gone_or_of_a_later_batch_are_counted_and_left_out(
+    home: Home, trained: tuple[Home, str], found: dict[str, dict[str, Any]]
+) -> None:
+    models = home.data / "models" / "sample"
+    for file in (models / "teacher" / "AAPL").iterdir():
+        file.unlink()
+    first_batch = trained[1]
+    later = home.backfill("--end", "2010-12-22", "--symbols", "IBM", "--students-only", "--param", "STUDENT_SEED=3",
+                          "--param", "STUDENT_SUBSAMPLE=0.7")  # fmt: skip
+    assert later.code == 0, later.err
+    finished = home.run("evaluate", "--batch", first_batch, "--json")
+    left = scores(finished)
+    assert "4 teachers are not on disk" in finished.err
+    assert "4 students are replaced on disk by those of a later batch" in finished.err
+    for model, symbols in (("teacher", 3), ("student", 3)):
+        assert left[model]["rows"] == found[model]["rows"] * symbols / 4
+    # Baselines stand on all rows of which a model says something.
+    assert left["base_rate"]["rows"] == found["base_rate"]["rows"]
+
+
+def test_without_a_model_left_there_is_a_sentence_and_exit_2(home: Home) -> None:
+    shutil.rmtree(home.data / "models")
+    finished = home.run("evaluate", "--json")
+    assert (finished.code, finished.out) == (2, "")
+    said = finished.err.splitlines()[-1]
+    assert said.startswith("sensequant: No model is left to evaluate. 16 teachers and 16 students are not on disk")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--batch", "nothing")])
+def test_before_the_first_batch_there_is_a_sentence_and_exit_2(tmp_path: Path, arguments: Sequence[str]) -> None:
+    finished = Home(tmp_path).run("evaluate", *arguments)
+    assert finished.code == 2
+    assert "No batch yet: `sensequant backfill` starts one." in finished.err
