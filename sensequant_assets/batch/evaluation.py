@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.judging.walk_forward import (
     Forecast,
     Judgement,
@@ -23,7 +24,8 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.core.samples import Samples
-from sensequant_assets.core.training import Lesson
+from sensequant_assets.core.teacher import predict
+from sensequant_assets.core.training import Grown, Lesson
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.market.market import Market
@@ -35,6 +37,10 @@ from sensequant_assets.telemetry.questions.windows import attempts
 from sensequant_assets.telemetry.records import Trial
 from sensequant_assets.telemetry.store import TelemetryStore
 
+POOL = "pool"
+JUDGED = (*MODELS, POOL)
+"""Names of the scores of models: those of pairs, and the pooled teachers of windows."""
+
 BASELINES = ("base_rate", "symbol_rate", "minus_return_5", "volatility_20", "persistence")
 _PROBABILITIES = ("base_rate", "symbol_rate")
 _FEATURES: Mapping[str, tuple[str, float]] = {
@@ -42,6 +48,9 @@ _FEATURES: Mapping[str, tuple[str, float]] = {
     "volatility_20": ("volatility_20", 1.0),
 }
 _FOLLOWS: Mapping[str, str] = {"student": "teacher"}
+
+Said = tuple[Floats, Floats]
+"""Raw and served probabilities of test rows."""
 
 Column = NDArray[Any]
 """Values of rows: numbers, or times."""
@@ -142,8 +151,8 @@ class Gathered:
         """What was left out and why, in words."""
         said = []
         for counts, why in (
-            (self.missing, "not on disk, or what is there cannot be relied on; they are left out"),
-            (self.replaced, "replaced on disk by those of a later batch; they are left out"),
+            (self.missing, "not on disk, or what is there cannot be relied on: left out"),
+            (self.replaced, "replaced on disk by those of a later batch: left out"),
             (self.untested, "without a test row: the window after theirs has no label yet"),
         ):
             told = " and ".join(
@@ -199,6 +208,7 @@ def gather(
     chosen = set(market.window_keys if windows is None else windows)
     numbers = {key: number for number, key in enumerate(market.window_keys)}
     tally = _Tally()
+    library = _Library(subject, store, tally.counts)
     symbols = market.universe.symbols
     for number, symbol in enumerate(symbols):
         plan = market.plan(symbol)
@@ -209,7 +219,8 @@ def gather(
                     own = lesson.samples.label[np.concatenate([lesson.rows.train, lesson.rows.valid])]
                     tally.ones[pair.window.key] += int(own.sum())
                     tally.known[pair.window.key] += len(own)
-                    _take(tally, subject, store, lesson, (number, numbers[pair.window.key]))
+                    if said := library.said(lesson):
+                        tally.add(_columns(lesson, said, number, numbers[pair.window.key]))
         tell(number + 1, len(symbols))
     _count_unread(tally, subject, chosen)
     window = tally.joined("window").astype(np.int64)
@@ -281,48 +292,96 @@ def note_trials(
         )
 
 
-def _take(tally: _Tally, subject: Subject, store: ModelStore, lesson: Lesson, numbers: tuple[int, int]) -> None:
-    """Take in what the models of a pair say of its test rows, if there is one of both."""
-    pair, samples, test = lesson.pair, lesson.samples, lesson.rows.test
-    found: dict[str, StoredModel] = {}
-    for model in MODELS:
-        wanted = subject.wanted(model, (pair.symbol, pair.window.key))
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """Models on disk that a subject means; counts what becomes of each."""
+
+    subject: Subject
+    store: ModelStore
+    counts: Mapping[str, Counter[str]]
+    _pools: dict[str, Grown | None] = field(default_factory=dict)
+
+    def said(self, lesson: Lesson) -> dict[str, Said]:
+        """What the models of a pair say of its test rows, raw and served, by model; nothing without such rows."""
+        found: dict[str, Said] = {}
+        for model in MODELS:
+            stored = self._stored(model, lesson)
+            if stored is not None:
+                found[model] = _said(_test_probabilities(lesson, stored), stored.record.calibration)
+        if self.subject.teacher.scope == "pool" and found:
+            pool = self._pool(lesson.pair.window.key)
+            if pool is not None:
+                raw = predict(pool.booster, lesson.samples.features[lesson.rows.test])
+                found[POOL] = _said(raw, pool.calibration)
+        return found
+
+    def _stored(self, model: ModelKind, lesson: Lesson) -> StoredModel | None:
+        key = (lesson.pair.symbol, lesson.pair.window.key)
+        wanted = self.subject.wanted(model, key)
         if wanted is None:
-            continue
-        stored = store.find(model, pair.symbol, pair.window.key)
+            return None
+        stored = self.store.find(model, *key)
         if stored is None:
-            tally.counts["missing"][model] += bool(wanted)
+            self.counts["missing"][model] += bool(wanted)
         elif wanted and stored.record.trees_fingerprint != wanted:
-            tally.counts["replaced"][model] += 1
-        elif not len(test):
-            tally.counts["untested"][model] += 1
+            self.counts["replaced"][model] += 1
+        elif not len(lesson.rows.test):
+            self.counts["untested"][model] += 1
         else:
-            found[model] = stored
-    if not found:
-        return
-    said: dict[str, Floats] = {model: np.full(len(test), np.nan) for model in MODELS}
-    for name, stored in found.items():
-        tally.counts["models"][name] += 1
-        said[name] = _test_probabilities(lesson, stored)
-    tally.add(
-        {
-            "time": samples.time[test],
-            "symbol": np.full(len(test), numbers[0]),
-            "window": np.full(len(test), numbers[1]),
-            "label": samples.label[test],
-            "forward_return": samples.forward_return[test],
-            "symbol_rate": np.full(len(test), _own_rate(samples, pair.window, lesson.recipe.horizon)),
-            "persistence": last_known_labels(samples.label, lesson.recipe.horizon)[test],
-            **{name: _feature(samples, name)[test] for name in _FEATURES},
-            **said,
-        }
-    )
+            self.counts["models"][model] += 1
+            return stored
+        return None
+
+    def _pool(self, window: str) -> Grown | None:
+        """The pooled teacher of a window, which is looked for once."""
+        if window not in self._pools:
+            self._pools[window] = self._found_pool(window)
+        return self._pools[window]
+
+    def _found_pool(self, window: str) -> Grown | None:
+        stored = self.store.pools.find("pool", window)
+        trees = {trees for (_, _, start), trees in (self.subject.trees or {}).items() if start == window}
+        if stored is None:
+            self.counts["missing"][POOL] += 1
+        elif trees and stored.record.trees_fingerprint not in trees:
+            self.counts["replaced"][POOL] += 1
+        else:
+            self.counts["models"][POOL] += 1
+            return stored.grown(self.subject.teacher)
+        return None
+
+
+def _said(raw: Floats, calibration: Calibration | None) -> Said:
+    return raw, raw if calibration is None else calibration.serve(raw)
 
 
 def _test_probabilities(lesson: Lesson, stored: StoredModel) -> Floats:
     same = stored.record.tested_on == lesson.tested_on
     unseen = np.array(stored.record.unseen) if same else lesson.unseen(stored.booster())
     return unseen[len(lesson.rows.valid) :]
+
+
+def _columns(lesson: Lesson, said: Mapping[str, Said], symbol: int, window: int) -> dict[str, Column]:
+    """Everything that is kept of the test rows of a pair."""
+    samples, test, horizon = lesson.samples, lesson.rows.test, lesson.recipe.horizon
+    silent = np.full(len(test), np.nan), np.full(len(test), np.nan)
+    spoken = {model: said.get(model, silent) for model in JUDGED}
+    return {
+        "time": samples.time[test],
+        "symbol": np.full(len(test), symbol),
+        "window": np.full(len(test), window),
+        "label": samples.label[test],
+        "forward_return": samples.forward_return[test],
+        "symbol_rate": np.full(len(test), _own_rate(samples, lesson.pair.window, horizon)),
+        "persistence": last_known_labels(samples.label, horizon)[test],
+        **{name: _feature(samples, name)[test] for name in _FEATURES},
+        **{model: raw for model, (raw, _) in spoken.items()},
+        **{_served(model): served for model, (_, served) in spoken.items()},
+    }
+
+
+def _served(model: str) -> str:
+    return f"{model} served"
 
 
 def _own_rate(samples: Samples, window: Window, horizon: int) -> float:
@@ -355,9 +414,9 @@ def _rate(tally: _Tally, window: str) -> float:
 def _forecasts(tally: _Tally, rows: Rows) -> list[Forecast]:
     """Models of which one at least spoke, then the baselines."""
     models = [
-        Forecast(model, said, served=said, follows=_FOLLOWS.get(model, ""))
-        for model in MODELS
-        if tally.counts["models"][model] and len(said := tally.joined(model))
+        Forecast(model, tally.joined(model), tally.joined(_served(model)), _FOLLOWS.get(model, ""))
+        for model in JUDGED
+        if tally.counts["models"][model] and len(rows)
     ]
     baselines = {"base_rate": rows.training_rate} | {name: tally.joined(name) for name in BASELINES[1:]}
     return models + [

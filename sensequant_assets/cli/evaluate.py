@@ -76,7 +76,7 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
 
 def _head(subject: Subject, gathered: Gathered, judged: Judgement) -> Iterator[str]:
     first, last = gathered.windows[0], gathered.windows[-1]
-    models = " and ".join(f"{number:,} {model}s" for model, number in gathered.models.items())
+    models = ", ".join(f"{number:,} {model}s" for model, number in gathered.models.items())
     yield (
         f"Batch {subject.batch_id} ({subject.settings.universe_name}): {models} of {len(gathered.windows)} windows "
         f"{first.key} to {last.key}, each judged on the window after its own."

@@ -89,7 +89,7 @@ def test_a_person_is_told_batch_span_rows_dates_and_blocks_and_that_few_dates_co
     finished = home.run("evaluate")
     assert finished.code == 0, finished.err
     head, span, *_ = finished.out.splitlines()
-    assert head.startswith(f"Batch {batch} (sample): 16 teachers and 16 students of 4 windows 2009-01-01 to 2010-06-25")
+    assert head.startswith(f"Batch {batch} (sample): 16 teachers, 16 students of 4 windows 2009-01-01 to 2010-06-25")
     teacher = found["teacher"]
     assert span.startswith(f"{teacher['rows']:,} rows of {teacher['dates']} dates, 2009-06-30 to 2011-06-")
     assert f"{teacher['blocks']} blocks of " in span
@@ -163,3 +163,26 @@ def test_before_the_first_batch_there_is_a_sentence_and_exit_2(tmp_path: Path, a
     finished = Home(tmp_path).run("evaluate", *arguments)
     assert finished.code == 2
     assert "No batch yet: `sensequant backfill` starts one." in finished.err
+
+
+def test_pooled_teachers_are_judged_beside_those_of_pairs_and_losses_are_of_what_is_served(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    pooled = ("--param", "TEACHER_SCOPE=pool", "--param", "STUDENT_SCOPE=pool")
+    assert home.backfill(*SYMBOLS, "--end", "2010-06-25", *pooled).code == 0
+    finished = home.run("evaluate", "--json")
+    told = scores(finished)
+    assert list(told) == ["teacher", "student", "pool", *BASELINES]
+    # The pool is the teacher of every pair.
+    pool, teacher = ({name: told[model][name] for name in FIRST[1:]} for model in ("pool", "teacher"))
+    assert pool == pytest.approx(teacher)
+    (kept,) = home.rows(
+        """
+        SELECT sum(test_rows * CAST(metrics->>'test_log_loss' AS DOUBLE)) / sum(test_rows) AS log_loss
+        FROM window_runs WHERE model = 'teacher' AND outcome = 'trained' AND test_rows > 0
+        """
+    )
+    assert told["teacher"]["log_loss"] == pytest.approx(kept["log_loss"], abs=1e-9)
+    shutil.rmtree(home.data / "models" / "sample" / "pool")
+    left = home.run("evaluate", "--json")
+    assert "pools are not on disk" in left.err
+    assert list(scores(left)) == ["teacher", "student", *BASELINES]
