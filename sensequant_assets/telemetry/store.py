@@ -33,6 +33,8 @@ from sensequant_assets.text import file_name
 
 _WAIT_S = 30.0
 _OLDER_WAIT_S = 1.0
+_STAND_BACK_S = 5.0
+"""How long a reader leaves the way to an ingest that waits; no reader of this package keeps the database for longer."""
 
 _HEADERS_BYTES = 3 * 4096
 """What DuckDB begins a file with: one that is no longer holds no row."""
@@ -62,7 +64,7 @@ class TelemetryStore:
     Parameters
     ----------
     directory
-        Holds ``telemetry.duckdb``, ``shards/``, ``archive/`` and a lock file; created when first used.
+        Holds ``telemetry.duckdb``, ``shards/``, ``archive/`` and lock files; created when first used.
     tell_older
         For people, who would rather see an earlier state than wait: where the database is in use for longer than a
         moment, it answers as it is, and this is told in a sentence how much it lacks. Without it that is an error.
@@ -406,26 +408,32 @@ class TelemetryStore:
 
     @contextmanager
     def _locked(self, how: int, deadline: float) -> Iterator[bool]:
-        """Hold the lock, shared or exclusive; gives False when it could not be had by the deadline."""
+        """Hold the lock, shared or exclusive; gives False when it could not be had by the deadline.
+
+        Who wants it for itself alone announces that by a second lock, at which those who would share it stand back for
+        a while: readers that come one after another would otherwise leave no moment between them.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.directory / "telemetry.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            pause = 0.002
-            while True:
-                try:
-                    fcntl.flock(fd, how | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        yield False
-                        return
-                time.sleep(pause)
-                pause = min(2 * pause, 0.05)
+        with self._lock_file("telemetry.lock") as lock, self._lock_file("telemetry.next.lock") as announced:
+            alone = how == fcntl.LOCK_EX
+            stand_back = deadline if alone else min(deadline, time.monotonic() + _STAND_BACK_S)
+            first = _flock(announced, how, stand_back)
+            if first and not alone:
+                fcntl.flock(announced, fcntl.LOCK_UN)
+            locked = (first or not alone) and _flock(lock, how, deadline)
+            if first and alone:
+                fcntl.flock(announced, fcntl.LOCK_UN)
             try:
-                yield True
+                yield locked
             finally:
                 # A child forked meanwhile shares the lock: closing alone would leave it held.
-                fcntl.flock(fd, fcntl.LOCK_UN)
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _lock_file(self, name: str) -> Iterator[int]:
+        fd = os.open(self.directory / name, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            yield fd
         finally:
             os.close(fd)
 
@@ -472,6 +480,21 @@ class TelemetryStore:
                 # In this order: the size of a shard whose writer is gone is final.
                 state[path.name] = (writer_is_gone(path), path.stat().st_size)
         return state
+
+
+def _flock(fd: int, how: int, deadline: float) -> bool:
+    """Take a lock, shared or exclusive; False when it could not be had by the deadline."""
+    pause = 0.002
+    while True:
+        try:
+            fcntl.flock(fd, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        else:
+            return True
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
 
 
 def _cells(column: "pa.ChunkedArray[Any]") -> list[Any]:

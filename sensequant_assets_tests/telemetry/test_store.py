@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,51 @@ def test_who_decides_by_an_answer_gets_all_rows_or_an_error(
         with pytest.raises(BusyError, match="stayed in use"), other.session():
             pass
     assert other.query("FROM events").num_rows == 1
+
+
+def test_readers_that_leave_no_moment_between_them_let_an_ingest_in(
+    store: TelemetryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sensequant_assets.telemetry.store._OLDER_WAIT_S", 0.01)
+    store.ingest()
+    ended = threading.Event()
+
+    def read_again_and_again() -> None:
+        mine = TelemetryStore(store.directory, lambda _said: None)
+        while not ended.is_set():
+            with mine.connect():
+                time.sleep(0.3)
+
+    # Each comes while another is there.
+    with ThreadPoolExecutor(6) as readers:
+        reading = [readers.submit(read_again_and_again) for _ in range(6)]
+        try:
+            for number in range(3):
+                with journal(store) as run:
+                    run.append(Event(message=str(number)))
+                assert not store.ingest(wait_s=4).busy
+        finally:
+            ended.set()
+    for one in reading:
+        one.result()
+
+
+def test_an_ingest_that_waits_keeps_a_reader_out_for_a_while_and_no_longer(
+    store: TelemetryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sensequant_assets.telemetry.store._STAND_BACK_S", 0.2)
+    store.ingest()
+    with journal(store) as run:
+        run.append(Event(message="meanwhile"))
+    with ThreadPoolExecutor(1) as pool:
+        with store.connect() as connection:
+            waiting = pool.submit(TelemetryStore(store.directory).ingest, 20)
+            assert connection.execute("SELECT count(*) FROM events").fetchall() == [(1,)]
+            with journal(store) as run:
+                run.append(Event(message="later"))
+            assert TelemetryStore(store.directory, lambda _said: None).query("FROM events").num_rows == 1
+            assert not waiting.done()
+        assert waiting.result().rows == 1
 
 
 def test_a_copy_answers_as_it_was_and_holds_up_no_ingest(
