@@ -10,3 +10,8 @@ TRAINING = dg.define_asset_job(
     selection=dg.AssetSelection.assets("teacher_models", "student_models"),
     description="Teachers, the check of their failure rate, then students.",
 )
+EVALUATION = dg.define_asset_job(
+    "evaluation",
+    selection=dg.AssetSelection.assets("walk_forward"),
+    description="Models of a window on the window after it, with intervals and baselines.",
+)

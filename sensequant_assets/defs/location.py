@@ -4,7 +4,7 @@ import dagster as dg
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.windows import build_windows
-from sensequant_assets.defs.jobs import MARKET, TRAINING
+from sensequant_assets.defs.jobs import EVALUATION, MARKET, TRAINING
 from sensequant_assets.defs.market import market_assets
 from sensequant_assets.defs.models import model_assets, pool_of
 from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions, window_partitions
@@ -16,6 +16,7 @@ from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.defs.sensors.new_bars import new_bars_sensor
 from sensequant_assets.defs.sensors.retry_transient import retry_transient_sensor
 from sensequant_assets.defs.sensors.stalled_batch import stalled_batch_sensor
+from sensequant_assets.defs.walk_forward import walk_forward_asset
 from sensequant_assets.settings import Settings
 
 
@@ -59,8 +60,9 @@ def build_definitions(
             *market_assets(symbols),
             pool_assets(windows, settings, pool),
             model_assets(lattice, settings, pool),
+            walk_forward_asset(windows, settings, pool),
         ],
-        jobs=[MARKET, TRAINING],
+        jobs=[MARKET, TRAINING, EVALUATION],
         sensors=sensors(desk),
         schedules=schedules(desk),
         resources=launchpad_resources(settings, teacher, student)

@@ -1,0 +1,143 @@
+"""The asset `walk_forward`: what the models of a window are worth on the window after theirs."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+
+from sensequant_assets.batch.evaluation import (
+    JUDGED,
+    Gathered,
+    Subject,
+    evaluate_gathered,
+    gather,
+    new_evaluation,
+    note_trials,
+)
+from sensequant_assets.core.judging.walk_forward import Judgement, Score
+from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.names import ASSETS, JUDGING_GROUP, WALK_FORWARD
+from sensequant_assets.defs.pools import by_window
+from sensequant_assets.defs.resources import MarketResource, with_default
+from sensequant_assets.settings import Settings
+from sensequant_assets.telemetry.questions.windows import latest_teacher_batch
+
+_SHOWN = ("auc", "rank_ic", "log_loss_over_base_rate", "top_return_net")
+"""Metrics of models that the asset's page plots window by window."""
+
+_TABLE = ("auc", "rank_ic", "log_loss", "brier", "ece", "top_return_net", "turnover", "fidelity_spearman")
+
+
+def walk_forward_asset(
+    windows: dg.StaticPartitionsDefinition, settings: Settings, pool: str | None = None
+) -> dg.AssetsDefinition:
+    """The asset `walk_forward`, by window.
+
+    Parameters
+    ----------
+    windows
+        Its partitions.
+    settings
+        The costs of a round trip, as the Launchpad's default.
+    pool
+        Concurrency pool of its runs; None for runs that wait for nobody.
+    """
+
+    class Config(dg.Config):
+        """What an evaluation assumes."""
+
+        cost_bp: float = with_default(Settings.model_fields["cost_bp"], settings.cost_bp)
+
+    @dg.multi_asset(
+        name="evaluation",
+        partitions_def=windows,
+        pool=pool,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        specs=[
+            dg.AssetSpec(
+                WALK_FORWARD,
+                description="The window's models, as they lie on disk, on the rows of the window after it, pooled over "
+                "the universe: each number with its 95 % interval over dates, beside baselines that need no model. One "
+                "window is no proof: `sensequant evaluate` judges all windows of a batch together.",
+                group_name=JUDGING_GROUP,
+                kinds={"numpy"},
+                skippable=True,
+                deps=[dg.AssetDep(asset, partition_mapping=by_window()) for asset in ASSETS.values()],
+            )
+        ],
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext,
+        config: Config,
+        market: dg.ResourceParam[MarketResource],
+        teacher: dg.ResourceParam[TeacherParameters],
+        student: dg.ResourceParam[StudentParameters],
+    ) -> Iterator[dg.AssetMaterialization]:
+        """Judge the models of each window on the window after it."""
+        opened = market.open(teacher, student)
+        subject = Subject("", market.settings, teacher, student)
+        for window in context.partition_keys:
+            gathered = gather(subject, opened, market.models, windows=[window])
+            judged = evaluate_gathered(gathered, config.cost_bp) if len(gathered.rows) else None
+            context.log_event(
+                dg.AssetMaterialization(WALK_FORWARD, partition=window, metadata=_metadata(gathered, judged))
+            )
+            if judged:
+                batch = latest_teacher_batch(market.telemetry, opened.keys(windows=[window]), opened.universe.name)
+                note_trials(
+                    market.telemetry, replace(subject, batch_id=batch or ""), gathered, judged, new_evaluation()
+                )
+        # Only a generator is taken to yield nothing; anything else is taken for a value of every partition.
+        yield from ()
+
+    return evaluation
+
+
+def _metadata(gathered: Gathered, judged: Judgement | None) -> dict[str, Any]:
+    """What the page of a window shows; why there is nothing where no model has a row to be tested on."""
+    if judged is None:
+        why = " ".join(gathered.remarks) or "No model of this window is on disk."
+        return {"status": "not judged", "why": why}
+    found: dict[str, Any] = {
+        "status": "judged",
+        "rows": len(gathered.rows),
+        "dates": judged.dates,
+        "blocks": judged.blocks,
+        "block_length": judged.block_length,
+        "first": str(judged.first),
+        "last": str(judged.last),
+    }
+    for score in judged.scores:
+        if score.name in JUDGED:
+            found |= _numbers(score)
+    found["scores"] = dg.MetadataValue.table([dg.TableRecord(_row(score)) for score in judged.scores])
+    if gathered.remarks:
+        found["left_out"] = " ".join(gathered.remarks)
+    return found
+
+
+def _numbers(score: Score) -> dict[str, Any]:
+    """Numbers of a model that its rows can answer, with the ends of their intervals as text."""
+    told = score.as_json()
+    found: dict[str, Any] = {}
+    for metric in _SHOWN:
+        if told[metric] is not None:
+            found[f"{score.name}_{metric}"] = round(told[metric], 4)
+        if told[f"{metric}_low"] is not None:
+            found[f"{score.name}_{metric}_interval"] = _interval(told, metric)
+    return found
+
+
+def _row(score: Score) -> dict[str, str | int]:
+    told = score.as_json()
+    row: dict[str, str | int] = {"score": score.name, "rows": score.rows, "dates": score.dates, "blocks": score.blocks}
+    for metric in _TABLE:
+        value = told[metric]
+        row[metric] = "-" if value is None else f"{value:.4f} {_interval(told, metric)}".rstrip()
+    return row
+
+
+def _interval(told: dict[str, Any], metric: str) -> str:
+    low, high = told[f"{metric}_low"], told[f"{metric}_high"]
+    return "" if low is None else f"[{low:.4f}, {high:.4f}]"
