@@ -54,18 +54,7 @@ def walk_forward_asset(
         partitions_def=windows,
         pool=pool,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        specs=[
-            dg.AssetSpec(
-                WALK_FORWARD,
-                description="The window's models, as they lie on disk, on the rows of the window after it, pooled over "
-                "the universe: each number with its 95 % interval over dates, beside baselines that need no model. One "
-                "window is no proof: `sensequant evaluate` judges all windows of a batch together.",
-                group_name=JUDGING_GROUP,
-                kinds={"numpy"},
-                skippable=True,
-                deps=[dg.AssetDep(asset, partition_mapping=by_window()) for asset in ASSETS.values()],
-            )
-        ],
+        specs=[_spec()],
     )
     def evaluation(
         context: dg.AssetExecutionContext,
@@ -92,6 +81,19 @@ def walk_forward_asset(
         yield from ()
 
     return evaluation
+
+
+def _spec() -> dg.AssetSpec:
+    return dg.AssetSpec(
+        WALK_FORWARD,
+        description="The window's models, as they lie on disk, on the rows of the window after it, pooled over the "
+        "universe: each number with its 95 % interval over dates, beside baselines that need no model. One window is "
+        "no proof: `sensequant evaluate` judges all windows of a batch together.",
+        group_name=JUDGING_GROUP,
+        kinds={"numpy"},
+        skippable=True,
+        deps=[dg.AssetDep(asset, partition_mapping=by_window()) for asset in ASSETS.values()],
+    )
 
 
 def _metadata(gathered: Gathered, judged: Judgement | None) -> dict[str, Any]:
