@@ -59,7 +59,7 @@ def build_definitions(
         assets=[
             *market_assets(symbols),
             pool_assets(windows, settings, pool),
-            model_assets(lattice, settings, pool),
+            model_assets(lattice, settings, teacher.scope, pool),
             walk_forward_asset(windows, settings, pool),
         ],
         jobs=[MARKET, TRAINING, EVALUATION],

@@ -9,7 +9,7 @@ from pydantic import Field
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
 from sensequant_assets.core.outcome import Outcome
-from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import ModelKind, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result
 from sensequant_assets.defs.market import universe_event
 from sensequant_assets.defs.names import (
@@ -17,7 +17,6 @@ from sensequant_assets.defs.names import (
     CHECK,
     COMMAND_LINE,
     CPU_POOL,
-    MODELS_GROUP,
     NOT_CONSTANT,
     POOLS,
     SYMBOL,
@@ -31,6 +30,8 @@ from sensequant_assets.defs.telling import log_configuration, log_outcomes, log_
 from sensequant_assets.defs.verdicts import latest_verdict
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
+
+GROUP = "models"
 
 
 class ModelsConfig(dg.Config):
@@ -53,7 +54,7 @@ def pool_of(teacher: TeacherParameters) -> str:
 
 
 def model_assets(
-    lattice: dg.MultiPartitionsDefinition, settings: Settings, pool: str | None = None
+    lattice: dg.MultiPartitionsDefinition, settings: Settings, scope: Scope, pool: str | None = None
 ) -> dg.AssetsDefinition:
     """The assets `teacher_models` and `student_models` with their checks.
 
@@ -63,6 +64,8 @@ def model_assets(
         Their partitions.
     settings
         Defaults of `ModelsConfig`.
+    scope
+        Whose rows teachers learn from unless a run says otherwise: pooled ones hang on the assets of the pools.
     pool
         Concurrency pool of its runs; None for runs that wait for nobody.
     """
@@ -83,7 +86,7 @@ def model_assets(
             dg.BackfillPolicy.multi_run(settings.run_size) if settings.run_size else dg.BackfillPolicy.single_run()
         ),
         can_subset=True,
-        specs=_specs(),
+        specs=_specs(scope),
         check_specs=_check_specs(),
     )
     def models(
@@ -172,7 +175,7 @@ def _checks(keys: Iterable[dg.AssetCheckKey]) -> list[tuple[ModelKind, str]]:
     return [(kind, check) for kind, check in known if (ASSETS[kind], check) in wanted]
 
 
-def _specs() -> list[dg.AssetSpec]:
+def _specs(scope: Scope) -> list[dg.AssetSpec]:
     with warnings.catch_warnings():
         # Its interface is marked beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -183,19 +186,19 @@ def _specs() -> list[dg.AssetSpec]:
             description="LightGBM teacher of one symbol in one window, with its out-of-fold soft targets. "
             "It reads the bars as they are now and computes features in memory by the function of `features`, "
             "so that it never trains on a stale table.",
-            group_name=MODELS_GROUP,
+            group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
             deps=[
                 dg.AssetDep("features", partition_mapping=by_symbol),
-                dg.AssetDep(POOLS, partition_mapping=by_window()),
+                *([dg.AssetDep(POOLS, partition_mapping=by_window())] if scope == "pool" else []),
             ],
         ),
         dg.AssetSpec(
             ASSETS["student"],
             description="Small LightGBM student of one symbol in one window, distilled from the teacher's "
             "out-of-fold probabilities. It is not trained when too many teachers of its batch failed.",
-            group_name=MODELS_GROUP,
+            group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
             deps=[ASSETS["teacher"]],

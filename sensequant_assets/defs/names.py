@@ -8,7 +8,6 @@ DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
 
 CHECK, NOT_CONSTANT = "max_failure_rate", "not_constant"
 ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
-MODELS_GROUP = "models"
 JUDGING_GROUP, WALK_FORWARD = "judging", "walk_forward"
 POOLS, SHARED_STUDENTS = "pooled_teachers", "shared_students"
 COMMAND_LINE = "cli"

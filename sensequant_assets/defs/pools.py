@@ -7,11 +7,14 @@ import dagster as dg
 
 from sensequant_assets.batch.pools import Pools
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.defs.names import MODELS_GROUP, POOLS, SHARED_STUDENTS, WINDOW
+from sensequant_assets.defs.names import POOLS, SHARED_STUDENTS, WINDOW
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.defs.telling import log_pool
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
+
+GROUP = "pools"
+"""Not that of the models: a group is backfilled as one, by partitions that all its assets have."""
 
 
 def pool_assets(
@@ -62,7 +65,7 @@ def _specs() -> list[dg.AssetSpec]:
             POOLS,
             description="One LightGBM teacher on the rows of all symbols of a window and of POOL_HISTORY windows up to "
             "it, with its out-of-fold soft targets and its calibration.",
-            group_name=MODELS_GROUP,
+            group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
             deps=["features"],
@@ -71,7 +74,7 @@ def _specs() -> list[dg.AssetSpec]:
             SHARED_STUDENTS,
             description="The small LightGBM student that all symbols of a window share, distilled from the pooled "
             "teacher's out-of-fold probabilities.",
-            group_name=MODELS_GROUP,
+            group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
             deps=[POOLS],

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Optional, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar
 
 import dagster as dg
 from pydantic import create_model
@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import to_nobody
 from sensequant_assets.core.outcome import Outcome, Verdict
-from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import MarketSettings, Settings, read_market
@@ -75,24 +75,30 @@ class MarketResource:
         return TelemetryStore(self.data_dir / "telemetry")
 
 
-class TeacherResource(dg.ConfigurableResource[TeacherParameters]):
-    """LightGBM parameters of the teachers; one without a value has the default of the scope."""
+class _ParametersResource(dg.ConfigurableResource[BoosterParameters]):
+    """Parameters as the Launchpad shows them.
 
-    def create_resource(self, context: dg.InitResourceContext) -> TeacherParameters:  # noqa: ARG002  # as above
+    It writes every default into a run's config, so that a value that is shown and one that is meant look alike. Where a
+    run has another scope than the one that is shown, what is as shown and was set by nobody is the new scope's.
+    """
+
+    shown: ClassVar[BoosterParameters]
+
+    def create_resource(self, context: dg.InitResourceContext) -> BoosterParameters:  # noqa: ARG002  # Dagster calls it so
         """The parameters of these values."""
-        return TeacherParameters(**_given(self, TeacherParameters))
+        kind, values = type(self.shown), {name: getattr(self, name) for name in type(self.shown).model_fields}
+        if values["scope"] != self.shown.scope:
+            as_shown = {name for name in kind.POOLED if values[name] == getattr(self.shown, name)}
+            values = {name: values[name] for name in values.keys() - (as_shown - self.shown.model_fields_set)}
+        return kind(**values)
 
 
-class StudentResource(dg.ConfigurableResource[StudentParameters]):
-    """LightGBM parameters of the students; one without a value has the default of the scope."""
-
-    def create_resource(self, context: dg.InitResourceContext) -> StudentParameters:  # noqa: ARG002  # as above
-        """The parameters of these values."""
-        return StudentParameters(**_given(self, StudentParameters))
+class TeacherResource(_ParametersResource):
+    """LightGBM parameters of the teachers."""
 
 
-def _given(resource: dg.ConfigurableResource[Any], kind: type[BoosterParameters]) -> dict[str, Any]:
-    return {name: value for name in kind.model_fields if (value := getattr(resource, name)) is not None}
+class StudentResource(_ParametersResource):
+    """LightGBM parameters of the students."""
 
 
 class LaunchpadMarket(dg.ConfigurableResource[MarketResource]):
@@ -113,30 +119,17 @@ def launchpad_resources(
     market = {"data_dir": str(settings.data_dir.resolve()), **settings.market}
     return {
         "market": _resource(LaunchpadMarket, LaunchpadMarket.model_fields | MarketSettings.model_fields, market),
-        "teacher": _resource(TeacherResource, *_fields_and_defaults(teacher, TeacherParameters)),
-        "student": _resource(StudentResource, *_fields_and_defaults(student, StudentParameters)),
+        "teacher": _parameters_resource(TeacherResource, TeacherParameters(**teacher.model_dump(exclude_unset=True))),
+        "student": _parameters_resource(StudentResource, StudentParameters(**student.model_dump(exclude_unset=True))),
     }
 
 
-def _fields_and_defaults(
-    parameters: BoosterParameters, kind: type[BoosterParameters]
-) -> tuple[dict[str, FieldInfo], dict[str, Any]]:
-    """Fields of a resource, and their values; what nobody set and depends on the scope has none, and says so."""
-    fields, values = {}, {}
-    for name, field in kind.model_fields.items():
-        unset = name in kind.POOLED and name not in parameters.model_fields_set
-        fields[name] = _by_scope(field, kind, name) if unset else field
-        values[name] = None if unset else getattr(parameters, name)
-    return fields, values
-
-
-def _by_scope(field: FieldInfo, kind: type[BoosterParameters], name: str) -> FieldInfo:
-    told = " or ".join(f"{kind.default_of(name, scope)} by scope {scope}" for scope in get_args(Scope))
-    changed = copy(field)
-    optional: Any = Optional[field.annotation]  # noqa: UP045  # of a type that is a value here
-    changed.annotation = optional
-    changed.description = f"{field.description} By default {told}."
-    return changed
+def _parameters_resource(
+    kind: type[_ParametersResource], shown: BoosterParameters
+) -> dg.ConfigurableResource[BoosterParameters]:
+    resource = _resource(kind, type(shown).model_fields, shown.model_dump())
+    type(resource).shown = shown
+    return resource
 
 
 def with_default(field: FieldInfo, value: Any) -> Any:
