@@ -34,7 +34,6 @@ TESTED_ELSEWHERE = {
     "definitions.py": ("daemon/test_backfill.py", "what Dagster loads, in one line"),
     "defs/events.py": ("defs/test_models.py", "events are what a run has logged"),
     "defs/jobs.py": ("defs/test_schedules.py", "two jobs, run by schedules"),
-    "defs/location.py": ("defs/test_market.py", "every test of an asset loads the location"),
     "defs/names.py": ("defs/test_runs.py", "names alone"),
     "defs/resources.py": ("defs/test_models.py", "resources are what the Launchpad changes"),
     "defs/telling.py": ("defs/test_models.py", "what is told stands in the events of a run"),

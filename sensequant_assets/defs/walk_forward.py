@@ -50,7 +50,7 @@ def walk_forward_asset(
         cost_bp: float = with_default(Settings.model_fields["cost_bp"], settings.cost_bp)
 
     @dg.multi_asset(
-        name="evaluation",
+        name="judging",
         partitions_def=windows,
         pool=pool,
         backfill_policy=dg.BackfillPolicy.single_run(),

@@ -42,7 +42,7 @@ class Platform:
                     "dagster/asset_partition_range_start": first,
                     "dagster/asset_partition_range_end": last,
                 },
-                run_config={"ops": {"evaluation": {"config": {"cost_bp": 10.0}}}},
+                run_config={"ops": {"judging": {"config": {"cost_bp": 10.0}}}},
             )
         )
         assert result.success
