@@ -65,7 +65,7 @@ def model_assets(
     settings
         Defaults of `ModelsConfig`.
     scope
-        Whose rows teachers learn from unless a run says otherwise: pooled ones hang on the assets of the pools.
+        Of the teachers: pooled ones hang on the assets of the pools.
     pool
         Concurrency pool of its runs; None for runs that wait for nobody.
     """
@@ -81,10 +81,7 @@ def model_assets(
         name="models",
         partitions_def=lattice,
         pool=pool,
-        # Without it the daemon starts a run, and so a process, for every pair.
-        backfill_policy=(
-            dg.BackfillPolicy.multi_run(settings.run_size) if settings.run_size else dg.BackfillPolicy.single_run()
-        ),
+        backfill_policy=_backfill_policy(settings.run_size),
         can_subset=True,
         specs=_specs(scope),
         check_specs=_check_specs(),
@@ -160,6 +157,11 @@ def _carried_out(
         market.tell_verdict(judged.verdict)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, constant_rows(judged.outcomes))
         yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of)
+
+
+def _backfill_policy(run_size: int) -> dg.BackfillPolicy:
+    # Without one the daemon starts a run, and so a process, for every pair.
+    return dg.BackfillPolicy.multi_run(run_size) if run_size else dg.BackfillPolicy.single_run()
 
 
 def _kinds(keys: Iterable[dg.AssetKey]) -> list[ModelKind]:
