@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import hypot
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,21 @@ ARGUMENTS = (
 OUTPUT = Path(os.environ.get("SENSEQUANT_TEST_OUTPUT") or Path(__file__).parents[2] / "test-output")
 SYMBOLS = ("AAPL", "FB", "IBM", "MSFT")
 WINDOWS = ("2009-01-01", "2009-06-30")
-ARROWS = {("universe", "bars"), ("bars", "features"), ("features", "teacher_models"),
-          ("teacher_models", "student_models")}  # fmt: skip
+GROUPS = {
+    "market": ("bars", "features"),
+    "pools": ("pooled_teachers", "shared_students"),
+    "models": ("teacher_models", "student_models"),
+    "judging": ("walk_forward",),
+}
+ARROWS = {
+    ("universe", "bars"), ("bars", "features"), ("features", "pooled_teachers"), ("features", "teacher_models"),
+    ("pooled_teachers", "shared_students"), ("teacher_models", "student_models"), ("teacher_models", "walk_forward"),
+    ("student_models", "walk_forward"),
+}  # fmt: skip
+ENDS_OF_ARROW = """path => [0, path.getTotalLength()].map(at => {
+    const point = path.getPointAtLength(at).matrixTransform(path.getScreenCTM())
+    return [point.x, point.y]
+})"""
 RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 SOON_MS, LATE_MS = 60_000, DEADLINE_S * 1000
 """How long a page, and what waits for the daemon, may take before a test gives up on it; far more than they need."""
@@ -189,11 +203,11 @@ def switch_on(person: Person, sensor: str) -> None:
     expect(switch).to_be_checked()
 
 
-def test_the_graph_shows_five_assets_in_two_groups_and_what_feeds_what(covered: str, person: Person) -> None:
+def test_the_graph_shows_eight_assets_in_four_groups_and_what_feeds_what(covered: str, person: Person) -> None:
     page = person.page
     page.set_viewport_size({"width": 1800, "height": 900})
     person.go("Lineage")
-    for group, members in {"market": ("bars", "features"), "models": ("teacher_models", "student_models")}.items():
+    for group, members in GROUPS.items():
         in_graph(page, group).click()
         expect(page).to_have_url(re.compile(f"expanded=.*{group}"))
         # What lies outside the view is not drawn; a reload brings the whole graph into it.
@@ -207,13 +221,20 @@ def test_the_graph_shows_five_assets_in_two_groups_and_what_feeds_what(covered: 
         if (box := in_graph(page, name).locator("xpath=ancestor::*[local-name()='foreignObject']").bounding_box())
     }
     assert sorted(boxes) == names
+
+    def nearest(side: float, x: float, y: float) -> str:
+        """The node whose left (0) or right (1) edge has its middle nearest to a point."""
+        return min(
+            names,
+            key=lambda name: hypot(
+                boxes[name]["x"] + side * boxes[name]["width"] - x, boxes[name]["y"] + boxes[name]["height"] / 2 - y
+            ),
+        )
+
     drawn = set()
     for arrow in page.locator("path[marker-end]").all():
-        box = arrow.bounding_box()
-        assert box is not None
-        start = min(names, key=lambda name: abs(boxes[name]["x"] + boxes[name]["width"] - box["x"]))
-        end = min(names, key=lambda name: abs(boxes[name]["x"] - box["x"] - box["width"]))
-        drawn.add((start, end))
+        start, end = arrow.evaluate(ENDS_OF_ARROW)
+        drawn.add((nearest(1, *start), nearest(0, *end)))
     person.shoot("graph")
     assert drawn == ARROWS
 
