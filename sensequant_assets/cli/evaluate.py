@@ -76,14 +76,16 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
 
 def _head(subject: Subject, gathered: Gathered, judged: Judgement) -> Iterator[str]:
     first, last = gathered.windows[0], gathered.windows[-1]
-    models = ", ".join(f"{number:,} {model}s" for model, number in gathered.models.items())
+    models = ", ".join(_count(number, model) for model, number in gathered.models.items())
+    windows = _count(len(gathered.windows), "window")
     yield (
-        f"Batch {subject.batch_id} ({subject.settings.universe_name}): {models} of {len(gathered.windows)} windows "
+        f"Batch {subject.batch_id} ({subject.settings.universe_name}): {models} of {windows} "
         f"{first.key} to {last.key}, each judged on the window after its own."
     )
     yield (
-        f"{len(gathered.rows):,} rows of {judged.dates:,} dates, {judged.first} to {judged.last}: {judged.blocks} "
-        f"blocks of {judged.block_length} dates. Brackets hold the {COVERAGE:.0%} interval."
+        f"{_count(len(gathered.rows), 'row')} of {_count(judged.dates, 'date')}, {judged.first} to {judged.last}: "
+        f"{_count(judged.blocks, 'block')} of {_count(judged.block_length, 'date')}. "
+        + (f"Brackets hold the {COVERAGE:.0%} interval." if judged.blocks > 1 else "That is too few for an interval.")
     )
 
 
@@ -117,12 +119,16 @@ def _legend(cost_bp: float, horizon: int) -> str:
     )
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s'[number == 1 :]}"
+
+
 def _warnings(judged: Judgement) -> list[str]:
     if judged.dates >= ENOUGH_DATES:
         return []
     return [
-        f"{judged.dates} dates are fewer than {ENOUGH_DATES}: the intervals rest on {judged.blocks} blocks and cover "
-        "badly. Judge more windows before you rely on them."
+        f"{_count(judged.dates, 'date')}, fewer than {ENOUGH_DATES}: intervals rest on "
+        f"{_count(judged.blocks, 'block')} and cover badly. Judge more windows before you rely on them."
     ]
 
 
