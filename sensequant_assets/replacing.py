@@ -1,5 +1,6 @@
-"""Files written whole or not at all."""
+"""Regular files: opened as nothing else, and written whole or not at all."""
 
+import errno
 import os
 import secrets
 import stat
@@ -16,6 +17,42 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a regular file, or what a symbolic link to one leads to; gives its descriptor.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is something else: a directory, a device, or a pipe, for whose other end one would wait.
+    """
+    # Opening a pipe waits for its other end otherwise.
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return descriptor
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[int]:
+    """Open a file that is there to be locked, and made where it is missing; gives its descriptor.
+
+    Raises
+    ------
+    UsageError
+        Something else is in its place, or it cannot be made.
+    """
+    try:
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"{path} cannot be locked: {why}. Remove it; it is made anew.") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sensequant_assets.errors import SenseQuantError, UsageError
-from sensequant_assets.replacing import replacing
+from sensequant_assets.replacing import lock_file, replacing
 from sensequant_assets.settings import Settings, prepare_data_dir
 from sensequant_assets.sources.regular import reason
 from sensequant_assets.storage.damage import find_damage
@@ -96,8 +96,7 @@ def open_instance(home: Path, *, capture_output: bool = True) -> Iterator["Dagst
 
     overrides = None if capture_output else _no_capture()
     with ExitStack() as stack:
-        # The lock is opened for reading too: a pipe of that name would wait for its reader otherwise.
-        with _naming_yaml(home / _YAML), naming_damage(home), (home / "opening.lock").open("a+") as lock:
+        with _naming_yaml(home / _YAML), naming_damage(home), lock_file(home / "opening.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # The only public way to override a part of `dagster.yaml`; nothing of it is temporary.
             instance = stack.enter_context(DagsterInstance.local_temp(str(home), overrides))

@@ -1,5 +1,6 @@
 """Tables of bars and features on disk, written under a temporary name and then renamed."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sensequant_assets.core.bars import PRICES, Bars
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import is_symbol, universe_name
 from sensequant_assets.errors import UsageError
-from sensequant_assets.replacing import replacing
+from sensequant_assets.replacing import open_regular, replacing
 
 _FINGERPRINT = b"sensequant.fingerprint"
 
@@ -35,7 +36,8 @@ def table_path(directory: Path, asset: str, universe: str, symbol: str) -> Path:
 def is_current(path: Path, fingerprint: str) -> bool:
     """Whether the table on disk shows what the fingerprint stands for."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with os.fdopen(open_regular(path), "rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException):
         return False
     return bool(metadata.get(_FINGERPRINT) == fingerprint.encode())

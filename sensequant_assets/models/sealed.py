@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.replacing import replacing
+from sensequant_assets.sources.regular import read_regular
 
 _SEAL = b',"digest":"'
 """What stands between a record and its own digest, which is its last entry."""
@@ -46,7 +47,7 @@ def read_sealed(path: Path, kind: type[_Record]) -> _Record | None:
         Of kind `corrupt_model`: it cannot be read, is not what was written, or is of another version.
     """
     try:
-        written = path.read_bytes()
+        written = read_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -65,7 +66,7 @@ def read_sealed(path: Path, kind: type[_Record]) -> _Record | None:
 def checked(path: Path, wanted: str) -> bytes:
     """The bytes of a file, if they are those of this digest; else `WindowError` of kind `corrupt_model`."""
     try:
-        written = path.read_bytes()
+        written = read_regular(path)
     except OSError as error:
         raise corrupt(path, f"cannot be read ({error})") from error
     if digest(written) != wanted:

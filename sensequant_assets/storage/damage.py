@@ -38,7 +38,24 @@ def _damage(path: Path) -> str:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1)) as connection:
             (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if said == "ok" and (foreign := _foreign(path, connection)):
+                return foreign
     except sqlite3.Error as error:
         # In use is not damaged.
         return "" if isinstance(error, sqlite3.OperationalError) and "locked" in str(error) else str(error)
     return "" if said == "ok" else str(said).splitlines()[-1]
+
+
+_OWN = {"runs.db": ("runs", "run_body"), "schedules.db": ("jobs", "job_body")}
+_EVENTS = ("event_logs", "event")
+"""A table and column without which a file is none of Dagster's, by name; any other file holds events."""
+
+
+def _foreign(path: Path, connection: sqlite3.Connection) -> str:
+    """What says that a sound file is another's; nothing of one that has no table yet, which Dagster fills."""
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        return ""
+    for table, column in (_OWN.get(path.name, _EVENTS), ("alembic_version", "version_num")):
+        if (column,) not in connection.execute("SELECT name FROM pragma_table_info(?)", [table]).fetchall():
+            return f"it is another program's, without a column {column} of a table {table}"
+    return ""

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from sensequant_assets.errors import UsageError
-from sensequant_assets.replacing import replacing
+from sensequant_assets.replacing import lock_file, replacing
 from sensequant_assets.storage import dagster_private as private
 from sensequant_assets.storage.indexing import insert_events, store_indexed
 from sensequant_assets.storage.pool import ConnectionPool, sqlite_engine
@@ -182,7 +182,7 @@ class PooledSqliteEventLogStorage(private.SqliteEventLogStorage):
     def _making(self) -> Iterator[None]:
         # Of two processes that make the tables at once, one takes those of the other for an old version's and notes so;
         # with two versions noted, no process opens the file again.
-        with Path(self._base_dir, "making.lock").open("a+") as lock:
+        with lock_file(Path(self._base_dir, "making.lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

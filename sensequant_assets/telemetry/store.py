@@ -24,6 +24,7 @@ import duckdb
 import pyarrow as pa
 
 from sensequant_assets.errors import BusyError, UsageError
+from sensequant_assets.replacing import lock_file
 from sensequant_assets.telemetry.archive import keep, kept
 from sensequant_assets.telemetry.ingest import READING, WRITING, IngestReport, take_in
 from sensequant_assets.telemetry.journal import writer_is_gone
@@ -196,6 +197,7 @@ class TelemetryStore:
             if not locked:
                 raise self._in_use()
             self._seen = None
+            aside = self._put_aside(self._wal) if self._log_is_strange() else []
             old, current = None if self._is_unmade() else self.database, False
             if old:
                 try:
@@ -208,7 +210,7 @@ class TelemetryStore:
             new = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}")
             try:
                 rebuilt = rebuild(new, self.archive, self.shards, self._state(), old, current=current, tell=tell)
-                aside = [] if current and rebuilt.old_is_whole else self._put_aside(place)
+                aside += [] if current and rebuilt.old_is_whole else self._put_aside(place)
                 # Of a database whose rows are all in the new one; it must not be taken for the new one's.
                 self._wal.unlink(missing_ok=True)
                 new.replace(place)
@@ -346,6 +348,10 @@ class TelemetryStore:
         begin = self._begin()
         return len(begin) <= _HEADERS_BYTES and (begin[_MAGIC[0]] == _MAGIC[1] or not begin.strip(b"\0"))
 
+    def _log_is_strange(self) -> bool:
+        """Whether something is in the place of DuckDB's log that DuckDB would wait for, or write into."""
+        return os.path.lexists(self._wal) and not self._wal.is_file()
+
     def _begin(self) -> bytes:
         with self.database.open("rb") as file:
             return file.read(_HEADERS_BYTES + 1)
@@ -381,7 +387,8 @@ class TelemetryStore:
         Returns
         -------
         pyarrow.Table
-            Times are in UTC, JSON columns are text.
+            Times are in UTC. JSON columns are text, and so are values that Arrow has no type for: a time of a zone,
+            bits, and integers beyond 127 bits.
 
         Raises
         ------
@@ -397,7 +404,13 @@ class TelemetryStore:
                     f"Telemetry is read only: it takes one statement that selects, not {asked}. "
                     "Ask with SELECT, DESCRIBE, SHOW or EXPLAIN; rows come from runs alone."
                 )
-            table: pa.Table = connection.sql(statements[0], params=parameters).to_arrow_table()
+            answer = connection.sql(statements[0], params=parameters)
+            casts = [_as_text(str(kind)) for kind in answer.types]
+            if any(casts):
+                # By number: two columns may have one name.
+                columns = enumerate(zip(casts, answer.columns, strict=True), 1)
+                answer = answer.project(", ".join(f"#{n}{cast} AS {_quoted(name)}" for n, (cast, name) in columns))
+            table: pa.Table = answer.to_arrow_table()
         return table
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
@@ -414,7 +427,8 @@ class TelemetryStore:
         a while: readers that come one after another would otherwise leave no moment between them.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with self._lock_file("telemetry.lock") as lock, self._lock_file("telemetry.next.lock") as announced:
+        directory = self.directory
+        with lock_file(directory / "telemetry.lock") as lock, lock_file(directory / "telemetry.next.lock") as announced:
             alone = how == fcntl.LOCK_EX
             stand_back = deadline if alone else min(deadline, time.monotonic() + _STAND_BACK_S)
             first = _flock(announced, how, stand_back)
@@ -429,19 +443,13 @@ class TelemetryStore:
                 # A child forked meanwhile shares the lock: closing alone would leave it held.
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
-    @contextmanager
-    def _lock_file(self, name: str) -> Iterator[int]:
-        fd = os.open(self.directory / name, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
     def _open(self, *, read_only: bool, deadline: float) -> duckdb.DuckDBPyConnection | None:
         """Open the database; None when another program, past our lock, keeps it beyond the deadline."""
         config = READING if read_only else WRITING
         if self.database.exists() and not self.database.is_file():
             raise self._damaged("is no regular file")
+        if self._log_is_strange():
+            raise self._damaged(f"cannot be opened: its log, {self._wal}, is no regular file")
         # DuckDB looks for extensions that could read what is another program's.
         if not self._is_unmade() and self._begin()[_MAGIC[0]] != _MAGIC[1]:
             raise self._damaged("is no DuckDB database")
@@ -502,6 +510,20 @@ def _cells(column: "pa.ChunkedArray[Any]") -> list[Any]:
         return column.to_pylist()
     microseconds = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_pylist()
     return [None if after is None else _EPOCH + timedelta(microseconds=after) for after in microseconds]
+
+
+_WITHOUT_ARROW = re.compile(r"\b(UHUGEINT|BIGNUM|BIT|TIME WITH TIME ZONE)\b")
+"""Types that DuckDB hands to Arrow as another, whose values then are wrong or lack a part."""
+
+
+def _as_text(kind: str) -> str:
+    """The cast that a column of a type needs to become Arrow's; none mostly, and none where a type quotes values."""
+    fit = kind if "'" in kind else _WITHOUT_ARROW.sub("VARCHAR", kind)
+    return "" if fit == kind else f"::{fit}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

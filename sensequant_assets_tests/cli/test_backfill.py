@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -511,6 +512,43 @@ def test_a_second_interrupt_ends_a_backfill_that_waits_to_end_in_order(tmp_path:
         process.send_signal(signal.SIGINT)
         assert finish(process).code == 130
     assert time.monotonic() - asked < 5
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        # SQLAlchemy takes a connection back.
+        """
+engine = sqlalchemy.create_engine("sqlite://")
+sqlalchemy.event.listen(engine, "reset", press)
+engine.connect().close()
+""",
+        # Python takes an object down.
+        """
+class Held:
+    __del__ = press
+held = Held()
+del held
+while True:
+    pass
+""",
+    ],
+)
+def test_ctrl_c_at_an_odd_moment_is_neither_lost_nor_a_traceback(moment: str) -> None:
+    script = f"""
+import os, signal, sqlalchemy
+from sensequant_assets.cli.interrupts import answer_interrupts
+from sensequant_assets.cli.main import exit_code_of
+answer_interrupts()
+def press(*_):
+    signal.raise_signal(signal.SIGINT)
+code = exit_code_of(lambda: exec({moment!r}, globals()))
+os._exit(code)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 130, ended.stderr
+    assert "sensequant: interrupted.\n" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_batch_whose_windows_all_failed_ends_with_1_whoever_keeps_the_database(tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 import os
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from sensequant_assets.defs.home import DAGSTER_YAML, naming_damage, open_instance, prepare_home
@@ -136,6 +139,47 @@ def test_a_damaged_database_is_named_and_moved_away_it_is_made_anew(
         use(home)
     assert str(caught.value).startswith(f"{home / name} is damaged: ")
     assert "Move it away: Dagster makes a new one" in str(caught.value)
+    (home / name).rename(home / "away")
+    use(home)
+
+
+@pytest.mark.parametrize("name", ["schedules/schedules.db", "history/runs.db", "history/runs/index.db"])
+@pytest.mark.parametrize("table", ["jobs", "runs", "event_logs", "alembic_version"])
+def test_a_sound_database_of_another_program_is_named_where_it_cannot_serve(home: Path, name: str, table: str) -> None:
+    (home / name).unlink()
+    with closing(sqlite3.connect(home / name)) as connection:
+        connection.execute(f"CREATE TABLE {table} (x)")
+    own = {"schedules/schedules.db": "jobs", "history/runs.db": "runs", "history/runs/index.db": "event_logs"}[name]
+    if table not in (own, "alembic_version"):
+        # Dagster makes its tables beside the other's.
+        ask(home)
+        return
+    with pytest.raises(UsageError) as caught:
+        ask(home)
+    assert str(caught.value).startswith(f"{home / name} is damaged: it is another program's, without a column ")
+    (home / name).unlink()
+    ask(home)
+
+
+def ask(home: Path) -> None:
+    """Read each of a home's databases."""
+    with naming_damage(home), open_instance(home, capture_output=False) as instance:
+        assert instance.get_runs(limit=1) == []
+        assert instance.all_instigator_state() == []
+        assert not instance.fetch_materializations(dg.AssetKey("x"), limit=1).records
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["opening.lock", "history/runs/making.lock"])
+def test_a_lock_that_is_no_regular_file_is_named_without_waiting(
+    home: Path, name: str, kind: Callable[[Path], None]
+) -> None:
+    (home / name).unlink()
+    kind(home / name)
+    with pytest.raises(UsageError) as caught:
+        use(home)
+    assert str(caught.value).startswith(f"{home / name} cannot be locked: ")
+    assert str(caught.value).endswith("Remove it; it is made anew.")
     (home / name).rename(home / "away")
     use(home)
 

@@ -1,5 +1,6 @@
 """Claims about tables of bars and features on disk."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.tables import bars_table, features_table, is_current, table_path, write_parquet
 from sensequant_assets_tests.making import random_walk, samples_of
+from sensequant_assets_tests.running import within
 
 BARS = random_walk(80, 3)
 
@@ -37,6 +39,12 @@ def test_a_table_is_current_for_the_fingerprint_that_it_was_written_with_alone(t
     assert not is_current(path, "two")
     write_parquet(bars_table(BARS), path, "two")
     assert is_current(path, "two")
+
+
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "AAPL.parquet")
+    with within(10):
+        assert not is_current(tmp_path / "AAPL.parquet", "one")
 
 
 def test_a_table_that_was_cut_is_not_current(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sensequant_assets.core.training import TrainedModel, teach
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.models.store import ModelStore, StoredModel
 from sensequant_assets_tests.making import QUICK_TEACHER, lesson_of, random_walk
+from sensequant_assets_tests.running import within
 
 LESSON = lesson_of(random_walk(360, 3))
 TRAINED = teach(LESSON, QUICK_TEACHER, "code")
@@ -229,6 +230,17 @@ def test_a_pipe_in_the_place_of_a_model_costs_its_window_and_stays(tmp_path):
         saved(tmp_path)
     assert refused.value.kind is FailureKind.CORRUPT_MODEL
     assert stored.path.is_fifo()
+
+
+@pytest.mark.parametrize("suffix", [".json", ".txt.gz"])
+def test_a_pipe_is_not_read_and_costs_its_window(tmp_path, suffix):
+    store, stored = saved(tmp_path)
+    path = stored.path.with_name(stored.path.name.partition(".")[0] + suffix)
+    path.unlink()
+    os.mkfifo(path)
+    with within(10), pytest.raises(WindowError, match=r"cannot be read \(.*it is no regular file") as refused:
+        store.read("teacher", "AAA", WINDOW)
+    assert refused.value.kind is FailureKind.CORRUPT_MODEL
 
 
 def test_a_save_that_is_cut_short_leaves_the_old_model(tmp_path, monkeypatch):

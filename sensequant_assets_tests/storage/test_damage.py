@@ -17,7 +17,9 @@ def home(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
         connection = sqlite3.connect(path)
-        connection.execute("CREATE TABLE t AS SELECT randomblob(100) AS x")
+        table, column = ("runs", "run_body") if name.endswith("runs.db") else ("event_logs", "event")
+        connection.execute(f"CREATE TABLE {table} AS SELECT randomblob(100) AS {column}")
+        connection.execute("CREATE TABLE alembic_version (version_num)")
         connection.commit()
         connection.close()
     return tmp_path

@@ -168,6 +168,7 @@ def test_a_damaged_database_says_at_once_what_it_is_and_is_rebuilt_row_for_row(
         "shards",
         "telemetry.duckdb",
         "telemetry.lock",
+        "telemetry.next.lock",
     ]
 
 

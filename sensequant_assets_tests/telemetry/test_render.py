@@ -33,6 +33,12 @@ def test_an_answer_renders_as_table_json_and_csv(store: TelemetryStore) -> None:
     assert render(table, "table").splitlines()[-1].split() == ["M&M", W1, "2025-03-01T12:00:00+00:00", "2", "[bold]x"]
 
 
+def test_columns_of_one_name_or_an_odd_one_stay_in_their_order(store: TelemetryStore) -> None:
+    answer = store.query('SELECT 1 AS a, TIMETZ \'12:00:00+02\' AS a, 2 AS "x, ""y""", ? AS z', [3])
+    assert answer.column_names == ["a", "a", 'x, "y"', "z"]
+    assert render(answer, "csv").splitlines()[1] == "1,12:00:00+02,2,3"
+
+
 def test_a_table_of_any_width_is_not_cut(store: TelemetryStore) -> None:
     text = render(store.query("SELECT repeat('x', 5000) AS long, 1 AS last"), "table")
     assert "x" * 5000 in text
@@ -54,6 +60,12 @@ def test_a_table_of_any_width_is_not_cut(store: TelemetryStore) -> None:
         ("'nan'::DOUBLE", None),
         ("'-inf'::FLOAT", None),
         ("170141183460469231731687303715884105727::HUGEINT", 170141183460469231731687303715884105727),
+        ("340282366920938463463374607431768211455::UHUGEINT", "340282366920938463463374607431768211455"),
+        ("{'a b': [1::UHUGEINT], 'c': TIMETZ '12:00:00+02'}", {"a b": ["1"], "c": "12:00:00+02"}),
+        ("TIMETZ '12:00:00.5+05:30'", "12:00:00.5+05:30"),
+        ("'0101'::BIT", "0101"),
+        ("1267650600228229401496703205376::BIGNUM", "1267650600228229401496703205376"),
+        ("'UHUGEINT'::ENUM('UHUGEINT')", "UHUGEINT"),
         ("[[TIMESTAMP 'infinity'], NULL]", [["infinity"], None]),
         ("{'a': [DATE 'infinity'], 'b': NULL}", {"a": ["infinity"], "b": None}),
         ("MAP {DATE 'infinity': INTERVAL 1 DAY}", {"infinity": "P0M1DT0S"}),

@@ -281,3 +281,37 @@ def test_a_database_that_is_no_file_is_named_without_waiting(
         pytest.raises(UsageError, match=r"telemetry\.duckdb is no regular file\. `sensequant"),
     ):
         store.query("SELECT 1")
+
+
+STRANGERS = [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")]
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("name", ["telemetry.lock", "telemetry.next.lock"])
+def test_a_lock_that_is_no_regular_file_is_named_without_waiting(
+    store: TelemetryStore, name: str, stranger: Callable[[Path], None]
+) -> None:
+    store.directory.mkdir()
+    stranger(store.directory / name)
+    with within(10), pytest.raises(UsageError) as caught:
+        store.query("SELECT 1")
+    assert str(caught.value).startswith(f"{store.directory / name} cannot be locked: ")
+    assert str(caught.value).endswith(". Remove it; it is made anew.")
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_log_of_the_database_that_is_no_regular_file_is_named_and_put_aside(
+    store: TelemetryStore, stranger: Callable[[Path], None]
+) -> None:
+    with journal(store) as run:
+        run.append(Event(message="kept"))
+    store.ingest()
+    log = store.directory / "telemetry.duckdb.wal"
+    stranger(log)
+    with (
+        within(10),
+        pytest.raises(UsageError, match=r"its log, .*\.wal, is no regular file\. `sensequant telemetry reb"),
+    ):
+        TelemetryStore(store.directory).query("FROM events")
+    assert store.rebuild().aside == [store.directory / "telemetry.duckdb.wal.damaged-1"]
+    assert store.query("SELECT message FROM events").to_pylist() == [{"message": "kept"}]
