@@ -67,11 +67,15 @@ def main() -> None:
     from sensequant_assets.market.market import Market
     from sensequant_assets.settings import read_settings, read_student, read_teacher
 
+    # The ways below are of models of a symbol's own rows, but for the pooled ones.
+    variables["TEACHER_SCOPE"] = "symbol"
     os.environ.update(variables)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     market = Market.open(read_settings(), read_teacher(), read_student())
     pairs = [market.pair(*key) for key in market.keys()]  # noqa: SIM118  # a method of the market, not a mapping
     eligible = [pair for pair in pairs if pair.eligible]
+    pools = Market.open(read_settings(), read_teacher({"scope": "pool"}), read_student({"scope": "pool"}))
+    in_pools = sum(pools.pair(*key).eligible for key in pools.keys())  # noqa: SIM118  # as above
     print(f"universe {market.universe.name}: {len(pairs)} pairs, {len(eligible)} eligible, {os.cpu_count()} cores")
 
     found: dict[str, list[Spent]] = {}
@@ -83,6 +87,10 @@ def main() -> None:
             first = spend([sensequant, "backfill", "--json"], data)
             # A few seconds: the middle one of three.
             again = sorted((spend([sensequant, "backfill", "--json"], data) for _ in range(3)), key=_wall)[1]
+            pooled = {**data, "TEACHER_SCOPE": "pool", "SENSEQUANT_DATA_DIR": f"{scratch}/pooled"}
+            bare_pool = spend([sys.executable, str(HERE / "bare_pool.py"), f"{scratch}/bare_pool"], pooled)
+            of_pools = spend([sensequant, "backfill", "--json"], pooled)
+            pools_again = spend([sensequant, "backfill", "--json"], pooled)
             step = max(1, len(eligible) // SUBPROCESS_SAMPLE)
             ones = [
                 spend(
@@ -113,6 +121,9 @@ def main() -> None:
             ("bare loop", bare, len(eligible)),
             ("sensequant backfill", first, len(eligible)),
             ("second backfill, all reused", again, len(eligible)),
+            ("bare loop, pooled", bare_pool, in_pools),
+            ("sensequant backfill, pooled", of_pools, in_pools),
+            ("second, pooled, all reused", pools_again, in_pools),
             ("bare subprocess a window", _sum(ones), len(ones)),
             ("sensequant process a window", _sum(alone), len(alone)),
             ("dagster process a window", _sum(runs), len(runs)),
@@ -143,6 +154,12 @@ def main() -> None:
                 "ratio_cpu": _ratio(found, "sensequant backfill", "bare loop", "cpu_s"),
                 "ratio_reused_wall": _ratio(found, "second backfill, all reused", "bare loop", "wall_s"),
                 "ratio_reused_cpu": _ratio(found, "second backfill, all reused", "bare loop", "cpu_s"),
+                "ratio_pooled_wall": _ratio(found, "sensequant backfill, pooled", "bare loop, pooled", "wall_s"),
+                "ratio_pooled_cpu": _ratio(found, "sensequant backfill, pooled", "bare loop, pooled", "cpu_s"),
+                "ratio_pooled_reused_cpu": _ratio(found, "second, pooled, all reused", "bare loop, pooled", "cpu_s"),
+                "ratio_pooled_to_symbol_cpu": _ratio(
+                    found, "sensequant backfill, pooled", "sensequant backfill", "cpu_s"
+                ),
                 **{
                     f"ratio_{way}_process_{what}": _ratio(
                         found,

@@ -292,6 +292,8 @@ def _progress_bar(
                 out.print(f"{finished} of {total}: {described}")
 
         def tell_pool(outcome: PoolOutcome) -> None:
-            out.print(Text(printable(pool_event(outcome).message or "")), soft_wrap=True)
+            # A shared student stands for itself only where it fails.
+            if outcome.model == "pool" or outcome.error:
+                out.print(Text(printable(pool_event(outcome).message or "")), soft_wrap=True)
 
         yield tell, tell_pool

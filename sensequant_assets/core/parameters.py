@@ -90,7 +90,7 @@ class TeacherParameters(BoosterParameters):
     }
 
     scope: Scope = Field(
-        "symbol", description="Rows that a teacher learns from: those of its symbol, or of the whole universe."
+        "pool", description="Rows that a teacher learns from: those of its symbol, or of the whole universe."
     )
     pool_history: str = Field(
         "all",
@@ -139,7 +139,7 @@ class StudentParameters(BoosterParameters):
     }
 
     scope: Scope = Field(
-        "symbol", description="Rows that a student of a pooled teacher learns from: its own, or those of the universe."
+        "pool", description="Rows that a student of a pooled teacher learns from: its own, or those of the universe."
     )
     num_leaves: int = Field(7, ge=2, le=1024, description="Most leaves a tree.")
     max_depth: int = Field(3, ge=1, le=20, description="Greatest depth of a tree.")
