@@ -100,11 +100,13 @@ def test_what_nobody_sets_is_what_the_scope_says_and_what_is_set_binds(monkeypat
 
 
 def test_students_have_the_scope_of_their_teachers_unless_they_have_their_own(monkeypatch):
-    assert read_student().scope == read_teacher().scope == "symbol"
-    assert read_student(scope="pool").scope == "pool"
-    monkeypatch.setenv("TEACHER_SCOPE", "pool")
+    assert read_student().scope == read_teacher().scope == "pool"
     assert (read_student().scope, read_student().num_leaves) == ("pool", 15)
     assert read_student({"scope": "symbol"}).num_leaves == 7
+    assert read_student(scope="symbol").num_leaves == 7
+    monkeypatch.setenv("TEACHER_SCOPE", "symbol")
+    assert (read_student().scope, read_student().num_leaves) == ("symbol", 7)
+    monkeypatch.setenv("TEACHER_SCOPE", "pool")
     monkeypatch.setenv("STUDENT_SCOPE", "symbol")
     assert (read_student().scope, read_student().num_leaves) == ("symbol", 7)
 
@@ -120,6 +122,7 @@ def test_the_history_of_a_pool_is_a_number_of_windows_or_all(monkeypatch, variab
 
 
 def test_teacher_and_student_have_the_same_order(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEACHER_SCOPE", "symbol")
     assert read_teacher().num_leaves == 127
     dotenv(tmp_path, "TEACHER_NUM_LEAVES=21", "STUDENT_NUM_LEAVES=5")
     assert (read_teacher().num_leaves, read_student().num_leaves) == (21, 5)
@@ -209,7 +212,7 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_one(tmp_path, monkeypa
         monkeypatch.setenv("TEACHER_NUM_LEAFS", "31")
     with pytest.raises(UsageError, match=r"^TEACHER_NUM_LEAFS is no parameter\. Did you mean NUM_LEAVES\? There are: "):
         read_teacher()
-    assert read_student().num_leaves == 7
+    assert read_student().num_leaves == 15
 
 
 def test_an_unknown_parameter_near_to_none_is_refused_without_a_guess(monkeypatch):

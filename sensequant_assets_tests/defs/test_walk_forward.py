@@ -19,7 +19,8 @@ from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import leave, sample_bars, write_universe
 
-TEACHER, STUDENT = TeacherParameters(n_estimators=10, min_child_samples=4), StudentParameters(n_estimators=5)
+TEACHER = TeacherParameters(scope="symbol", n_estimators=10, min_child_samples=4)
+STUDENT = StudentParameters(scope="symbol", n_estimators=5)
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 TRAINED, LAST = ["2009-01-01", "2009-06-30"], "2012-12-11"
 
