@@ -68,7 +68,7 @@ def _specs() -> list[dg.AssetSpec]:
             group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
-            deps=["features"],
+            deps=[dg.AssetDep("features", partition_mapping=dg.AllPartitionMapping())],
         ),
         dg.AssetSpec(
             SHARED_STUDENTS,

@@ -18,6 +18,7 @@ def test_the_code_server_can_load_every_job_and_asset(
     leave(monkeypatch, tmp_path)
     definitions = build_definitions(read_settings(), TeacherParameters(scope=scope), StudentParameters(scope=scope))
 
+    dg.Definitions.validate_loadable(definitions)
     repository = definitions.get_repository_def()
 
     # Names of ops must not meet, which Dagster finds out when all jobs are asked for.
