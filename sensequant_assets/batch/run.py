@@ -162,10 +162,7 @@ class Run:
 
     @property
     def idle_settings(self) -> tuple[IdleSetting, ...]:
-        """Settings that do nothing on the rows of the largest pool, or of the first symbol that has some."""
-        if self.market.pooled:
-            pools = self.market.pools
-            return self.market.idle_settings(max((pools[window].rows for _, window in self.keys), default=0))
+        """Settings that do nothing on the rows of the first symbol that has some, or on those of the largest pool."""
         of_symbols = map(self._most_rows, dict.fromkeys(symbol for symbol, _ in self.keys))
         return self.market.idle_settings(next((rows for rows in islice(of_symbols, SYMBOLS_LOOKED_AT) if rows), 0))
 

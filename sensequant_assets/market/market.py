@@ -197,7 +197,12 @@ class Market:
         raise UsageError(f"There is no window {window}. The windows start on {', '.join(self.window_keys)}.")
 
     def idle_settings(self, rows: int) -> tuple[IdleSetting, ...]:
-        """Settings of the recipe and of the parameters that do nothing where the largest window has so many rows."""
+        """Settings of the recipe and of the parameters that do nothing where the largest window has so many rows.
+
+        Trees of pools are as large as their rows allow, so that of these the largest counts instead.
+        """
+        if rows and self.pooled:
+            rows = max(pool.rows for pool in self.pools.values())
         return idle_settings(*self._asked, rows)
 
     @property

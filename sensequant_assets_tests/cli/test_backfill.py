@@ -642,3 +642,13 @@ def test_the_plan_of_a_pooled_lattice_says_which_pool_is_too_small(tmp_path: Pat
     lacking = {line["window_start"]: line for line in lines if line["reason"] == "insufficient_bars"}
     assert set(lacking) == {"2009-01-01"}
     assert "The pool of window 2009-01-01 has 464 rows, needs " in json.dumps(lacking)
+
+
+def test_the_plan_says_of_the_rows_of_pools_what_they_let_parameters_do(tmp_path: Path) -> None:
+    home = Home(tmp_path, {"TEACHER_SCOPE": "pool"})
+
+    assert "does nothing" not in home.run("plan", *THREE_WINDOWS).out
+    # 1404 rows of three windows make 14 leaves of a hundred.
+    assert "note TEACHER_NUM_LEAVES=127 does nothing: a tree of TEACHER_MAX_DEPTH=6 has 64 leaves at most." in home.run(
+        "plan", *THREE_WINDOWS, TEACHER_NUM_LEAVES="127"
+    ).out.replace("\n", " ")
