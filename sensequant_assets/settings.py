@@ -189,12 +189,19 @@ class Settings(MarketSettings, BaseSettings):
     )
     nightly_cron: str = Field("30 18 * * 1-5", description="When the schedule `nightly` retrains the open windows.")
     weekly_cron: str = Field("0 3 * * 0", description="When the schedule `weekly` retrains the whole lattice.")
+    prune_cron: str = Field("0 4 * * *", description="When the schedule `prune` removes what old batches leave behind.")
+    prune_keep_batches: int = Field(
+        50, ge=1, le=1_000_000, description="So many of the newest batches it leaves as they are, whatever their age."
+    )
+    prune_older_than_d: float = Field(
+        30, ge=0, le=36_500, description="Days that a batch is left as it is after its last sign of life."
+    )
     schedule_timezone: str = Field("UTC", description="Time zone of the schedules.")
     webhook_url: SecretStr | None = Field(None, description="Where sensors post what a person must know; a secret.")
 
     _spelled_settings = field_validator("*", mode="before")(_text)
     _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
-    _coming = field_validator("nightly_cron", "weekly_cron")(_cron)
+    _coming = field_validator("nightly_cron", "weekly_cron", "prune_cron")(_cron)
     _postable = field_validator("webhook_url")(_webhook)
 
     @property
@@ -422,6 +429,7 @@ _WORDS = {
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",
+    "prune_cron": "a cron line like 30 18 * * 1-5",
     "pool_history": "all, or a whole number in [1, 9999]",
     "webhook_url": "an http or https address",
 }

@@ -9,6 +9,7 @@ from sensequant_assets.defs.market import market_assets
 from sensequant_assets.defs.models import model_assets, pool_of
 from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions, window_partitions
 from sensequant_assets.defs.pools import pool_assets
+from sensequant_assets.defs.pruning import pruning_job
 from sensequant_assets.defs.resources import MarketResource, launchpad_resources
 from sensequant_assets.defs.schedules import schedules
 from sensequant_assets.defs.sensors.batch_failure_rate import batch_failure_rate_sensor
@@ -62,7 +63,7 @@ def build_definitions(
             model_assets(lattice, settings, teacher.scope, pool),
             walk_forward_asset(windows, settings, pool),
         ],
-        jobs=[MARKET, TRAINING, EVALUATION],
+        jobs=[MARKET, TRAINING, EVALUATION, pruning_job(desk)],
         sensors=sensors(desk),
         schedules=schedules(desk),
         resources=launchpad_resources(settings, teacher, student)

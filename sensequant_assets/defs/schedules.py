@@ -1,4 +1,4 @@
-"""Schedules: the newest windows every night, the whole lattice every week. Both are off until they are switched on."""
+"""Schedules: newest windows every night, the lattice every week, and a pruning. They are off until switched on."""
 
 import dagster as dg
 
@@ -6,12 +6,13 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.names import BATCH_TAG, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols
+from sensequant_assets.defs.pruning import PRUNING
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.market.market import Market
 
 
 def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
-    """The two schedules of a market."""
+    """The schedules of a market."""
     settings = desk.settings
 
     def request(context: dg.ScheduleEvaluationContext, market: Market, keys: list[Key], name: str) -> dg.RunRequest:
@@ -52,4 +53,12 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         market = Market.open(settings, desk.teacher, desk.student)
         return request(context, market, market.keys(), "weekly")
 
-    return [nightly, weekly]
+    prune = dg.ScheduleDefinition(
+        name="prune",
+        job_name=PRUNING,
+        cron_schedule=settings.prune_cron,
+        execution_timezone=settings.schedule_timezone,
+        description=f"Removes runs, kept shards and pages of batches older than {settings.prune_older_than_d:g} days, "
+        f"but for the newest {settings.prune_keep_batches}. Models and rows of telemetry stay.",
+    )
+    return [nightly, weekly, prune]

@@ -1,5 +1,6 @@
 """`telemetry.duckdb` made anew: the archive and the living shards are taken in as they were written, in their order."""
 
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ def rebuild(
     with closing(duckdb.connect(new, config=WRITING)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         migrate(connection, new)
-        with TemporaryDirectory(prefix=".rebuild-", dir=new.parent) as unpacked:
+        with TemporaryDirectory(prefix=f".rebuild-{os.getpid()}-", dir=new.parent) as unpacked:
             room = Path(unpacked)
             order, lost = _in_order(files, shards, state, room)
             while order:

@@ -1,5 +1,6 @@
 """What old batches leave behind goes, and nothing that a kept batch, a model or the grid needs."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,9 +8,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from sensequant_assets.defs.home import open_instance, prepare_home
+from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import BATCH_TAG
+from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.archive import kept
-from sensequant_assets_tests.running import Home
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.records import RunEnd
+from sensequant_assets_tests.operating import STUDENT, TEACHER
+from sensequant_assets_tests.running import Home, leave
 
 NOBODY = 4_194_305
 """No process: above the largest number that Linux gives."""
@@ -47,7 +54,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     working = home.data / "models" / f".whole.{os.getpid()}.0123abcd"
     for path in (stopped, working, home.telemetry.shards / f"b.r.{NOBODY}-0123abcd.new"):
         path.write_bytes(bytes(10_000))
+    for process in (NOBODY, os.getpid()):
+        rebuilding = home.telemetry.directory / f".rebuild-{process}-abc"
+        rebuilding.mkdir()
+        (rebuilding / "b.r.1-0123abcd.jsonl").write_bytes(bytes(10_000))
+    # The first batch had a second run, which was killed.
+    first, *_ = home.rows("SELECT batch_id FROM batches ORDER BY started_at")
+    killed(home, first["batch_id"], "r9")
     return home
+
+
+def killed(home: Home, batch: str, run: str) -> Path:
+    """The shard of a run whose process is gone."""
+    shard = home.telemetry.shards / f"{batch}.{run}.{NOBODY}-0123abcd.jsonl"
+    line = {"record": "event", "batch_id": batch, "run_id": run, "at": str(utc_now()), "kind": "note"}
+    shard.write_text(json.dumps(line) + "\n")
+    return shard
 
 
 def test_a_dry_run_counts_and_removes_nothing(home: Home) -> None:
@@ -58,7 +80,8 @@ def test_a_dry_run_counts_and_removes_nothing(home: Home) -> None:
         "would remove 1 Dagster runs",
         "would remove 3 kept shards",
         "would remove 3 report pages",
-        "would remove 2 temporary files",
+        "would remove 1 shards of killed writers",
+        "would remove 3 temporary files",
     ]
     assert files(home) == before
 
@@ -69,7 +92,8 @@ def test_what_is_younger_or_among_the_newest_stays(home: Home) -> None:
         finished = home.run("prune", "--keep-batches", str(keep), "--older-than", str(days))
         assert finished.code == 0, finished.err
         gone = before - files(home)
-        assert {path.name for path in gone} <= {f".cut.{NOBODY}.0123abcd", f"b.r.{NOBODY}-0123abcd.new"}
+        names = (f".cut.{NOBODY}.", f"b.r.{NOBODY}-", f".rebuild-{NOBODY}-")
+        assert all(any(name in str(path) for name in names) for path in gone)
         before = files(home) | gone
     assert len(runs(home)) == 4
 
@@ -80,8 +104,19 @@ def test_old_batches_leave_their_rows_their_models_and_the_runs_that_the_grid_sh
     (msft, first, second, last) = (row["batch_id"] for row in copy.rows("FROM batches ORDER BY started_at"))
     rows, models = copy.rows("FROM window_runs ORDER BY ALL"), copy.models()
     old = runs(copy)
-    finished = copy.run("prune", "--keep-batches", "1", "--older-than", "0")
+    killed(copy, last, "r9")
+    with Journal(copy.telemetry.shards, batch_id=second, run_id="r9", clock=utc_now) as living:
+        living.append(RunEnd(status="succeeded"))
+        index = copy.data / "dagster" / "history" / "runs" / "index.db"
+        size = index.stat().st_size
+        finished = copy.run("prune", "--keep-batches", "1", "--older-than", "0")
+        shards = {path.name.partition(".")[0] for path in copy.telemetry.shards.iterdir()}
     assert finished.code == 0, finished.err
+    # Those of killed writers went with their batch; the one that is written stays, and so does that of the kept batch.
+    assert shards == {second, last}
+    assert f"compacted Dagster's databases, {(size - index.stat().st_size) / 1024:.0f} KiB" in finished.out
+    assert index.stat().st_size < size
+    assert [path.name for path in copy.telemetry.directory.glob(".rebuild-*")] == [f".rebuild-{os.getpid()}-abc"]
     assert runs(copy).keys() == {msft, first, last}
     left = {path.name for path in files(copy)}
     assert f"{old[second].run_id}.db" not in left
@@ -96,3 +131,27 @@ def test_old_batches_leave_their_rows_their_models_and_the_runs_that_the_grid_sh
     rebuilt = copy.run("telemetry", "rebuild")
     assert rebuilt.code == 0, rebuilt.err
     assert [row["batch_id"] for row in copy.rows("FROM batches ORDER BY started_at")][:4] == [msft, first, second, last]
+
+
+def test_the_schedule_prunes_in_a_run_that_a_later_one_removes(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Home(tmp_path)
+    shutil.copytree(home.data, copy.data, dirs_exist_ok=True)
+    leave(monkeypatch, tmp_path)
+    settings = read_settings({"data_dir": copy.data, "prune_keep_batches": 1, "prune_older_than_d": 0})
+    definitions = build_definitions(settings, TEACHER, STUDENT)
+    assert definitions.resolve_schedule_def("prune").job_name == "pruning"
+    with open_instance(prepare_home(settings)) as instance:
+        job = definitions.resolve_job_def("pruning")
+        first = job.execute_in_process(instance=instance)
+        assert first.success
+        said = [record.event_log_entry.user_message for record in instance.get_records_for_run(first.run_id).records]
+        assert any(line.startswith("removed 1 Dagster runs, ") for line in said)
+        second = job.execute_in_process(instance=instance)
+        assert second.success
+        left = {run.run_id for run in instance.get_runs()}
+    assert second.run_id in left
+    assert first.run_id not in left
+    (last,) = copy.rows("SELECT batch_id FROM batches ORDER BY started_at DESC LIMIT 1")
+    assert {path.stem for path in (copy.data / "reports").iterdir()} == {last["batch_id"]}
