@@ -72,9 +72,10 @@ def unpack(file: Path, directory: Path) -> None:
 
 
 def begins_at(shard: Path) -> str:
-    """The time of a shard's first line, as it is spelled there, which sorts by time; empty where no line tells."""
+    """The ordered time of a shard's first line, as it is spelled there, which sorts by time; empty if there is none."""
     with shard.open("rb") as lines:
         try:
-            return str(orjson.loads(lines.readline())["at"])
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            line = orjson.loads(lines.readline())
+            return str(line.get("ordered_at") or line["at"])
+        except (orjson.JSONDecodeError, AttributeError, KeyError):
             return ""

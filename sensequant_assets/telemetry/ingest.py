@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from sensequant_assets.telemetry.journal import CLOSED_LINE, ENVELOPE
-from sensequant_assets.telemetry.schema import COLUMNS, KINDS
+from sensequant_assets.telemetry.schema import COLUMNS, KINDS, TOLD_AT
 
 _ALONE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -198,21 +198,24 @@ _KNOWN = ", ".join(f"'{kind}'" for kind in KINDS)
 _STAGE = f"""
 CREATE OR REPLACE TEMP TABLE lines AS
 SELECT shard, shard_offset, line, batch_id, run_id, TRY_CAST("at" AS TIMESTAMPTZ) AS happened_at,
+       TRY_CAST(ordered_at AS TIMESTAMPTZ) AS ordered_at,
        CASE WHEN record IN ({_KNOWN}) AND batch_id IS NOT NULL AND run_id IS NOT NULL
                  AND TRY_CAST("at" AS TIMESTAMPTZ) IS NOT NULL THEN record END AS record
 FROM (
     SELECT shard, shard_offset, line, unnest(TRY(from_json(
-        line, '{{"record":"VARCHAR","batch_id":"VARCHAR","run_id":"VARCHAR","at":"VARCHAR"}}'
+        line, '{{{", ".join(f'"{name}": "VARCHAR"' for name in ENVELOPE)}}}'
     ))) FROM staged WHERE line NOT IN ('', '{CLOSED_LINE.decode()}')
 );
 CREATE OR REPLACE TEMP VIEW known AS SELECT * FROM lines WHERE record IS NOT NULL;
 CREATE OR REPLACE TEMP TABLE broken AS SELECT shard, shard_offset FROM lines WHERE record IS NULL;
 
-INSERT INTO batches (batch_id, status, started_at, last_event_at)
-SELECT batch_id, 'running', min(happened_at), max(happened_at) FROM known WHERE batch_id <> '' GROUP BY batch_id
+INSERT INTO batches (batch_id, status, started_at, last_event_at, ordered_at)
+SELECT batch_id, 'running', min(happened_at), max(happened_at), min({TOLD_AT})
+FROM known WHERE batch_id <> '' GROUP BY batch_id
 ON CONFLICT (batch_id) DO UPDATE SET last_event_at = greatest(batches.last_event_at, excluded.last_event_at);
-INSERT INTO runs (batch_id, run_id, status, started_at)
-SELECT batch_id, run_id, 'running', min(happened_at) FROM known WHERE run_id <> '' GROUP BY batch_id, run_id
+INSERT INTO runs (batch_id, run_id, status, started_at, ordered_at)
+SELECT batch_id, run_id, 'running', min(happened_at), min({TOLD_AT})
+FROM known WHERE run_id <> '' GROUP BY batch_id, run_id
 ON CONFLICT DO NOTHING;
 """  # noqa: S608 - constants of this module
 
@@ -224,7 +227,7 @@ def _take_sql(kind: str) -> str:
     columns = ", ".join(f"TRY_CAST(fields.{name} AS {type_}) AS {name}" for name, type_ in types.items())
     return f"""
         CREATE OR REPLACE TEMP TABLE parsed AS
-        SELECT shard, shard_offset, batch_id, run_id, happened_at, {columns}
+        SELECT shard, shard_offset, batch_id, run_id, happened_at, ordered_at, {columns}
         FROM (SELECT *, from_json(line, '{{{shape}}}') AS fields FROM lines WHERE record = '{kind}');
         INSERT INTO broken SELECT shard, shard_offset FROM parsed WHERE ({KINDS[kind].valid}) IS NOT TRUE;
         CREATE OR REPLACE TEMP VIEW good AS SELECT * FROM parsed WHERE {KINDS[kind].valid};

@@ -1,7 +1,8 @@
 """The append-only journal: one JSON line a record, one file a writer.
 
-A line is ``{"record": kind, "batch_id": ..., "run_id": ..., "at": ..., **fields}``, with the fields of the record's
-class in `records`. The last line of a closed shard is ``{"record":"closed"}``.
+A line is ``{"record": kind, "batch_id": ..., "run_id": ..., "at": ..., "ordered_at": ..., **fields}``, with the fields
+of the record's class in `records`. The clock says ``at``; ``ordered_at`` is a time of `ordering`, by which records are
+earlier or later. The last line of a closed shard is ``{"record":"closed"}``.
 """
 
 import fcntl
@@ -19,10 +20,11 @@ from typing import Self
 
 import orjson
 
+from sensequant_assets.telemetry.ordering import ORDER_FILE, OrderedTimes
 from sensequant_assets.telemetry.records import RECORDS, Record
 from sensequant_assets.text import file_name
 
-ENVELOPE = ("record", "batch_id", "run_id", "at")
+ENVELOPE = ("record", "batch_id", "run_id", "at", "ordered_at")
 """Fields of every line, whatever it tells."""
 
 CLOSED_LINE = b'{"record":"closed"}'
@@ -39,7 +41,8 @@ class Journal:
     Parameters
     ----------
     directory
-        Where shards go, `TelemetryStore.shards`; created with the first record, as is the shard.
+        Where shards go, `TelemetryStore.shards`; created with the first record, as are the shard, and beside the
+        directory the file of `ordering`.
     batch_id, run_id
         Written on every record. What belongs to no run, as the verdict of a whole batch, has an empty ``run_id``.
     clock
@@ -53,6 +56,7 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self._fd: int | None = None
+        self._times: OrderedTimes | None = None
         self._torn = False
 
     def append(self, record: Record) -> None:
@@ -75,9 +79,9 @@ class Journal:
 
     def append_many(self, records: Iterable[Record]) -> None:
         """Write several records in one write; see `append`."""
-        lines = [self._line(record) for record in records]
-        if lines:
-            with self._lock:
+        with self._lock:
+            lines = [self._line(record) for record in records]
+            if lines:
                 self._write(b"".join(lines))
 
     def close(self) -> None:
@@ -90,6 +94,9 @@ class Journal:
             finally:
                 os.close(self._fd)
                 self._fd = None
+                if self._times:
+                    self._times.close()
+                    self._times = None
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +108,10 @@ class Journal:
 
     def _line(self, record: Record) -> bytes:
         names, values = _FIELDS[record.record]
-        line = {"record": record.record, "batch_id": self.batch_id, "run_id": self.run_id, "at": self._clock()}
+        if self._times is None:
+            self._times = OrderedTimes(self._directory.parent / ORDER_FILE, self._clock)
+        envelope = (record.record, self.batch_id, self.run_id, self._clock(), self._times.next())
+        line: dict[str, object] = dict(zip(ENVELOPE, envelope, strict=True))
         line |= {name: value for name, value in zip(names, values(record), strict=True) if value is not None}
         try:
             return _encoded(line)

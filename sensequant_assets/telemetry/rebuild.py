@@ -11,7 +11,7 @@ import duckdb
 
 from sensequant_assets.telemetry.archive import begins_at, kept, shard_name, unpack
 from sensequant_assets.telemetry.ingest import WRITING, take_in
-from sensequant_assets.telemetry.schema import migrate
+from sensequant_assets.telemetry.schema import ORDER_BY_CLOCK, migrate
 
 _AT_ONCE_BYTES = 32 * 2**20
 """Unpacked shards on the disk at a time."""
@@ -164,4 +164,5 @@ def _copy(new: Path, old: Path, *, current: bool) -> tuple[int, bool]:
                 )
             (inserted,) = connection.execute(f"INSERT OR IGNORE INTO {table} BY NAME FROM told").fetchall()
             copied += int(inserted[0])
+        connection.execute(ORDER_BY_CLOCK)
     return copied, whole

@@ -25,7 +25,7 @@ from sensequant_assets.telemetry.records import (
     WindowRun,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,29 @@ def _sql_type(hint: Any) -> str:
 COLUMNS = {record.record: columns_of(record) for record in RECORDS}
 """Columns of each kind of record."""
 
-_OF_BATCH = [column for column in COLUMNS[BatchStart.record] if not column.of_run]
-_OF_RUN = [column for column in COLUMNS[BatchStart.record] if column.of_run or column.name == "started_at"]
+TOLD_AT = "coalesce(ordered_at, happened_at)"
+"""SQL of the time by which a line is later or earlier than another; an old journal has the clock's alone."""
+
+
+def _ordered(name: str, record: type[Record], time: str) -> Column:
+    """The column that orders rows, where a line lacks it by a time that the record tells.
+
+    What is told later than it was, such as the start of a run that died before it could tell, is ordered earlier by as
+    much.
+    """
+    (told,) = (column.value for column in COLUMNS[record.record] if column.name == time)
+    value = f"coalesce(ordered_at - greatest(happened_at - {told}, INTERVAL 0 SECONDS), {told})"
+    return Column(name, "TIMESTAMPTZ", value, valid="", known=False, of_run=True)
+
+
+_STARTED = _ordered("ordered_at", BatchStart, "started_at")
+_TRIED = _ordered("ordered_at", WindowRun, "ended_at")
+_JUDGED = _ordered("ordered_at", CheckVerdict, "evaluated_at")
+_SCORED = _ordered("ordered_at", Trial, "evaluated_at")
+_ENDED = _ordered("end_ordered_at", RunEnd, "ended_at")
+
+_OF_BATCH = [*(column for column in COLUMNS[BatchStart.record] if not column.of_run), _STARTED]
+_OF_RUN = [*(column for column in COLUMNS[BatchStart.record] if column.of_run or column.name == "started_at"), _STARTED]
 
 
 def _told(columns: Iterable[Column]) -> str:
@@ -129,7 +150,7 @@ CREATE TABLE runs (
     batch_id VARCHAR,
     run_id VARCHAR,
     {_gathered(_OF_RUN)},
-    {_gathered(COLUMNS[RunEnd.record])},
+    {_gathered([*COLUMNS[RunEnd.record], _ENDED])},
     PRIMARY KEY (batch_id, run_id)
 );
 
@@ -145,21 +166,21 @@ CREATE TABLE planned_windows (
 CREATE TABLE window_runs (
     batch_id VARCHAR,
     run_id VARCHAR,
-    {_told(COLUMNS[WindowRun.record])},
+    {_told([*COLUMNS[WindowRun.record], _TRIED])},
     PRIMARY KEY (batch_id, run_id, model, symbol, window_start, attempt)
 );
 
 CREATE TABLE verdicts (
     batch_id VARCHAR,
     run_id VARCHAR,
-    {_told(COLUMNS[CheckVerdict.record])},
+    {_told([*COLUMNS[CheckVerdict.record], _JUDGED])},
     PRIMARY KEY (batch_id, run_id, model, check_name)
 );
 
 CREATE TABLE trials (
     batch_id VARCHAR,
     run_id VARCHAR,
-    {_told(COLUMNS[Trial.record])},
+    {_told([*COLUMNS[Trial.record], _SCORED])},
     PRIMARY KEY (batch_id, run_id, evaluation, score)
 );
 
@@ -183,15 +204,24 @@ CREATE TABLE shards (
 );
 """
 
-LATEST_BATCH_FIRST = "ended_at DESC, batch_id DESC"
+LATEST_BATCH_FIRST = "ordered_at DESC, batch_id DESC"
 """The order of attempts in different batches; within a batch it is that of the view `last_attempts`."""
+
+LAST_ORDERED = """
+SELECT epoch_us(greatest(
+    (SELECT max(ordered_at) FROM batches), (SELECT greatest(max(ordered_at), max(end_ordered_at)) FROM runs),
+    (SELECT max(ordered_at) FROM window_runs), (SELECT max(ordered_at) FROM verdicts),
+    (SELECT max(ordered_at) FROM trials)
+))
+"""
+"""The latest time that orders a row, in microseconds since 1970; null where there is none."""
 
 # Views hold no rows, so every version creates its own anew.
 VIEWS = f"""
 CREATE OR REPLACE VIEW last_attempts AS
 SELECT * FROM window_runs
 QUALIFY row_number() OVER (
-    PARTITION BY batch_id, model, symbol, window_start ORDER BY attempt DESC, ended_at DESC, run_id DESC
+    PARTITION BY batch_id, model, symbol, window_start ORDER BY attempt DESC, ordered_at DESC, run_id DESC
 ) = 1;
 
 CREATE OR REPLACE VIEW pair_status AS
@@ -236,6 +266,16 @@ SELECT
 FROM counted;
 """  # noqa: S608 - a constant of this module
 
+ORDER_BY_CLOCK = """
+UPDATE batches SET ordered_at = started_at WHERE ordered_at IS NULL;
+UPDATE runs SET ordered_at = started_at WHERE ordered_at IS NULL;
+UPDATE runs SET end_ordered_at = ended_at WHERE end_ordered_at IS NULL;
+UPDATE window_runs SET ordered_at = ended_at WHERE ordered_at IS NULL;
+UPDATE verdicts SET ordered_at = evaluated_at WHERE ordered_at IS NULL;
+UPDATE trials SET ordered_at = evaluated_at WHERE ordered_at IS NULL;
+"""
+"""SQL that gives rows of an older version the times that order them."""
+
 MIGRATIONS: list[tuple[int, str]] = [
     (
         2,
@@ -269,6 +309,18 @@ MIGRATIONS: list[tuple[int, str]] = [
         );
         """,
     ),
+    (
+        6,
+        """
+        ALTER TABLE batches ADD COLUMN ordered_at TIMESTAMPTZ;
+        ALTER TABLE runs ADD COLUMN ordered_at TIMESTAMPTZ;
+        ALTER TABLE runs ADD COLUMN end_ordered_at TIMESTAMPTZ;
+        ALTER TABLE window_runs ADD COLUMN ordered_at TIMESTAMPTZ;
+        ALTER TABLE verdicts ADD COLUMN ordered_at TIMESTAMPTZ;
+        ALTER TABLE trials ADD COLUMN ordered_at TIMESTAMPTZ;
+        """
+        + ORDER_BY_CLOCK,
+    ),
 ]
 """Each version and the SQL that makes it of the one before; oldest first."""
 
@@ -282,9 +334,9 @@ class Kind:
     valid
         SQL condition on the fields: a record that does not meet it counts as a broken line.
     insert
-        SQL that moves the rows of the table ``good`` (the fields, and shard, shard_offset, batch_id, run_id and
-        happened_at of the line) into their tables, where the batch and the run of each have their row already. No row
-        may meet the same key twice in one statement.
+        SQL that moves the rows of the table ``good`` (the fields, and shard, shard_offset, batch_id, run_id,
+        happened_at and ordered_at of the line) into their tables, where the batch and the run of each have their row
+        already. No row may meet the same key twice in one statement.
     """
 
     valid: str
@@ -295,10 +347,10 @@ def _valid(record: type[Record], *more: str) -> str:
     return " AND ".join([*(column.valid for column in COLUMNS[record.record] if column.valid), *more]) or "true"
 
 
-def _latest(table: str, keys: str, record: type[Record], order: str) -> str:
-    """Store records as rows; of those with equal keys the one latest by the column ``order`` stays."""
-    values = {"batch_id": "batch_id", "run_id": "run_id"}
-    values |= {column.name: column.value for column in COLUMNS[record.record]}
+def _latest(table: str, keys: str, record: type[Record], ordered: Column) -> str:
+    """Store records as rows; of those with equal keys the latest stays."""
+    values, order = {"batch_id": "batch_id", "run_id": "run_id"}, ordered.name
+    values |= {column.name: column.value for column in (*COLUMNS[record.record], ordered)}
     columns = ", ".join(values)
     expressions = ", ".join(f"{expression} AS {column}" for column, expression in values.items())
     updates = ", ".join(f"{column} = excluded.{column}" for column in values if column not in keys.split(", "))
@@ -318,7 +370,7 @@ def _merged(table: str, keys: str, columns: Sequence[Column]) -> str:
     rest = [column for column in columns if column not in times]
     told = ", ".join(
         [f"min({each.value}) AS {each.name}" for each in times]
-        + [f"arg_max({each.value}, happened_at) AS {each.name}" for each in rest]
+        + [f"arg_max({each.value}, {TOLD_AT}) AS {each.name}" for each in rest]
     )
     kept = ", ".join(
         [f"{each.name} = least({table}.{each.name}, told.{each.name})" for each in times]
@@ -344,27 +396,27 @@ KINDS: dict[str, Kind] = {
             "list_bool_and(list_transform(windows, lambda pair: "
             "len(pair) = 2 AND pair[1] IS NOT NULL AND try_cast(pair[2] AS DATE) IS NOT NULL)) IS NOT FALSE",
         ),
-        insert="""
+        insert=f"""
             INSERT INTO planned_windows (batch_id, run_id, model, symbol, window_start)
-            SELECT batch_id, coalesce(arg_max(run_id, happened_at) FILTER (run_id <> ''), ''), model, pair[1],
+            SELECT batch_id, coalesce(arg_max(run_id, told_at) FILTER (run_id <> ''), ''), model, pair[1],
                    pair[2]::DATE
-            FROM (SELECT batch_id, run_id, happened_at, model, unnest(windows) AS pair FROM good)
+            FROM (SELECT batch_id, run_id, {TOLD_AT} AS told_at, model, unnest(windows) AS pair FROM good)
             GROUP BY ALL
             ON CONFLICT (batch_id, model, symbol, window_start) DO UPDATE SET run_id = excluded.run_id
             WHERE excluded.run_id <> '';
-        """,
+        """,  # noqa: S608 - every part is a constant of this package
     ),
     WindowRun.record: Kind(
         valid=_valid(WindowRun),
-        insert=_latest("window_runs", "batch_id, run_id, model, symbol, window_start, attempt", WindowRun, "ended_at"),
+        insert=_latest("window_runs", "batch_id, run_id, model, symbol, window_start, attempt", WindowRun, _TRIED),
     ),
     CheckVerdict.record: Kind(
         valid=_valid(CheckVerdict),
-        insert=_latest("verdicts", "batch_id, run_id, model, check_name", CheckVerdict, "evaluated_at"),
+        insert=_latest("verdicts", "batch_id, run_id, model, check_name", CheckVerdict, _JUDGED),
     ),
     Trial.record: Kind(
         valid=_valid(Trial),
-        insert=_latest("trials", "batch_id, run_id, evaluation, score", Trial, "evaluated_at"),
+        insert=_latest("trials", "batch_id, run_id, evaluation, score", Trial, _SCORED),
     ),
     Event.record: Kind(
         valid=_valid(Event),
@@ -378,7 +430,7 @@ KINDS: dict[str, Kind] = {
     ),
     RunEnd.record: Kind(
         valid=_valid(RunEnd, "run_id <> ''"),
-        insert=_latest("runs", "batch_id, run_id", RunEnd, "ended_at"),
+        insert=_latest("runs", "batch_id, run_id", RunEnd, _ENDED),
     ),
 }
 

@@ -27,9 +27,10 @@ from sensequant_assets.errors import BusyError, UsageError
 from sensequant_assets.replacing import lock_file
 from sensequant_assets.telemetry.archive import keep, kept
 from sensequant_assets.telemetry.ingest import READING, WRITING, IngestReport, take_in
-from sensequant_assets.telemetry.journal import writer_is_gone
+from sensequant_assets.telemetry.journal import utc_now, writer_is_gone
+from sensequant_assets.telemetry.ordering import ORDER_FILE, begin_after, has_base
 from sensequant_assets.telemetry.rebuild import Rebuilt, rebuild
-from sensequant_assets.telemetry.schema import SCHEMA_VERSION, layout_version, migrate
+from sensequant_assets.telemetry.schema import LAST_ORDERED, SCHEMA_VERSION, layout_version, migrate
 from sensequant_assets.text import file_name
 
 _WAIT_S = 30.0
@@ -147,6 +148,7 @@ class TelemetryStore:
         try:
             migrate(connection, self.database)
             report, finished = take_in(connection, self.shards, state)
+            self._keep_order(connection)
         except duckdb.Error as error:
             if damage := self._as_damage(error):
                 raise damage from error
@@ -160,6 +162,14 @@ class TelemetryStore:
                 state.pop(name)
         self._seen = state
         return report
+
+    def _keep_order(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """See that what is written from here on comes after all rows, though the file that says so is lost."""
+        file = self.directory / ORDER_FILE
+        if not has_base(file):
+            ((last,),) = connection.execute(LAST_ORDERED).fetchall()
+            if last is not None:
+                begin_after(file, _EPOCH + timedelta(microseconds=last), utc_now)
 
     def require(self) -> None:
         """See that rows can be taken in, before work begins whose rows they will be.

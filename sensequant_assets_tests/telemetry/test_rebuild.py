@@ -169,6 +169,7 @@ def test_a_damaged_database_says_at_once_what_it_is_and_is_rebuilt_row_for_row(
         "telemetry.duckdb",
         "telemetry.lock",
         "telemetry.next.lock",
+        "telemetry.order",
     ]
 
 

@@ -6,11 +6,13 @@ import duckdb
 import pytest
 
 from sensequant_assets.errors import UsageError
+from sensequant_assets.telemetry.questions.batches import batch_ids
+from sensequant_assets.telemetry.questions.failures import failed_pairs
 from sensequant_assets.telemetry.questions.verdicts import verdict_on
 from sensequant_assets.telemetry.questions.windows import outcomes
 from sensequant_assets.telemetry.schema import SCHEMA_VERSION
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.telling import W1, verdict, window
+from sensequant_assets_tests.telling import W1, verdict, window, write_run
 from sensequant_assets_tests.telling import journal_of as journal
 
 
@@ -60,3 +62,26 @@ def test_a_newer_layout_is_refused(store: TelemetryStore) -> None:
         TelemetryStore(store.directory).query("FROM batches")
     with pytest.raises(UsageError, match=message):
         TelemetryStore(store.directory).ingest()
+
+
+def test_rows_of_an_older_layout_are_ordered_by_the_clock_and_come_before_what_is_written_from_then_on(
+    store: TelemetryStore,
+) -> None:
+    version_1(store.database)
+    with duckdb.connect(store.database) as connection:
+        for batch, day, outcome in (("june", "2025-06-01", "failed"), ("may", "2025-05-01", "trained")):
+            connection.execute(
+                "INSERT INTO batches (batch_id, status, started_at) VALUES (?, 'succeeded', ?)", [batch, day]
+            )
+            connection.execute(
+                "INSERT INTO window_runs (batch_id, run_id, model, universe, symbol, window_start, outcome, attempt, "
+                "ended_at) VALUES (?, 'r', 'teacher', 'five', 'A', ?, ?, 1, ?)",
+                [batch, W1, outcome, day],
+            )
+    store.require()
+    assert batch_ids(store) == ["june", "may", "old"]
+    assert failed_pairs(store, "five", ["teacher"]) == {("A", W1)}
+    # Its clock is three months back.
+    write_run(store, [window("A", W1, "trained")], batch="march")
+    assert batch_ids(store) == ["march", "june", "may", "old"]
+    assert failed_pairs(store, "five", ["teacher"]) == set()

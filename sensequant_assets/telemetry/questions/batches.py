@@ -55,7 +55,7 @@ class Running:
 
 def batch_ids(store: TelemetryStore) -> list[str]:
     """All batches, the one that started last first."""
-    rows = store.rows("SELECT batch_id FROM batches ORDER BY started_at DESC, batch_id DESC")
+    rows = store.rows("SELECT batch_id FROM batches ORDER BY ordered_at DESC, batch_id DESC")
     return [row["batch_id"] for row in rows]
 
 
@@ -64,7 +64,7 @@ def batches_over(store: TelemetryStore, *, keep: int, before: datetime) -> set[s
     rows = store.rows(
         """
         SELECT batch_id FROM (
-            SELECT *, row_number() OVER (ORDER BY started_at DESC, batch_id DESC) AS place FROM batches
+            SELECT *, row_number() OVER (ORDER BY ordered_at DESC, batch_id DESC) AS place FROM batches
         ) WHERE place > $keep AND status <> 'running' AND last_event_at < $before
         """,
         {"keep": keep, "before": before},
@@ -117,7 +117,7 @@ def latest_batch_of(store: TelemetryStore, universe: str, model: str) -> str | N
         """
         SELECT batch_id FROM batches
         WHERE universe = ? AND batch_id IN (SELECT batch_id FROM planned_windows WHERE model = ?)
-        ORDER BY started_at DESC, batch_id DESC LIMIT 1
+        ORDER BY ordered_at DESC, batch_id DESC LIMIT 1
         """,
         [universe, model],
     )
@@ -141,7 +141,7 @@ def runs_of_batch(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
                 WHERE verdicts.batch_id = runs.batch_id AND verdicts.run_id = runs.run_id AND NOT passed
                     AND (failed > 0 OR not_attempted > 0)
             ) AS exceeded
-        FROM runs WHERE batch_id = $batch ORDER BY started_at, run_id
+        FROM runs WHERE batch_id = $batch ORDER BY ordered_at, run_id
         """,
         {"batch": batch_id},
     )
@@ -178,22 +178,23 @@ def ended_batches(store: TelemetryStore, universe: str, since: datetime) -> list
         WITH ended AS (
             SELECT batch_id, count(*) AS runs, bool_or(status = 'running') AS running,
                    max(coalesce(ended_at, started_at)) AS ended_at,
+                   max(coalesce(end_ordered_at, ordered_at)) AS ordered_at,
                    bool_or(status = 'interrupted')
                    OR batch_id IN (SELECT batch_id FROM planned_windows WHERE run_id = '') AS unspoken
             FROM runs GROUP BY batch_id
         ), judged AS (
-            SELECT batch_id, max(evaluated_at) FILTER (run_id = '') AS whole_at, max(evaluated_at) AS judged_at
+            SELECT batch_id, max(ordered_at) FILTER (run_id = '') AS whole_at, max(ordered_at) AS judged_at
             FROM verdicts GROUP BY batch_id
         )
         SELECT batch_id, runs, max_failure_rate, EXISTS (
             SELECT * FROM judged AS other JOIN batches AS theirs USING (batch_id)
             WHERE theirs.universe = batches.universe AND other.batch_id <> batches.batch_id
-                AND other.judged_at > ended.ended_at
+                AND other.judged_at > ended.ordered_at
         ) AS superseded, unspoken
         FROM batches JOIN ended USING (batch_id) LEFT JOIN judged USING (batch_id)
         WHERE universe = $universe AND NOT running AND (runs > 1 OR backfill_id IS NOT NULL OR unspoken)
-            AND ended.ended_at > $since AND (whole_at IS NULL OR whole_at < ended.ended_at)
-        ORDER BY ended.ended_at
+            AND ended.ended_at > $since AND (whole_at IS NULL OR whole_at < ended.ordered_at)
+        ORDER BY ended.ordered_at
         """,
         {"universe": universe, "since": since},
     )

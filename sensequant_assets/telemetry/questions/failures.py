@@ -150,7 +150,7 @@ def permanent_failures(store: TelemetryStore, batches: int = BATCHES) -> list[Pe
     rows = store.rows(
         """
         WITH tried AS (
-            SELECT *, max(ended_at) FILTER (outcome <> 'failed') OVER (
+            SELECT *, max(ordered_at) FILTER (outcome <> 'failed') OVER (
                 PARTITION BY universe, model, symbol, window_start
             ) AS passed_at
             FROM last_attempts WHERE outcome <> 'skipped'
@@ -158,16 +158,16 @@ def permanent_failures(store: TelemetryStore, batches: int = BATCHES) -> list[Pe
         SELECT
             coalesce(universe, '') AS universe, model, symbol, window_start,
             count(*) AS batches,
-            min(ended_at) AS since, max(ended_at) AS last,
-            arg_max(batch_id, ended_at) AS last_batch,
-            arg_max(coalesce(failure_kind, 'unknown'), ended_at) AS failure_kind,
-            arg_max(coalesce(error_type, ''), ended_at) AS error_type,
-            arg_max(coalesce(error_message, ''), ended_at) AS error_message
+            arg_min(ended_at, ordered_at) AS since, arg_max(ended_at, ordered_at) AS last,
+            arg_max(batch_id, ordered_at) AS last_batch,
+            arg_max(coalesce(failure_kind, 'unknown'), ordered_at) AS failure_kind,
+            arg_max(coalesce(error_type, ''), ordered_at) AS error_type,
+            arg_max(coalesce(error_message, ''), ordered_at) AS error_message
         FROM tried
-        WHERE outcome = 'failed' AND (passed_at IS NULL OR ended_at > passed_at)
+        WHERE outcome = 'failed' AND (passed_at IS NULL OR ordered_at > passed_at)
         GROUP BY universe, model, symbol, window_start
         HAVING count(*) >= $batches
-        ORDER BY batches DESC, since, model DESC, symbol, window_start
+        ORDER BY batches DESC, min(ordered_at), model DESC, symbol, window_start
         """,
         {"batches": batches},
     )

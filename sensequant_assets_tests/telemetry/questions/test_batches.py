@@ -66,7 +66,7 @@ def test_nothing_attempted_has_no_failure_rate(store: TelemetryStore) -> None:
 
 def test_the_batch_that_started_last_is_named_first(store: TelemetryStore) -> None:
     assert batch_ids(store) == []
-    for name, starts in [("middle", 5.0), ("last", 9.0), ("first", 1.0)]:
+    for name, starts in [("first", 1.0), ("middle", 5.0), ("last", 9.0)]:
         write_run(store, [window("A", W1, "trained", 20)], batch=name, starts=starts)
     assert batch_ids(store) == ["last", "middle", "first"]
 
@@ -121,15 +121,15 @@ def test_only_batches_of_several_runs_that_nobody_judged_since_their_end_have_en
         with journal(store, name, run, after(second)) as check:
             check.append(verdict(True, 1, 0))
 
-    ended("two", 100)
-    ended("backfill", 90, runs=1, backfill_id="backfill")
-    ended("one", 95, runs=1)
-    ended("elsewhere", 95, universe="other")
     ended("old", 10)
     ended("whole", 80)
     judged("whole", 81)
-    ended("again", 85)
     judged("again", 84)
+    ended("again", 85)
+    ended("backfill", 90, runs=1, backfill_id="backfill")
+    ended("one", 95, runs=1)
+    ended("elsewhere", 95, universe="other")
+    ended("two", 100)
     write_run(store, [], batch="running", status=None)
     write_run(store, [], batch="running", run="r2")
     found = ended_batches(store, "five", after(10))

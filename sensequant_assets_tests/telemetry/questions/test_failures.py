@@ -135,10 +135,9 @@ def test_the_last_attempt_in_any_batch_speaks_for_a_pair(store: TelemetryStore) 
 
 
 def test_a_later_batch_speaks_louder_than_more_attempts_of_an_earlier_one(store: TelemetryStore) -> None:
-    retried = [window("A", W1, "failed", 1), window("A", W1, "trained", 2, attempt=2)]
-    write_run(store, retried, batch="retried")
-    # The second attempt is the last word of its batch, whenever its row was written.
-    write_run(store, [window("A", W1, "failed", 1.5)], batch="between")
+    with write_run(store, [window("A", W1, "failed", 1)], batch="retried", status=None) as retried:
+        write_run(store, [window("A", W1, "failed", 1.5)], batch="between")
+        retried.append(window("A", W1, "trained", 2, attempt=2))
     assert failed_pairs(store, "five", ["teacher"]) == set()
     write_run(store, [window("A", W1, "failed", 3)], batch="later")
     assert failed_pairs(store, "five", ["teacher"]) == {("A", W1)}
