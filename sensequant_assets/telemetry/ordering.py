@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Self
 from zlib import crc32
 
+from sensequant_assets.replacing import open_regular
+
 _WAIT_S = 1.0
 """How long to wait for a process that holds the file; it does so for microseconds, unless it is stopped meanwhile."""
 
@@ -142,8 +144,8 @@ def _held(file: Path) -> Iterator[int | None]:
     """The file, locked; None where it cannot be had, for which no record waits."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # What is put in its place and is no file, such as a pipe, must not be waited for.
-        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
+        # It is written in place, and what a link leads to is somebody else's.
+        fd = open_regular(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError:
         yield None
         return
