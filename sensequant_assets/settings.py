@@ -37,6 +37,9 @@ FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 1, 1)
 """Bounds of a market's days, beyond which a date is a slip, and a span of days may have no end that can be written."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
+MODELS_DIR, TELEMETRY_DIR = "models", "telemetry"
+"""Names of directories below the data directory."""
+
 _PREFIX = "SENSEQUANT_"
 
 _PLAIN_VARIABLES = {
@@ -214,6 +217,16 @@ class Settings(MarketSettings, BaseSettings):
     def dagster_home(self) -> Path:
         """Directory of the Dagster instance, absolute."""
         return self.data_dir.resolve() / "dagster"
+
+    @property
+    def models_dir(self) -> Path:
+        """Directory of the models of all universes."""
+        return self.data_dir / MODELS_DIR
+
+    @property
+    def telemetry_dir(self) -> Path:
+        """Directory of the telemetry."""
+        return self.data_dir / TELEMETRY_DIR
 
     @property
     def market_file(self) -> Path:
@@ -460,7 +473,7 @@ def describe_bounds(model: type[BaseModel], field: str) -> str:
 
 
 _WRITTEN = (
-    ".", "bars", "features", "models", "telemetry", "telemetry/shards", "dagster", "dagster/history",
+    ".", "bars", "features", MODELS_DIR, TELEMETRY_DIR, f"{TELEMETRY_DIR}/shards", "dagster", "dagster/history",
     "dagster/history/runs", "dagster/schedules",
 )  # fmt: skip
 """Directories below the data directory that a batch writes to, where they are there already."""

@@ -16,6 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from sensequant_assets.batch.run import Options
+from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
 
 if TYPE_CHECKING:
@@ -232,6 +234,12 @@ def write_universe(path: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", 
     listed = {symbol: "2012-05-18" if symbol == "FB" else "1990-01-01" for symbol in symbols}
     path.write_text("symbol,name,listing_date\n" + "".join(f"{symbol},,{day}\n" for symbol, day in listed.items()))
     return path
+
+
+def how_it_runs(**changed: Any) -> Options:
+    """How a run runs, with the settings' defaults on one worker."""
+    defaults = {name: Settings.model_fields[name].default for name in ("window_timeout_s", "max_failure_rate")}
+    return Options(**{"workers": 1} | defaults | changed)
 
 
 def corrupt(bars: Path, line: int = 100) -> None:

@@ -79,6 +79,11 @@ def test_sql_is_spelled_in_telemetry_alone() -> None:
     assert {name for name in outside if asking.search((PACKAGE / name).read_text())} == {"cli/telemetry.py"}
 
 
+def test_where_models_and_telemetry_lie_is_said_in_the_settings_alone() -> None:
+    spelled = re.compile(r"""/ ["'](models|telemetry)["']""")
+    assert [name for name in sorted(modules()) if spelled.search((PACKAGE / name).read_text())] == []
+
+
 def test_few_files_lie_at_the_top_of_the_package() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 6
 

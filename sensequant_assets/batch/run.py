@@ -1,5 +1,6 @@
 """One run over part of the lattice: each window on its own, teachers first, students if few enough teachers failed."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -52,9 +53,9 @@ class Options:
         Train even what is unchanged.
     """
 
-    workers: int = 1
-    window_timeout_s: float = 600.0
-    max_failure_rate: float = 0.15
+    workers: int
+    window_timeout_s: float
+    max_failure_rate: float
     force: bool = False
 
 
@@ -231,6 +232,7 @@ class Run:
                 parameters={"teacher": self.teacher.model_dump(), "student": self.student.model_dump()},
                 versions=versions(),
                 max_failure_rate=self.options.max_failure_rate,
+                pid=os.getpid(),
                 workers=self.options.workers,
                 configuration=self.configuration,
             )

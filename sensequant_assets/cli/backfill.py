@@ -190,8 +190,8 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     settings, teacher = request.settings, request.teacher
     market = Market.open(settings, teacher, request.student)
     require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
-    store = ModelStore(settings.data_dir / "models", market.universe.name)
-    telemetry = TelemetryStore(settings.data_dir / "telemetry")
+    store = ModelStore(settings.models_dir, market.universe.name)
+    telemetry = TelemetryStore(settings.telemetry_dir)
     prepare_home(settings)
     telemetry.require()
     keys = _chosen(request, market, store, telemetry)

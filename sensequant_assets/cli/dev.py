@@ -33,7 +33,7 @@ def dev(host: str, port: int, **options: Any) -> None:
     home = prepare_home(settings)
     # The webserver and the daemon open it at once; and what was killed with the last ones still reads as started.
     with naming_damage(home), open_instance(home) as instance:
-        fail_dead_runs(instance, TelemetryStore(settings.data_dir / "telemetry"), settings)
+        fail_dead_runs(instance, TelemetryStore(settings.telemetry_dir), settings)
         add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
         limit_pool(instance, pool_of(read_teacher()))
     say(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")

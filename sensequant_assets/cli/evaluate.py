@@ -54,7 +54,7 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
         raise UsageError(NO_BATCH)
     subject = Subject.of_batch(telemetry, found)
     market = Market.open(subject.settings, subject.teacher, subject.student)
-    store = ModelStore(settings.data_dir / "models", market.universe.name)
+    store = ModelStore(settings.models_dir, market.universe.name)
     with _progress() as (read, judged_one):
         gathered = gather(subject, market, store, tell=read)
         judged = evaluate_gathered(gathered, settings.cost_bp, judged_one)

@@ -96,7 +96,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     # What it prints stands in the terminal already.
     with naming_damage(home), open_instance(home, capture_output=False) as instance:
         # What was killed with its terminal still reads as started. While telemetry is in use, the next command asks.
-        telemetry = TelemetryStore(batch.settings.data_dir / "telemetry")
+        telemetry = TelemetryStore(batch.settings.telemetry_dir)
         with suppress(BusyError, UsageError):
             fail_dead_runs(instance, telemetry, batch.settings)
         add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))

@@ -101,4 +101,4 @@ def telemetry_store(*, older: bool = False) -> TelemetryStore:
     """The telemetry of the data directory; if `older`, one that answers of an earlier state and says so."""
     settings = read_settings()
     prepare_data_dir(settings)
-    return TelemetryStore(settings.data_dir / "telemetry", (lambda said: say(said, err=True)) if older else None)
+    return TelemetryStore(settings.telemetry_dir, (lambda said: say(said, err=True)) if older else None)

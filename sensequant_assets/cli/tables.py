@@ -104,8 +104,8 @@ def summary_table(console: Console, batch_id: str, told: Told) -> None:
 
 def where_it_is(console: Console, settings: Settings) -> None:
     """Print where models and telemetry lie, and how to look at them."""
-    console.print(f"models     {settings.data_dir / 'models'}", soft_wrap=True)
-    console.print(f"telemetry  {settings.data_dir / 'telemetry'}   {_QUESTION}", soft_wrap=True)
+    console.print(f"models     {settings.models_dir}", soft_wrap=True)
+    console.print(f"telemetry  {settings.telemetry_dir}   {_QUESTION}", soft_wrap=True)
     console.print("UI         sensequant dev")
 
 

@@ -21,7 +21,7 @@ from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.settings import MarketSettings, Settings, read_market
+from sensequant_assets.settings import MODELS_DIR, TELEMETRY_DIR, MarketSettings, Settings, read_market
 from sensequant_assets.telemetry.store import TelemetryStore
 
 _AS_JSON: dict[Any, Any] = {Path: str, date: str}
@@ -67,12 +67,12 @@ class MarketResource:
     @property
     def models(self) -> ModelStore:
         """Where models lie."""
-        return ModelStore(self.data_dir / "models", self.settings.universe_name)
+        return ModelStore(self.data_dir / MODELS_DIR, self.settings.universe_name)
 
     @property
     def telemetry(self) -> TelemetryStore:
         """Where telemetry lies."""
-        return TelemetryStore(self.data_dir / "telemetry")
+        return TelemetryStore(self.data_dir / TELEMETRY_DIR)
 
 
 class _ParametersResource(dg.ConfigurableResource[BoosterParameters]):

@@ -13,7 +13,7 @@ from sensequant_assets.batch import pools as pools_module
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.pools import PoolOutcome, PoolStatus
 from sensequant_assets.batch.rows import Identity
-from sensequant_assets.batch.run import Options, Run, earlier_teachers
+from sensequant_assets.batch.run import Run, earlier_teachers
 from sensequant_assets.batch.staleness import Cause, stale_pairs
 from sensequant_assets.batch.trainer import key_of
 from sensequant_assets.core.lattice import Key
@@ -26,7 +26,7 @@ from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
+from sensequant_assets_tests.running import corrupt, how_it_runs, leave, sample_bars, write_universe
 
 SYMBOLS = ("AAPL", "GOOG", "IBM")
 WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")
@@ -89,7 +89,7 @@ class PooledShop:
             identity=Identity(name, name),
             teacher=teacher,
             student=student,
-            options=Options(**{"workers": 2, "max_failure_rate": 0.5, **options}),
+            options=how_it_runs(**{"workers": 2, "max_failure_rate": 0.5, **options}),
             earlier_teachers=lambda: earlier_teachers(self.telemetry, market.keys(), "three"),
         )
         told = Told()

@@ -1,9 +1,11 @@
 """Claims about a run of windows, without Dagster."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from sensequant_assets.batch import rows, trainer, windows
 from sensequant_assets.batch import run as run_module
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.rows import Identity
-from sensequant_assets.batch.run import Options, Run
+from sensequant_assets.batch.run import Run
 from sensequant_assets.batch.trainer import Teachers, key_of
 from sensequant_assets.core import training
 from sensequant_assets.core.boosting import Expired
@@ -29,9 +31,9 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
-from sensequant_assets.telemetry.records import WindowRun
+from sensequant_assets.telemetry.records import BatchStart, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.running import leave, sample_bars, write_universe
+from sensequant_assets_tests.running import how_it_runs, leave, sample_bars, write_universe
 
 STUDENT = StudentParameters(scope="symbol", n_estimators=5)
 BAD = ("IBM", "2009-06-30")
@@ -85,7 +87,7 @@ class Workshop:
             identity=Identity(batch_id=name, run_id=f"{name}-run"),
             teacher=asked,
             student=STUDENT,
-            options=Options(**{"max_failure_rate": 0.5, **options}),
+            options=how_it_runs(**{"max_failure_rate": 0.5, **options}),
             earlier_teachers=lambda: (
                 earlier_teachers or run_module.earlier_teachers(self.telemetry, market.keys(), market.universe.name)
             ),
@@ -150,6 +152,16 @@ def the_bad_one(outcomes: list[Outcome]) -> Outcome:
     assert {key for key, status in found.items() if status is not Status.TRAINED} == {BAD}
     (outcome,) = (outcome for outcome in outcomes if outcome.status is Status.FAILED)
     return outcome
+
+
+def test_a_run_tells_all_that_can_be_told_at_its_start(workshop: Workshop) -> None:
+    workshop.run("told")
+    # A run of a backfill alone has one.
+    columns = ", ".join(field.name for field in fields(BatchStart) if field.name != "backfill_id")
+    columns = columns.replace("started_at", "runs.started_at")
+    (start,) = workshop.rows(f"SELECT {columns} FROM runs JOIN batches USING (batch_id)")
+    assert None not in start
+    assert workshop.rows("SELECT pid, workers FROM runs") == [(os.getpid(), 1)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

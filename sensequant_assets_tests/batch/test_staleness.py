@@ -9,7 +9,7 @@ import pytest
 
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.rows import Identity
-from sensequant_assets.batch.run import Options, Run
+from sensequant_assets.batch.run import Run
 from sensequant_assets.batch.staleness import Cause, Staleness, stale_pairs
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
@@ -21,7 +21,7 @@ from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.failures import data_that_failed
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.operating import STUDENT, SYMBOLS, TEACHER, WINDOWS, history, new_days, office_settings
-from sensequant_assets_tests.running import corrupt
+from sensequant_assets_tests.running import corrupt, how_it_runs
 
 PAIRS = [(symbol, window) for symbol in SYMBOLS for window in WINDOWS[:2]]
 OPEN = WINDOWS[1]
@@ -63,7 +63,7 @@ class Shop:
             identity=Identity(batch, batch),
             teacher=self.teacher,
             student=self.student,
-            options=Options(max_failure_rate=0.5),
+            options=how_it_runs(max_failure_rate=0.5),
         )
         told: list[Outcome] = []
         assert len(list(run.carry_out(lambda _, outcomes: told.extend(outcomes)))) == len(MODELS)

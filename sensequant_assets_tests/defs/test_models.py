@@ -16,7 +16,6 @@ import dagster as dg
 import pytest
 
 from sensequant_assets.batch.rows import Identity
-from sensequant_assets.batch.run import Options
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome
@@ -32,7 +31,7 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.making import ANY_ROWS
-from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
+from sensequant_assets_tests.running import corrupt, how_it_runs, leave, sample_bars, write_universe
 
 TEACHER, STUDENT = TeacherParameters(scope="symbol", n_estimators=10), StudentParameters(scope="symbol", n_estimators=5)
 SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
@@ -56,7 +55,7 @@ class Platform:
     def launch(self, name: str, limit: float, keys: list[Key] | None = None, **options: Any) -> SenseQuantError | None:
         """Run a batch the way the command line does."""
         chosen = keys or Market.open(self.settings, TEACHER, STUDENT).keys()
-        how = Options(max_failure_rate=limit, workers=2, **options)
+        how = how_it_runs(max_failure_rate=limit, workers=2, **options)
         return launch(Launch(self.settings, TEACHER, STUDENT, chosen, MODELS, how, name))
 
     def execute(self, pair: str, config: dict[str, Any]) -> dg.ExecuteInProcessResult:
@@ -193,7 +192,7 @@ def test_models_that_know_nothing_count_as_trained_and_are_flagged_and_stop_noth
     # Without the floor a window is trained on fewer rows than its teacher can split.
     monkeypatch.setattr(market, "floor_of", lambda *_: ANY_ROWS)
     teacher = TeacherParameters(scope="symbol", n_estimators=10, min_child_samples=100)
-    how = Options(max_failure_rate=0.0, workers=2, force=True)
+    how = how_it_runs(max_failure_rate=0.0, workers=2, force=True)
     keys = [("AAPL", "2009-01-01"), ("GOOG", "2009-06-30")]
     assert launch(Launch(platform.settings, teacher, STUDENT, keys, MODELS, how, "constant")) is None
     for asset in ASSETS.values():
@@ -229,7 +228,7 @@ def test_a_check_that_is_executed_alone_judges_the_latest_batch_again_and_no_oth
 
 def test_a_run_logs_and_keeps_its_configuration_and_warns_of_what_misleads(platform: Platform) -> None:
     teacher = TEACHER.model_copy(update={"gpu_device_id": 1})
-    how = Options(max_failure_rate=0.25, workers=1)
+    how = how_it_runs(max_failure_rate=0.25, workers=1)
     keys = [("AAPL", "2009-01-01")]
     assert launch(Launch(platform.settings, teacher, STUDENT, keys, MODELS, how, "configured")) is None
     logged = [
@@ -308,7 +307,7 @@ def test_an_open_market_is_handed_to_its_run_and_leaves_memory_with_it(
     gc.collect()
     gc.disable()
     try:
-        batch = Launch(platform.settings, TEACHER, STUDENT, keys, MODELS, Options(), "handed", market, told.append)
+        batch = Launch(platform.settings, TEACHER, STUDENT, keys, MODELS, how_it_runs(), "handed", market, told.append)
         assert launch(batch) is None
         del batch, market
         assert left() is None

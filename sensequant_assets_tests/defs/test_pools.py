@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from sensequant_assets.batch.run import Options
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.defs.home import prepare_home
@@ -18,7 +17,7 @@ from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.pools import PoolStore
 from sensequant_assets.settings import Settings, read_settings
-from sensequant_assets_tests.running import leave, sample_bars, write_universe
+from sensequant_assets_tests.running import how_it_runs, leave, sample_bars, write_universe
 
 SYMBOLS = ("AAPL", "GOOG", "IBM")
 WINDOWS = ["2009-01-01", "2009-06-30", "2009-12-27"]
@@ -90,7 +89,7 @@ def test_a_pool_is_materialized_by_its_window(platform: Platform) -> None:
 
 def test_a_batch_of_models_shows_the_pools_that_taught_them(platform: Platform) -> None:
     market = Market.open(platform.settings, TEACHER, STUDENT)
-    failure = launch(Launch(platform.settings, TEACHER, STUDENT, market.keys(), MODELS, Options(workers=2), "one"))
+    failure = launch(Launch(platform.settings, TEACHER, STUDENT, market.keys(), MODELS, how_it_runs(workers=2), "one"))
 
     assert failure is None
     (run,) = platform.instance.get_runs(limit=1)

@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from sensequant_assets.batch.evaluation import BASELINES
-from sensequant_assets.batch.run import Options
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.defs.home import prepare_home
@@ -17,7 +16,7 @@ from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.running import leave, sample_bars, write_universe
+from sensequant_assets_tests.running import how_it_runs, leave, sample_bars, write_universe
 
 TEACHER = TeacherParameters(scope="symbol", n_estimators=10, min_child_samples=4)
 STUDENT = StudentParameters(scope="symbol", n_estimators=5)
@@ -65,7 +64,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         prepare_home(settings)
         keys = Market.open(settings, TEACHER, STUDENT).keys(windows=[*TRAINED, LAST])
         with dg.DagsterInstance.get() as instance:
-            how = Options(workers=2)
+            how = how_it_runs(workers=2)
             assert launch(Launch(settings, TEACHER, STUDENT, keys, MODELS, how, "trained")) is None
             yield Platform(settings, instance)
 

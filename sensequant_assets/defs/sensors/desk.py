@@ -73,7 +73,7 @@ class Desk:
     @property
     def telemetry(self) -> TelemetryStore:
         """Where telemetry lies."""
-        return TelemetryStore(self.settings.data_dir / "telemetry")
+        return TelemetryStore(self.settings.telemetry_dir)
 
     @property
     def universe(self) -> str:
