@@ -112,6 +112,8 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
             metadata[flag] = True
     if outcome.constant:
         metadata["constant"] = True
+    if outcome.metrics.get("calibration_slope") == 0:
+        metadata["nothing_learned"] = True
     return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
 
 

@@ -39,6 +39,7 @@ GROUPS = {
 }
 ARROWS = {
     ("universe", "bars"), ("bars", "features"), ("features", "pooled_teachers"), ("features", "teacher_models"),
+    ("pooled_teachers", "teacher_models"),
     ("pooled_teachers", "shared_students"), ("teacher_models", "student_models"), ("teacher_models", "walk_forward"),
     ("student_models", "walk_forward"),
 }  # fmt: skip
@@ -108,7 +109,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     directory = tmp_path_factory.mktemp("browser")
     corrupt(sample_bars(directory / "bars", SYMBOLS) / "IBM.csv")
     write_universe(directory / "universe.csv", SYMBOLS)
-    return Home(directory, {"TEACHER_N_ESTIMATORS": "10", "STUDENT_N_ESTIMATORS": "5"})
+    few = {"TEACHER_N_ESTIMATORS": "10", "STUDENT_N_ESTIMATORS": "5"}
+    # A pool of two symbols has few rows.
+    splitting = {"TEACHER_MIN_CHILD_SAMPLES": "20", "STUDENT_MIN_CHILD_SAMPLES": "20"}
+    return Home(directory, {"TEACHER_SCOPE": "pool", **few, **splitting})
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +271,7 @@ def test_a_trained_partition_shows_its_metrics_and_where_its_model_lies(
     expect(person.row("status")).to_contain_text("trained")
     for metric in ("test_auc", "test_brier", "oof_auc"):
         expect(person.row(metric)).to_contain_text(re.compile(r"0\.\d+"))
-    expect(person.row("largest_tree")).to_contain_text(re.compile(r"\d+ of 127 leaves asked, depth \d of 9"))
+    expect(person.row("largest_tree")).to_contain_text(re.compile(r"\d+ of 15 leaves asked, depth \d of 6"))
     model = person.row("model")
     expect(model).to_contain_text("teacher/AAPL/2009-06-30")
     person.shoot("partition_trained")
@@ -305,7 +309,7 @@ def test_the_launchpad_shows_the_defaults_of_the_resources(running: Ui, person: 
     # The editor draws the lines in its view alone.
     editor.get_by_text("learning_rate:").first.hover()
     person.page.mouse.wheel(0, 2000)
-    expect(editor).to_contain_text("num_leaves: 127")
+    expect(editor).to_contain_text("num_leaves: 15")
     expect(editor).to_contain_text("n_estimators: 10")
     person.shoot("launchpad")
 

@@ -96,11 +96,16 @@ def test_a_batch_of_models_shows_the_pools_that_taught_them(platform: Platform) 
     assert sorted(platform.metadata("pooled_teachers", run.run_id)) == WINDOWS
     teachers = platform.metadata("teacher_models", run.run_id)
     assert len(teachers) == 9
+    flags = set()
     for window in WINDOWS:
         stored = platform.pools.find("pool", window)
         assert stored is not None
-        trees = {shown["trees_fingerprint"] for key, shown in teachers.items() if key.endswith(window)}
-        assert trees == {stored.record.trees_fingerprint}
+        of_window = [shown for key, shown in teachers.items() if key.endswith(window)]
+        assert {shown["trees_fingerprint"] for shown in of_window} == {stored.record.trees_fingerprint}
+        flagged = stored.record.calibration.nothing_learned
+        assert {"nothing_learned" in shown for shown in of_window} == {flagged}
+        flags.add(flagged)
+    assert flags == {True, False}
 
 
 def test_one_pair_asked_alone_trains_its_windows_pool(platform: Platform) -> None:
