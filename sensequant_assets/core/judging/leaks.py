@@ -348,7 +348,8 @@ def _differs(before: Floats, after: Floats, whole: Floats) -> NDArray[np.bool_]:
     both = np.isnan(before) & np.isnan(after)
     with np.errstate(invalid="ignore"):
         same = (before == after) | (np.abs(before - after) <= slack + _ROUNDING * np.abs(before))
-    return ~(both | same)
+    differs: NDArray[np.bool_] = ~(both | same)
+    return differs
 
 
 def _with_another_future(bars: Bars, cut: int, rng: np.random.Generator) -> Bars:
