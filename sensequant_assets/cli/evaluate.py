@@ -11,9 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sensequant_assets.batch.evaluation import Gathered, Subject, evaluate_gathered, gather, new_evaluation, note_trials
+from sensequant_assets.batch.leaks import probe
 from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
 from sensequant_assets.core.judging.bootstrap import COVERAGE, ENOUGH_DATES, Estimate
+from sensequant_assets.core.judging.leaks import summary
 from sensequant_assets.core.judging.walk_forward import Judgement, Score
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
@@ -59,7 +61,8 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
         gathered = gather(subject, market, store, tell=read)
         judged = evaluate_gathered(gathered, settings.cost_bp, judged_one)
     note_trials(telemetry, subject, gathered, judged, new_evaluation())
-    remarks = [*gathered.remarks, *_warnings(judged)]
+    leaks = probe(market, [window.key for window in gathered.windows], subject.teacher.folds)
+    remarks = [*gathered.remarks, *_warnings(judged), *summary(leaks)]
     if as_json:
         for score in judged.scores:
             click.echo(json_text(score.as_json()))

@@ -6,8 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+from sensequant_assets.core.judging.leaks import Finding, summary
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
-from sensequant_assets.defs.names import CHECK, NOT_CONSTANT
+from sensequant_assets.defs.names import CHECK, NO_LEAK, NOT_CONSTANT, WALK_FORWARD
 from sensequant_assets.text import markdown_text, printable
 
 FAILURES_SHOWN = 20
@@ -96,6 +97,49 @@ def not_constant_result(
         description=markdown_text(f"Batch {batch_id}, all runs: {said}" if batch_id else said),
         metadata=metadata,
     )
+
+
+def no_leak_result(findings: Sequence[Finding], windows: Sequence[str]) -> dg.AssetCheckResult:
+    """Adapt what the leak probes found: an error is certain, a warning is suspicious, and neither stops anything.
+
+    Parameters
+    ----------
+    findings
+        Of every probe.
+    windows
+        Keys of the windows that were looked at.
+    """
+    certain = any(one.severity == "error" and not one.passed for one in findings)
+    rows = [
+        dg.TableRecord(
+            {
+                "probe": one.name,
+                "found": "nothing" if one.passed else one.severity,
+                "evidence": ", ".join(f"{name} {_number(value)}" for name, value in one.evidence.items()),
+                "message": printable(one.message),
+            }
+        )
+        for one in findings
+    ]
+    return dg.AssetCheckResult(
+        asset_key=WALK_FORWARD,
+        check_name=NO_LEAK,
+        passed=bool(findings) and all(one.passed for one in findings),
+        severity=dg.AssetCheckSeverity.ERROR if certain else dg.AssetCheckSeverity.WARN,
+        description=markdown_text(" ".join(summary(findings))),
+        metadata={
+            "probes": len(findings),
+            "found": sum(not one.passed for one in findings),
+            "windows": len(windows),
+            "first_window": min(windows, default=""),
+            "last_window": max(windows, default=""),
+            "findings": dg.MetadataValue.table(rows) if rows else "none",
+        },
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
 def evaluation_of(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:

@@ -15,9 +15,11 @@ from sensequant_assets.batch.evaluation import (
     new_evaluation,
     note_trials,
 )
+from sensequant_assets.batch.leaks import probe
 from sensequant_assets.core.judging.walk_forward import Judgement, Score
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.defs.names import ASSETS, JUDGING_GROUP, WALK_FORWARD
+from sensequant_assets.defs.checks import no_leak_result
+from sensequant_assets.defs.names import ASSETS, JUDGING_GROUP, NO_LEAK, WALK_FORWARD
 from sensequant_assets.defs.pools import by_window
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.settings import Settings
@@ -55,6 +57,7 @@ def walk_forward_asset(
         pool=pool,
         backfill_policy=dg.BackfillPolicy.single_run(),
         specs=[_spec()],
+        check_specs=[_check_spec()],
     )
     def evaluation(
         context: dg.AssetExecutionContext,
@@ -62,8 +65,8 @@ def walk_forward_asset(
         market: dg.ResourceParam[MarketResource],
         teacher: dg.ResourceParam[TeacherParameters],
         student: dg.ResourceParam[StudentParameters],
-    ) -> Iterator[dg.AssetMaterialization]:
-        """Judge the models of each window on the window after it."""
+    ) -> Iterator[dg.AssetCheckResult]:
+        """Judge the models of each window on the window after it, and look for leaks."""
         opened = market.open(teacher, student)
         subject = Subject("", market.settings, teacher, student)
         for window in context.partition_keys:
@@ -77,8 +80,7 @@ def walk_forward_asset(
                 note_trials(
                     market.telemetry, replace(subject, batch_id=batch or ""), gathered, judged, new_evaluation()
                 )
-        # Only a generator is taken to yield nothing; anything else is taken for a value of every partition.
-        yield from ()
+        yield no_leak_result(probe(opened, context.partition_keys, teacher.folds), context.partition_keys)
 
     return evaluation
 
@@ -93,6 +95,16 @@ def _spec() -> dg.AssetSpec:
         kinds={"numpy"},
         skippable=True,
         deps=[dg.AssetDep(asset, partition_mapping=by_window()) for asset in ASSETS.values()],
+    )
+
+
+def _check_spec() -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        NO_LEAK,
+        asset=WALK_FORWARD,
+        description="Features and labels read no bar that they must not, and rows to learn from share none with rows "
+        "that are judged (errors); no feature or fold looks as if it knew more than it can (warnings). It stops "
+        "nothing; docs/judging.md says what each probe does.",
     )
 
 

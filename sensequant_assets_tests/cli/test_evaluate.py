@@ -100,6 +100,8 @@ def test_a_person_is_told_batch_span_rows_dates_and_blocks_and_that_few_dates_co
         in (finished.out)
     )
     assert "judging teacher" in finished.err
+    assert "leak probe" in finished.out.lower()
+    assert ", error: " not in finished.out
 
 
 def test_a_batch_is_judged_on_its_own_market_whatever_the_environment_says(

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from markdown_it import MarkdownIt
 
+from sensequant_assets.core.judging.leaks import Finding, Severity
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.windows import Window
@@ -18,6 +19,7 @@ from sensequant_assets.defs.checks import (
     constant_rows,
     describe,
     describe_batch,
+    no_leak_result,
     not_constant_result,
 )
 from sensequant_assets.errors import FailureKind
@@ -153,3 +155,29 @@ def test_the_first_failed_windows_are_a_table_with_their_errors() -> None:
     assert isinstance(table, dg.TableMetadataValue)
     assert len(table.records) == FAILURES_SHOWN
     assert table.records[0].data == {"symbol": "S0", "window": "2022-01-01", "cause": "timeout", "error": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("found", "passed", "severity", "said"),
+    [
+        ((), True, dg.AssetCheckSeverity.WARN, "2 leak probes found nothing."),
+        (("warning",), False, dg.AssetCheckSeverity.WARN, "Leak probe of_warning, warning: Why."),
+        (("error",), False, dg.AssetCheckSeverity.ERROR, "Leak probe of_error, error: Why."),
+        (("error", "warning"), False, dg.AssetCheckSeverity.ERROR,
+         "Leak probe of_error, error: Why. Leak probe of_warning, warning: Why."),
+    ],
+)  # fmt: skip
+def test_a_certain_leak_is_an_error_and_a_suspicion_a_warning(found, passed, severity, said) -> None:
+    kinds: tuple[Severity, ...] = ("warning", "error")
+    findings = [Finding(f"of_{kind}", kind, kind not in found, {"rows": 12345.0}, "Why.") for kind in kinds]
+    result = no_leak_result(findings, ["2009-06-30", "2009-01-01"])
+    assert (result.passed, result.severity) == (passed, severity)
+    assert html.unescape(MarkdownIt().render(result.description or "")).strip() == f"<p>{said}</p>"
+    assert result.metadata["first_window"].value == "2009-01-01"
+    rows = result.metadata["findings"].value.records
+    assert [row.data["found"] for row in rows] == [kind if kind in found else "nothing" for kind in kinds]
+    assert rows[0].data["evidence"] == "rows 12,345"
+
+
+def test_no_leak_cannot_pass_where_nobody_looked() -> None:
+    assert not no_leak_result([], []).passed

@@ -96,6 +96,25 @@ def test_windows_show_their_numbers_with_rows_and_intervals_beside_baselines(pla
     assert trials == [{"first": key, "last": key, "rows": found[key]["rows"]} for key in TRAINED]
 
 
+def test_the_run_looks_for_leaks_and_shows_what_each_probe_found(platform: Platform) -> None:
+    platform.materialize(TRAINED[0], TRAINED[1])
+    (record,) = platform.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("walk_forward"), "no_leak"), limit=1
+    )
+    assert record.event is not None
+    evaluation = record.event.asset_check_evaluation
+    assert evaluation is not None
+    assert not evaluation.blocking
+    told = {name: value.value for name, value in evaluation.metadata.items()}
+    assert (told["windows"], told["first_window"], told["last_window"]) == (2, *TRAINED)
+    found = {row.data["probe"]: row.data for row in told["findings"].records}
+    assert len(found) == told["probes"] == 8
+    assert evaluation.passed == (told["found"] == 0)
+    for name in ("features_know_no_future", "labels_keep_their_horizon", "test_rows_share_no_bar"):
+        assert found[name]["found"] == "nothing"
+        assert "rows " in found[name]["evidence"]
+
+
 def test_a_window_without_test_rows_or_models_is_told_as_such_and_fails_nothing(platform: Platform) -> None:
     found = platform.materialize("2012-06-14", LAST)
     assert found["2012-06-14"] == {"status": "not judged", "why": "No model of this window is on disk."}

@@ -68,6 +68,16 @@ class Finding:
     message: str
 
 
+def summary(findings: Sequence[Finding]) -> list[str]:
+    """What probes found, errors first, in sentences."""
+    found = sorted((one for one in findings if not one.passed), key=lambda one: one.severity)
+    if not findings:
+        return ["No symbol has rows in which to look for leaks."]
+    return [f"Leak probe {one.name}, {one.severity}: {one.message}" for one in found] or [
+        f"{len(findings)} leak probes found nothing."
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Spans:
     """From the bar of each row to the one at which its label is known, both included, each of shape (rows,)."""
