@@ -88,15 +88,28 @@ def probe(market: Market, windows: Iterable[str], folds: int) -> list[Finding]:
         Errors first. The probes of features and labels take `SYMBOLS` symbols, the one of shuffled folds the last of
         the windows that has rows, the others all rows of the windows.
     """
-    found = list(_of_bars(market))
-    cut = [window for window in _windows(market, windows) if window.lessons]
+    symbols = _of_one_kind(market)
+    found = list(_of_bars(market, symbols))
+    cut = [window for window in _windows(market, symbols, windows) if window.lessons]
     return found + (list(_of_rows(market, cut, folds)) if cut else [])
 
 
-def _of_bars(market: Market) -> Iterator[Finding]:
-    histories = _histories(market)
-    if not histories:
+def _of_one_kind(market: Market) -> Sequence[str]:
+    """Symbols with usable bars whose features are those of most: a market may hold daily and intraday bars."""
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for symbol in market.universe.symbols:
+        samples = market.plan(symbol).samples
+        # A symbol whose bars cannot be used is in no pool and has no test row.
+        if not isinstance(samples, WindowError) and samples.usable.any():
+            kinds.setdefault(samples.feature_names, []).append(symbol)
+    return max(kinds.values(), key=len, default=[])
+
+
+def _of_bars(market: Market, symbols: Sequence[str]) -> Iterator[Finding]:
+    if not symbols:
         return
+    chosen = np.unique(np.linspace(0, len(symbols) - 1, SYMBOLS).astype(int))
+    histories = [leaks.some_bars(market.bars(symbols[place]), slice(-MOST_BARS, None)) for place in chosen]
     recipe, universe = market.recipe, market.universe
 
     def samples(bars: Bars, overnight_labels: OvernightLabels) -> Samples:
@@ -113,21 +126,10 @@ def _of_bars(market: Market) -> Iterator[Finding]:
     yield leaks.labels_keep_their_horizon(ahead, histories, recipe.horizon)
 
 
-def _histories(market: Market) -> list[Bars]:
-    """The last bars of some symbols."""
-    found: list[Bars] = []
-    symbols = market.universe.symbols
-    for place in np.unique(np.linspace(0, len(symbols) - 1, min(SYMBOLS, len(symbols))).astype(int)):
-        # A symbol whose bars cannot be used is in no pool and has no test row.
-        if not isinstance(market.plan(symbols[place]).samples, WindowError):
-            found.append(leaks.some_bars(market.bars(symbols[place]), slice(-MOST_BARS, None)))
-    return found
-
-
-def _windows(market: Market, windows: Iterable[str]) -> list[_Window]:
+def _windows(market: Market, symbols: Sequence[str], windows: Iterable[str]) -> list[_Window]:
     chosen = set(windows)
     lessons: dict[str, list[Lesson]] = {key: [] for key in market.window_keys if key in chosen}
-    for symbol in market.universe.symbols:
+    for symbol in symbols:
         plan = market.plan(symbol)
         if not isinstance(plan.samples, WindowError):
             for pair in plan.pairs:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,25 @@ def test_a_leak_in_the_code_that_trains_is_an_error_of_its_probe(
 def test_a_leaking_feature_is_called_by_its_name(settings: MarketSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "causal_features", leaky_features)
     assert found_in(settings, "symbol")["features_know_no_future"].message.startswith(f"{FEATURE_NAMES[0]} changes ")
+
+
+def test_a_symbol_without_bars_and_one_of_another_kind_are_passed_over(tmp_path: Path) -> None:
+    bars = sample_bars(tmp_path / "bars", ("AAPL", "IBM"))
+    (bars / "AAA.csv").write_text("date,open,high,low,close,volume\n")
+    intraday = [
+        f"{date(2009, 1, 5) + timedelta(days=day)} {9 + hour:02d}:15:00,10,11,9,{10 + hour % 2},100"
+        for day in range(120)
+        for hour in range(7)
+    ]
+    (bars / "BBB.csv").write_text("\n".join(["date,open,high,low,close,volume", *intraday]))
+    universe = write_universe(tmp_path / "mixed.csv", ("AAA", "BBB", "AAPL", "IBM"))
+
+    found = found_in(MarketSettings(universe=universe, bars=str(bars), horizon=3, end=date(2010, 6, 25)), "symbol")
+
+    features = found["features_know_no_future"]
+    assert features.passed, features.message
+    assert (features.evidence["symbols"], features.evidence["features"]) == (2, len(FEATURE_NAMES))
+    assert all(one.passed or one.severity == "warning" for one in found.values())
 
 
 def test_a_market_without_usable_bars_says_that_nothing_was_looked_at(tmp_path: Path) -> None:
