@@ -425,9 +425,9 @@ def _forecasts(tally: _Tally, rows: Rows) -> list[Forecast]:
 
 
 def _parameters(model: type[_Parameters], batch_id: str, recorded: Mapping[str, Any]) -> _Parameters:
-    """Parameters as a batch was run with them."""
+    """Parameters as a batch was run with them; one that tells no scope is of a time without pools."""
     try:
-        return model(**recorded)
+        return model(**{"scope": "symbol", **recorded})
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(

@@ -155,3 +155,14 @@ def test_parameters_of_another_version_are_named(tmp_path: Any) -> None:
     write_run(home.telemetry, rows, settings={"end": "2010-06-25"}, parameters={"teacher": {"bushes": 3}})
     with pytest.raises(UsageError, match=r"Batch b was run with parameters of another version: bushes"):
         Subject.of_batch(home.telemetry, "b")
+
+
+def test_a_batch_that_tells_no_scope_is_judged_as_one_of_a_time_without_pools(tmp_path: Any) -> None:
+    home = Home(tmp_path)
+    rows = [window("A", WINDOWS[0], "trained", trees_fingerprint="f")]
+    write_run(home.telemetry, rows, settings={"end": "2010-06-25"}, parameters={"teacher": {"num_leaves": 31}})
+
+    subject = Subject.of_batch(home.telemetry, "b")
+
+    assert (subject.teacher.scope, subject.teacher.num_leaves) == ("symbol", 31)
+    assert (subject.student.scope, subject.student.num_leaves) == ("symbol", 7)
