@@ -1,7 +1,7 @@
 """The market of a batch: its universe, windows and bars, and the samples made from them."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,7 +17,7 @@ from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.core.windows import Window, build_windows
-from sensequant_assets.errors import UsageError, WindowError, failure_kind
+from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
 from sensequant_assets.market.pools import Member, Pool, pools_of
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
@@ -113,11 +113,15 @@ class Market:
         """The pools by window key; the first question reads the bars of the whole universe."""
         teacher, student, _ = self._asked
         with self._lock:
-            members = list(self._members())
+            members = list(self._eligible())
+        kinds = Counter(names for names, _ in members)
+        # A pool has one set of columns: those of most pairs, where daily and intraday bars meet.
+        own = [member for names, member in members if names == kinds.most_common(1)[0][0]]
         floor = partial(pool_floor, teacher, student, self.recipe.horizon)
-        return pools_of(self.window_keys, teacher.pool_history, members, floor)
+        return pools_of(self.window_keys, teacher.pool_history, own, floor)
 
-    def _members(self) -> Iterator[Member]:
+    def _eligible(self) -> Iterator[tuple[tuple[str, ...], Member]]:
+        """Pairs that may be in a pool, with the names of their features."""
         for symbol in self.universe.symbols:
             plan = self._own_plan(symbol)
             if isinstance(plan.samples, WindowError):
@@ -125,7 +129,8 @@ class Market:
             for pair in plan.pairs:
                 if pair.eligible:
                     lesson = Lesson.of(pair, plan.samples, self.recipe)
-                    yield Member((symbol, pair.window.key), len(lesson.rows.train), lesson.own_data)
+                    member = Member((symbol, pair.window.key), len(lesson.rows.train), lesson.own_data)
+                    yield plan.samples.feature_names, member
 
     def pool_rows(self, window: str) -> PoolRows:
         """The rows of a window's pool; symbols whose bars cannot be used are not among them."""
@@ -142,9 +147,24 @@ class Market:
         return PoolRows.of(parts(), self.recipe.horizon, window, names)
 
     def lesson(self, pair: Pair, judging: str = "") -> Lesson:
-        """Everything that training a pair needs but the parameters; raises the error of the symbol's bars."""
-        pool = self.pools[pair.window.key].fingerprint if self.pooled else ""
-        return Lesson.of(pair, self._samples(pair.symbol), self.recipe, judging, pool)
+        """Everything that training a pair needs but the parameters.
+
+        Raises
+        ------
+        WindowError
+            The symbol's bars cannot be used, or not in a pool with those of the others.
+        """
+        samples = self._samples(pair.symbol)
+        if not self.pooled:
+            return Lesson.of(pair, samples, self.recipe, judging)
+        pool = self.pools[pair.window.key]
+        if (pair.symbol, pair.window.key) not in pool.spans:
+            raise WindowError(
+                FailureKind.CORRUPT_BARS,
+                f"Bars of {pair.symbol} are not of the kind of most symbols, daily or intraday, and cannot be pooled "
+                "with theirs. Give it bars like theirs, or train by TEACHER_SCOPE=symbol.",
+            )
+        return Lesson.of(pair, samples, self.recipe, judging, pool.fingerprint)
 
     def _samples(self, symbol: str) -> Samples:
         samples = self._own_plan(symbol).samples

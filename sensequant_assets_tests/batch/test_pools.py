@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from sensequant_assets.batch import pools as pools_module
@@ -231,6 +232,31 @@ def test_a_symbol_whose_bars_fail_is_in_no_pool_and_fails_alone(shop: PooledShop
     assert {symbol for (symbol, _), status in statuses.items() if status == Status.FAILED} == {"GOOG"}
     assert Counter(statuses.values()) == {"trained": 6, "failed": 3}
     assert told.outcomes["teacher", ("GOOG", WINDOWS[0])].failure is FailureKind.CORRUPT_BARS
+
+
+def make_intraday(file: Path) -> None:
+    """Ten bars a day in place of one, from the summer before the first window on."""
+    daily = pd.read_csv(file)
+    daily = daily[daily["date"] >= "2008-06-01"]
+    times = [f"T{hour}:00:00" for hour in range(10, 20)]
+    parts = [daily.assign(date=daily["date"].astype(str).str[:10] + time) for time in times]
+    pd.concat(parts).sort_values("date").to_csv(file, index=False)
+
+
+def test_a_symbol_with_bars_of_another_kind_is_in_no_pool_and_fails_alone(shop: PooledShop) -> None:
+    make_intraday(shop.bars / "GOOG.csv")
+
+    told = shop.run()
+
+    assert {one.pool.symbols for one in told.pools} == {2}
+    failed = {
+        key: told.outcomes["teacher", key] for key, status in told.statuses("teacher").items() if status == "failed"
+    }
+    assert failed
+    assert {symbol for symbol, _ in failed} == {"GOOG"}
+    assert all("cannot be pooled with theirs" in one.error_message for one in failed.values())
+    trained = {symbol for (symbol, _), status in told.statuses("teacher").items() if status == "trained"}
+    assert trained == {"AAPL", "IBM"}
 
 
 Make = Callable[..., Pooled]
