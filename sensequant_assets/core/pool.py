@@ -13,7 +13,7 @@ from sensequant_assets.core.calibration import Calibration, calibrated
 from sensequant_assets.core.lattice import Key, WindowRows
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples
-from sensequant_assets.core.teacher import predict, with_base_rate
+from sensequant_assets.core.teacher import out_of_fold, predict
 from sensequant_assets.errors import FailureKind, WindowError
 
 if TYPE_CHECKING:
@@ -154,14 +154,11 @@ def train_pool(rows: PoolRows, parameters: TeacherParameters, expired: Expired =
             f"All {len(label)} training labels of the pool are {known}. "
             "Widen the window, or change the threshold or the horizon.",
         )
-    rate = float(label.mean())
-    soft_targets = np.full(len(label), rate)
-    for train, left_out in rows.folds(parameters.folds):
-        fold_label = label[train]
-        # What saw no row or one class knows the pool's rate and nothing else.
-        if len(train) and fold_label.min() < fold_label.max():
-            said = predict(_fitted(rows, label, train, parameters, expired), rows.features[left_out])
-            soft_targets[left_out] = with_base_rate(said, float(fold_label.mean()), rate)
+
+    def said(train: Rows, left_out: Rows) -> Floats:
+        return predict(_fitted(rows, label, train, parameters, expired), rows.features[left_out])
+
+    soft_targets = out_of_fold(label, rows.folds(parameters.folds), said)
     booster = _fitted(rows, label, np.arange(len(label)), parameters, expired)
     return Pooled(booster, soft_targets, calibrated(soft_targets, label))
 

@@ -1,5 +1,6 @@
 """The teacher: a LightGBM classifier of one window, and the soft targets it leaves for its student."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,16 +84,41 @@ def train_teacher(
             early_stopping_rounds=parameters.early_stopping_rounds,
         )
 
-    soft_targets = np.empty(len(train))
-    for fold in purged_folds(train, horizon, parameters.folds):
-        at, fold_label = np.searchsorted(train, fold.test), samples.label[fold.train]
-        if not len(fold.train) or fold_label.min() == fold_label.max():
-            # The rate of what it saw, 0 or 1, would say the opposite of the labels that were left out.
-            soft_targets[at] = label.mean()
-        else:
-            probability = predict(booster_of(fold.train), samples.features[fold.test])
-            soft_targets[at] = with_base_rate(probability, float(fold_label.mean()), float(label.mean()))
-    return Teacher(booster_of(train), soft_targets)
+    def said(rows: Positions, left_out: Positions) -> Floats:
+        return predict(booster_of(train[rows]), samples.features[train[left_out]])
+
+    folds = purged_folds(train, horizon, parameters.folds)
+    places = ((np.searchsorted(train, fold.train), np.searchsorted(train, fold.test)) for fold in folds)
+    return Teacher(booster_of(train), out_of_fold(label, places, said))
+
+
+def out_of_fold(
+    label: Floats, folds: Iterable[tuple[Positions, Positions]], said: Callable[[Positions, Positions], Floats]
+) -> Floats:
+    """Probabilities of rows by boosters that saw neither them nor what overlaps them, at the rate of all rows.
+
+    Parameters
+    ----------
+    label
+        0.0 or 1.0, both among them, shape (rows,).
+    folds
+        Places of the rows to train on, and of those that are left out.
+    said
+        Trains on the first and gives its probabilities of the second.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows,). A fold that saw no row or one class has learned nothing, and has the rate of all rows: that of
+        what it saw, 0 or 1, would say the opposite of the labels that were left out.
+    """
+    rate = float(label.mean())
+    probability = np.full(len(label), rate)
+    for rows, left_out in folds:
+        seen = label[rows]
+        if len(rows) and seen.min() < seen.max():
+            probability[left_out] = with_base_rate(said(rows, left_out), float(seen.mean()), rate)
+    return probability
 
 
 def with_base_rate(probability: Floats, learned: float, wanted: float) -> Floats:
