@@ -83,11 +83,6 @@ class PoolRows:
             np.concatenate([np.empty(0), *(one for _, one in held)]),
         )
 
-    @property
-    def times(self) -> int:
-        """How many different times the rows have."""
-        return len(np.unique(self.time))
-
     def folds(self, folds: int) -> list[tuple[Rows, Rows]]:
         """Cut rows into folds of neighbouring times, all symbols of a time in one, purged on both sides.
 
