@@ -218,14 +218,17 @@ def as_nobody() -> Iterator[None]:
             os.seteuid(0)
 
 
-def sample_bars(directory: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT")) -> Path:
-    """Write the sample's bars from 2008 as one CSV file a symbol."""
+def sample_bars(
+    directory: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT"), until: str = "2013-12-31"
+) -> Path:
+    """Write the sample's bars from 2008 to a day as one CSV file a symbol."""
     from bokeh_sampledata import stocks
 
     directory.mkdir(parents=True, exist_ok=True)
     for symbol in symbols:
         table: pd.DataFrame = stocks.data[stocks.data["ticker"] == symbol]
-        table[table["date"] >= "2008-01-01"].drop(columns="ticker").to_csv(directory / f"{symbol}.csv", index=False)
+        known = table["date"].between("2008-01-01", until)
+        table[known].drop(columns="ticker").to_csv(directory / f"{symbol}.csv", index=False)
     return directory
 
 

@@ -136,6 +136,8 @@ class Gathered:
         How many models of each kind are not on disk any longer, and how many have other trees by now.
     untested
         How many models of each kind have no test row yet.
+    served
+        How many models of each kind are those of an earlier window, because their own had too few rows yet.
     """
 
     rows: Rows
@@ -145,6 +147,7 @@ class Gathered:
     missing: Mapping[str, int]
     replaced: Mapping[str, int]
     untested: Mapping[str, int]
+    served: Mapping[str, int]
 
     @property
     def remarks(self) -> list[str]:
@@ -154,6 +157,7 @@ class Gathered:
             (self.missing, "not on disk, or what is there cannot be relied on: left out"),
             (self.replaced, "replaced on disk by those of a later batch: left out"),
             (self.untested, "without a test row: the window after theirs has no label yet"),
+            (self.served, "the model of an earlier window, served because their own had too few rows yet"),
         ):
             told = " and ".join(
                 f"{number:,} {model}{'s' * (number != 1)}" for model, number in counts.items() if number
@@ -167,7 +171,7 @@ class _Tally:
     """What is gathered pair by pair."""
 
     counts: dict[str, Counter[str]] = field(
-        default_factory=lambda: {name: Counter() for name in ("models", "missing", "replaced", "untested")}
+        default_factory=lambda: {name: Counter() for name in ("models", "missing", "replaced", "untested", "served")}
     )
     columns: dict[str, list[Column]] = field(default_factory=dict)
     ones: Counter[str] = field(default_factory=Counter)
@@ -304,12 +308,14 @@ class _Library:
     def said(self, lesson: Lesson) -> dict[str, Said]:
         """What the models of a pair say of its test rows, raw and served, by model; nothing without such rows."""
         found: dict[str, Said] = {}
+        taught_in = lesson.pair.window.key
         for model in MODELS:
             stored = self._stored(model, lesson)
             if stored is not None:
+                taught_in = str(stored.record.served_by or taught_in)
                 found[model] = _said(_test_probabilities(lesson, stored), stored.record.calibration)
         if self.subject.teacher.scope == "pool" and found:
-            pool = self._pool(lesson.pair.window.key)
+            pool = self._pool(taught_in)
             if pool is not None:
                 raw = predict(pool.booster, lesson.samples.features[lesson.rows.test])
                 found[POOL] = _said(raw, pool.calibration)
@@ -323,14 +329,16 @@ class _Library:
         stored = self.store.find(model, *key)
         if stored is None:
             self.counts["missing"][model] += bool(wanted)
-        elif wanted and stored.record.trees_fingerprint != wanted:
+            return None
+        if wanted and stored.record.trees_fingerprint != wanted:
             self.counts["replaced"][model] += 1
-        elif not len(lesson.rows.test):
+            return None
+        self.counts["served"][model] += stored.record.served_by is not None
+        if not len(lesson.rows.test):
             self.counts["untested"][model] += 1
-        else:
-            self.counts["models"][model] += 1
-            return stored
-        return None
+            return None
+        self.counts["models"][model] += 1
+        return stored
 
     def _pool(self, window: str) -> Grown | None:
         """The pooled teacher of a window, which is looked for once."""
@@ -403,7 +411,7 @@ def _count_unread(tally: _Tally, subject: Subject, chosen: set[str]) -> None:
     """Count models of a batch as missing whose pairs the market has no rows of any longer."""
     for model in MODELS:
         meant = sum(kind == model and window in chosen for kind, _, window in subject.trees or ())
-        seen = sum(counts[model] for counts in tally.counts.values())
+        seen = sum(counts[model] for name, counts in tally.counts.items() if name != "served")
         tally.counts["missing"][model] += max(meant - seen, 0)
 
 

@@ -78,6 +78,7 @@ def window_run(
         device=device,
         early_life=pair.early_life,
         open=pair.open,
+        served_by=pair.served_by.window.start if pair.served_by else None,
         model_path=outcome.path or None,
     )
 

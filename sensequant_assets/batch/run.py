@@ -189,7 +189,8 @@ class Run:
     def _make_pools(self, tell: Callable[[PoolOutcome], None]) -> Pools:
         """Find or train the pools of the run's windows, and tell the journal and who waits of each."""
         pools = Pools(self.market, self.store.pools, self.teacher, self.student, self.options.force)
-        windows = self.market.select_windows(window for _, window in self.keys)
+        pairs = (self.market.pair(*key) for key in self.keys)
+        windows = self.market.select_windows(pair.learned_in.window.key for pair in pairs if pair.eligible)
         for outcome in pools.make(windows, self.options.workers, self.options.window_timeout_s):
             self.journal.append(pool_event(outcome))
             tell(outcome)

@@ -124,18 +124,20 @@ class Trainer:
     def _taught(self, lesson: Lesson, expired: Expired) -> TrainedModel:
         if self.pools is None:
             return teach(lesson, self.teacher, code(), expired)
-        key = key_of(lesson.pair)
+        key = key_of(lesson.pair.learned_in)
         pool = self.pools.teacher_of(key[1]).grown_teacher
         return teach_from_pool(lesson, pool, self.pools.soft_targets(key), self.teacher, code())
 
     def _distilled(self, lesson: Lesson, taught: Taught, expired: Expired) -> TrainedModel:
         if self.pools is None or self.student.scope == "symbol":
             return distil(lesson, taught, self.student, code(), expired)
-        shared = self.pools.student_of(lesson.pair.window.key).grown_student
+        shared = self.pools.student_of(lesson.pair.learned_in.window.key).grown_student
         return judge_student(lesson, taught, shared, self.student, code())
 
     def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
-        return _outcome(Status.TRAINED, pair, kind, self.store.save(trained, pair, kind))
+        # What serves another window was trained for its own.
+        status = Status.REUSED if pair.served_by else Status.TRAINED
+        return _outcome(status, pair, kind, self.store.save(trained, pair, kind))
 
     def _unchanged(
         self, kind: ModelKind, lesson: Lesson, made_from: Fingerprints, teacher_unseen: Floats | None = None

@@ -55,6 +55,7 @@ def plan_records(market: Market, pairs: Iterable[Pair]) -> Iterator[dict[str, An
             "rows": pair.rows,
             "open": pair.open,
             "early_life": pair.early_life,
+            "served_by": pair.served_by.window.key if pair.served_by else None,
             "error": str(samples) if isinstance(samples, WindowError) else None,
         }
 
@@ -74,10 +75,14 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
         broken = isinstance(market.plan(symbol).samples, WindowError)
         grid.add_row(symbol, *(_cell(row.get(window.key), broken) for window in windows))
     out.print(grid)
-    out.print("rows * early life, + open; a skipped window shows its reason")
+    out.print("rows * early life, + open, < served by the model of a window before; a skipped window shows its reason")
     skips = Counter(pair.reason for pair in pairs if pair.reason)
     out.print(f"{len(pairs)} pairs: {len(pairs) - skips.total()} eligible, {skips.total()} skipped", end="")
     out.print(f" ({', '.join(f'{reason} {count}' for reason, count in skips.items())})" if skips else "")
+    served = [pair for pair in pairs if pair.served_by]
+    if served:
+        what = f"{len(served)} served by the model of a window before, for example: {served[0].detail}"
+        out.print(what, soft_wrap=True)
     for reason in skips:
         one = next(pair for pair in pairs if pair.reason is reason)
         out.print(f"{reason}, for example: {one.detail}", soft_wrap=True)
@@ -94,4 +99,4 @@ def _cell(pair: Pair | None, broken: bool) -> Text | str:
         return styled(pair.reason, "dim")
     if broken:
         return styled("will fail", "red")
-    return f"{pair.rows}{'*' if pair.early_life else ''}{'+' if pair.open else ''}"
+    return f"{pair.rows}{'*' if pair.early_life else ''}{'+' if pair.open else ''}{'<' if pair.served_by else ''}"

@@ -36,6 +36,7 @@ class Told:
     _counts: dict[ModelKind, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _constant: Counter[ModelKind] = field(default_factory=Counter)
     _skips: Counter[str] = field(default_factory=Counter)
+    _served: Counter[tuple[str, str]] = field(default_factory=Counter)
     _failed: list[Outcome] = field(default_factory=list)
 
     def outcome(self, outcome: Outcome) -> None:
@@ -45,6 +46,8 @@ class Told:
         self._constant[model] += outcome.constant is True
         if outcome.status is Status.SKIPPED and model == "teacher":
             self._skips[str(outcome.reason)] += 1
+        if outcome.pair.served_by and outcome.status is Status.REUSED and model == "teacher":
+            self._served[outcome.pair.window.key, outcome.pair.served_by.window.key] += 1
         if outcome.status is Status.FAILED and len(self._failed) < FAILURES_SHOWN:
             self._failed.append(outcome)
 
@@ -60,6 +63,10 @@ class Told:
     def skips(self) -> list[tuple[str, int]]:
         """How many pairs were skipped, by reason, the most frequent first."""
         return sorted(self._skips.items(), key=lambda skip: (-skip[1], skip[0]))
+
+    def served(self) -> list[tuple[str, str, int]]:
+        """How many pairs of which window the models of which earlier one serve."""
+        return [(window, by, count) for (window, by), count in sorted(self._served.items())]
 
     def failed(self) -> list[Outcome]:
         """The first failed windows."""
@@ -88,6 +95,8 @@ def summary_table(console: Console, batch_id: str, told: Told) -> None:
     console.print(table)
     for reason, count in told.skips():
         console.print(f"skipped {count} windows: {reason}")
+    for window, by, count in told.served():
+        console.print(f"reused for {count} pairs of window {window}, which has too few rows yet: models of window {by}")
     for model in models:
         if model.constant:
             of = f"{model.constant} of {model.models} {model.model}s"

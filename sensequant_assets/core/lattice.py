@@ -1,6 +1,6 @@
 """The lattice: every (symbol, window) pair, eligible or skipped with a reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -77,6 +77,10 @@ class Pair:
         The window's end lies past the last labelled bar: new data retrains it.
     early_life
         The effective start lies within 180 days of the listing; None where the listing is not known.
+    waits
+        It is skipped for want of rows alone, and its window has begun and is not filled: new bars bring it rows.
+    served_by
+        The pair of an earlier window whose model serves this one, which has none of its own yet; None where it has.
     """
 
     symbol: str
@@ -87,6 +91,13 @@ class Pair:
     rows: int = 0
     open: bool = False
     early_life: bool | None = None
+    waits: bool = False
+    served_by: "Pair | None" = None
+
+    @property
+    def learned_in(self) -> "Pair":
+        """The pair whose rows its model has learned from: itself, or the one that serves it."""
+        return self.served_by or self
 
     @property
     def eligible(self) -> bool:
@@ -106,6 +117,15 @@ class WindowRows:
     train: Positions
     valid: Positions
     test: Positions
+
+
+def pair_rows(samples: Samples, pair: Pair, recipe: Recipe) -> WindowRows:
+    """The rows of an eligible pair: those that its model has learned from, and those of the window after its own."""
+    learned = pair.learned_in
+    rows = window_rows(samples, learned.window, learned.effective_start, recipe)
+    if learned is pair:
+        return rows
+    return replace(rows, test=window_rows(samples, pair.window, pair.effective_start, recipe).test)
 
 
 def window_rows(samples: Samples, window: Window, effective_start: date, recipe: Recipe) -> WindowRows:
@@ -174,8 +194,10 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
     is_open = labelled_until is None or labelled_until < window.end
     rows = window_rows(samples, window, pair.effective_start, recipe)
 
-    def decided(reason: SkipReason | None, detail: str = "") -> Pair:
-        return Pair(symbol, window, pair.effective_start, reason, detail, len(rows.train), is_open, pair.early_life)
+    def decided(reason: SkipReason | None, detail: str = "", *, waits: bool = False) -> Pair:
+        return Pair(
+            symbol, window, pair.effective_start, reason, detail, len(rows.train), is_open, pair.early_life, waits
+        )
 
     first, last = _between(samples, pair.effective_start, window.end)
     if first == last:
@@ -188,7 +210,9 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
         )
     if np.isnan(samples.label[first:last]).all():
         return decided(
-            SkipReason.INSUFFICIENT_FUTURE, f"No row of window {window.key} of {symbol} has a complete label yet."
+            SkipReason.INSUFFICIENT_FUTURE,
+            f"No row of window {window.key} of {symbol} has a complete label yet.",
+            waits=is_open,
         )
     if len(rows.train) < floor.rows:
         why = f": {floor.why}" if floor.why else ""
@@ -196,7 +220,7 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
             f"Window {window.key} of {symbol} has {len(rows.train)} training rows after warm-up and purge, needs "
             f"{floor.rows}{why}. {floor.way_out}"
         )
-        return decided(SkipReason.INSUFFICIENT_BARS, detail)
+        return decided(SkipReason.INSUFFICIENT_BARS, detail, waits=is_open)
     return decided(None)
 
 

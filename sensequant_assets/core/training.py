@@ -19,7 +19,7 @@ from sensequant_assets.core.boosting import (
 )
 from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.judging import metrics
-from sensequant_assets.core.lattice import Pair, Recipe, WindowRows, window_rows
+from sensequant_assets.core.lattice import Pair, Recipe, WindowRows, pair_rows
 from sensequant_assets.core.parameters import (
     BoosterParameters,
     LightGBMValue,
@@ -215,8 +215,7 @@ class Lesson:
     @classmethod
     def of(cls, pair: Pair, samples: Samples, recipe: Recipe, judging: str = "", pool: str = "") -> "Lesson":
         """Cut the rows of an eligible pair."""
-        rows = window_rows(samples, pair.window, pair.effective_start, recipe)
-        return cls(pair, samples, rows, recipe, judging, pool)
+        return cls(pair, samples, pair_rows(samples, pair, recipe), recipe, judging, pool)
 
     def fingerprints(self, parameters: BoosterParameters, code: str, taught: Taught | None = None) -> Fingerprints:
         """What a model of this pair would be made from; a student with what its teacher left."""

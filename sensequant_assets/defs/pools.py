@@ -9,7 +9,7 @@ from sensequant_assets.batch.pools import Pools
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.names import POOLS, SHARED_STUDENTS, WINDOW
 from sensequant_assets.defs.resources import MarketResource
-from sensequant_assets.defs.telling import log_pool
+from sensequant_assets.defs.telling import log_lacking, log_pool
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
 
@@ -49,6 +49,7 @@ def pool_assets(
         opened = market.open(teacher, student)
         if not opened.pooled:
             raise UsageError("Nothing is pooled: TEACHER_SCOPE is symbol. Set it to pool for this run or everywhere.")
+        log_lacking(context, [opened.pools[window] for window in context.partition_keys])
         made = Pools(opened, market.models.pools, teacher, student, force=False)
         for outcome in made.make(context.partition_keys, settings.worker_count, settings.window_timeout_s):
             log_pool(context, outcome)

@@ -13,6 +13,7 @@ from sensequant_assets.defs.market import symbol_events
 from sensequant_assets.defs.names import ASSETS, POOLS, SHARED_STUDENTS
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.market.market import Market
+from sensequant_assets.market.pools import Pool
 from sensequant_assets.text import json_text, printable
 
 _SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation", "trees")
@@ -79,6 +80,15 @@ def log_pool(context: dg.AssetExecutionContext, outcome: PoolOutcome) -> None:
     context.log_event(dg.AssetMaterialization(asset, partition=window, metadata=metadata))
 
 
+def log_lacking(context: dg.AssetExecutionContext, pools: Iterable[Pool]) -> None:
+    """Tell Dagster which pools have too few rows: as for a pair, a hole would read as a failure."""
+    for pool in pools:
+        if why := pool.lacks:
+            metadata = {"status": "skipped", "why": why}
+            for asset in (POOLS, SHARED_STUDENTS):
+                context.log_event(dg.AssetMaterialization(asset, partition=pool.window, metadata=metadata))
+
+
 def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
     """The Dagster event of one outcome.
 
@@ -110,6 +120,8 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
     for flag in ("early_life", "open"):
         if getattr(pair, flag):
             metadata[flag] = True
+    if pair.served_by:
+        metadata |= {"served_by": pair.served_by.window.key, "why": printable(pair.detail)}
     if outcome.constant:
         metadata["constant"] = True
     if outcome.metrics.get("calibration_slope") == 0:

@@ -4,13 +4,14 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.capacity import floor_of, pool_floor
 from sensequant_assets.core.idle import IdleSetting, idle_settings
-from sensequant_assets.core.lattice import Key, Pair, Recipe, SkipReason, WindowRows, plan_symbol, window_rows
+from sensequant_assets.core.lattice import Key, Pair, Recipe, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import PoolRows
 from sensequant_assets.core.samples import Samples, build_samples
@@ -18,7 +19,7 @@ from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
-from sensequant_assets.market.pools import Member, Pool, pools_of
+from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars, read_universe
@@ -35,6 +36,16 @@ class SymbolPlan:
 
     samples: Samples | WindowError
     pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A symbol's pairs, those of them that may be in pools, and until when its labels are known."""
+
+    feature_names: tuple[str, ...]
+    labelled_until: date | None
+    pairs: tuple[Pair, ...]
+    members: Mapping[str, Member]
 
 
 class Market:
@@ -113,24 +124,34 @@ class Market:
         """The pools by window key; the first question reads the bars of the whole universe."""
         teacher, student, _ = self._asked
         with self._lock:
-            members = list(self._eligible())
-        kinds = Counter(names for names, _ in members)
+            candidates = list(self._candidates())
+        labelled_until = max((one.labelled_until for one in candidates if one.labelled_until), default=None)
+        filling = [each.key for each in self.windows if labelled_until is None or labelled_until < each.end]
+        kinds = Counter(one.feature_names for one in candidates for _ in one.members)
         # A pool has one set of columns: those of most pairs, where daily and intraday bars meet.
-        own = [member for names, member in members if names == kinds.most_common(1)[0][0]]
+        own = [one for one in candidates if one.feature_names == kinds.most_common(1)[0][0]] if kinds else []
+        members = [
+            one.members[pair.window.key]
+            for one in own
+            for pair in within_pools(one.pairs, filling)
+            if pair.eligible and not pair.served_by
+        ]
         floor = partial(pool_floor, teacher, student, self.recipe.horizon)
-        return pools_of(self.window_keys, teacher.pool_history, own, floor)
+        least = self.recipe.min_samples
+        return pools_of(self.window_keys, teacher.pool_history, members, floor, least, filling)
 
-    def _eligible(self) -> Iterator[tuple[tuple[str, ...], Member]]:
-        """Pairs that may be in a pool, with the names of their features."""
+    def _candidates(self) -> Iterator[_Candidate]:
+        """Symbols whose rows may be in pools."""
         for symbol in self.universe.symbols:
             plan = self._own_plan(symbol)
             if isinstance(plan.samples, WindowError):
                 continue
+            members = {}
             for pair in plan.pairs:
-                if pair.eligible:
+                if pair.rows and (pair.eligible or pair.waits):
                     lesson = Lesson.of(pair, plan.samples, self.recipe)
-                    member = Member((symbol, pair.window.key), len(lesson.rows.train), lesson.own_data)
-                    yield plan.samples.feature_names, member
+                    members[pair.window.key] = Member((symbol, pair.window.key), pair.rows, lesson.own_data)
+            yield _Candidate(plan.samples.feature_names, plan.samples.last_labelled_day, plan.pairs, members)
 
     def pool_rows(self, window: str) -> PoolRows:
         """The rows of a window's pool; symbols whose bars cannot be used are not among them."""
@@ -157,8 +178,9 @@ class Market:
         samples = self._samples(pair.symbol)
         if not self.pooled:
             return Lesson.of(pair, samples, self.recipe, judging)
-        pool = self.pools[pair.window.key]
-        if (pair.symbol, pair.window.key) not in pool.spans:
+        window = pair.learned_in.window.key
+        pool = self.pools[window]
+        if (pair.symbol, window) not in pool.spans:
             raise WindowError(
                 FailureKind.CORRUPT_BARS,
                 f"Bars of {pair.symbol} are not of the kind of most symbols, daily or intraday, and cannot be pooled "
@@ -177,12 +199,9 @@ class Market:
         plan = self._own_plan(symbol)
         if not self.pooled or isinstance(plan.samples, WindowError):
             return plan
-        return replace(plan, pairs=tuple(map(self._within_its_pool, plan.pairs)))
-
-    def _within_its_pool(self, pair: Pair) -> Pair:
-        """The pair, skipped where its pool has too few rows."""
-        why = self.pools[pair.window.key].lacks if pair.eligible else ""
-        return replace(pair, reason=SkipReason.INSUFFICIENT_BARS, detail=why) if why else pair
+        filling = [pool.window for pool in self.pools.values() if pool.filling]
+        pairs = within_pools(plan.pairs, filling, lambda window: self.pools[window].lacks)
+        return replace(plan, pairs=tuple(pairs))
 
     def _own_plan(self, symbol: str) -> SymbolPlan:
         with self._lock:

@@ -1,11 +1,11 @@
-"""What the pools of a market are made of: which pairs' rows, and who they are."""
+"""What the pools of a market are made of: which pairs' rows, and who they are; and which pairs they teach."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from sensequant_assets.core.capacity import Floor
-from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.lattice import Key, Pair, SkipReason
 from sensequant_assets.core.provenance import arrays_fingerprint
 
 
@@ -46,6 +46,10 @@ class Pool:
         Identity of the rows.
     floor
         Fewest rows of which it can learn.
+    own_rows, least
+        How many rows of its own window it has, and needs: without one it would be the pool before it again.
+    filling
+        Whether its window is not filled yet: the labels of no symbol reach its end.
     """
 
     window: str
@@ -54,6 +58,9 @@ class Pool:
     rows: int
     fingerprint: str
     floor: Floor
+    own_rows: int
+    least: int = 1
+    filling: bool = False
 
     @property
     def keys(self) -> list[Key]:
@@ -68,16 +75,23 @@ class Pool:
     @property
     def lacks(self) -> str:
         """Why it has too few rows, in words; empty where it has enough."""
-        if self.rows >= self.floor.rows:
-            return ""
-        return (
-            f"The pool of window {self.window} has {self.rows} rows, needs {self.floor.rows}: {self.floor.why}. "
-            f"{self.floor.way_out}"
-        )
+        if self.rows < self.floor.rows:
+            return (
+                f"The pool of window {self.window} has {self.rows} rows, needs {self.floor.rows}: {self.floor.why}. "
+                f"{self.floor.way_out}"
+            )
+        if self.own_rows < self.least:
+            return f"The pool of window {self.window} has {self.own_rows} rows of that window, needs {self.least}."
+        return ""
 
 
 def pools_of(
-    windows: Sequence[str], history: str, members: Iterable[Member], floor: Callable[[int], Floor]
+    windows: Sequence[str],
+    history: str,
+    members: Iterable[Member],
+    floor: Callable[[int], Floor],
+    least: int = 1,
+    filling: Collection[str] = (),
 ) -> Mapping[str, Pool]:
     """The pools of a market by window key.
 
@@ -88,9 +102,13 @@ def pools_of(
     history
         As of `TeacherParameters.pool_history`.
     members
-        Eligible pairs, symbol by symbol, windows in order.
+        Pairs whose rows are in pools, symbol by symbol, windows in order.
     floor
         Gives the floor of a pool with rows of so many symbols.
+    least
+        Fewest rows of its own window that a pool needs.
+    filling
+        Keys of the windows that are not filled yet.
     """
     members, reach = tuple(members), len(windows) if history == "all" else int(history)
     pools = {}
@@ -107,5 +125,46 @@ def pools_of(
             ends[-1] if ends else 0,
             arrays_fingerprint((), (window, *names)),
             floor(len({symbol for symbol, _ in spans})),
+            sum(member.rows for member in own if member.key[1] == window),
+            least,
+            window in filling,
         )
     return pools
+
+
+def within_pools(
+    pairs: Iterable[Pair], filling: Collection[str], lacks: Callable[[str], str] = lambda _window: ""
+) -> Iterator[Pair]:
+    """What becomes of a symbol's pairs where pools teach them.
+
+    In a window that is not filled yet, a pair of a symbol that had rows enough before joins the pool with the rows that
+    it has, however few. Where it has none, or the pool has too few, the model of the latest window before serves it.
+
+    Parameters
+    ----------
+    pairs
+        As their own rows have them, windows in order.
+    filling
+        Keys of the windows that are not filled yet. That a symbol's own labels do not fill one does not count: one that
+        trades no longer waits for nothing.
+    lacks
+        Says why the pool of a window has too few rows; empty where it has enough, as all have by default.
+    """
+    known, latest = False, None
+    for pair in pairs:
+        unfilled = pair.window.key in filling
+        if not pair.eligible and not (known and unfilled and pair.waits):
+            yield pair
+            continue
+        known = True
+        why = lacks(pair.window.key) if pair.rows else pair.detail
+        if not why:
+            latest = pair if pair.eligible else replace(pair, reason=None, detail="", waits=False)
+            yield latest
+        elif unfilled and latest:
+            served = f"The model of window {latest.window.key} serves it: {why}"
+            yield replace(pair, reason=None, detail=served, waits=False, served_by=latest)
+        elif pair.eligible:
+            yield replace(pair, reason=SkipReason.INSUFFICIENT_BARS, detail=why)
+        else:
+            yield pair

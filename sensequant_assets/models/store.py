@@ -43,7 +43,8 @@ class RowCounts(BaseModel):
 class ModelRecord(Sealed):
     """What a model is, what it was made from and what it said, as its JSON file holds it; attributes as `TrainedModel`.
 
-    `model_digest` is that of the compressed text. A null metric is one that the rows cannot answer.
+    `model_digest` is that of the compressed text. A null metric is one that the rows cannot answer. `served_by` is the
+    start of the earlier window whose model this is, and whose training rows these are; null where it is of its own.
     """
 
     model: ModelKind
@@ -66,6 +67,7 @@ class ModelRecord(Sealed):
     soft_targets: list[Probability]
     unseen: list[Probability]
     calibration: Calibration | None = None
+    served_by: date | None = None
 
     @model_validator(mode="after")
     def _one_probability_a_row(self) -> Self:
@@ -199,6 +201,7 @@ class ModelStore:
             soft_targets=trained.soft_targets.tolist(),
             unseen=trained.unseen.tolist(),
             calibration=trained.calibration,
+            served_by=pair.served_by.window.start if pair.served_by else None,
         )
         write(path, written)
         return self._write_record(path, record)

@@ -124,6 +124,8 @@ class WindowRun:
         Flags of the pair; `early_life` is None where its listing is not known.
     model_path
         The model's file; None without a model.
+    served_by
+        Start of the earlier window whose model serves this one, which has none of its own yet; None otherwise.
     """
 
     record: ClassVar = "window_run"
@@ -160,6 +162,7 @@ class WindowRun:
     early_life: bool | None = None
     open: bool | None = None
     model_path: str | None = None
+    served_by: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from sensequant_assets.telemetry.records import (
     WindowRun,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +321,7 @@ MIGRATIONS: list[tuple[int, str]] = [
         """
         + ORDER_BY_CLOCK,
     ),
+    (7, "ALTER TABLE window_runs ADD COLUMN served_by DATE;"),
 ]
 """Each version and the SQL that makes it of the one before; oldest first."""
 

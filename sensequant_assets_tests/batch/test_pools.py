@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from sensequant_assets.batch import pools as pools_module
+from sensequant_assets.batch.evaluation import Subject, gather
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.pools import PoolOutcome, PoolStatus
 from sensequant_assets.batch.rows import Identity
@@ -219,6 +220,101 @@ def test_other_bars_of_one_symbol_make_every_pair_stale_whose_pool_has_them(shop
     }  # fmt: skip
     assert {key for key, status in told.statuses("teacher").items() if status == Status.TRAINED} == set(expected)
     assert stale(shop) == {}
+
+
+FEW_LABELS = "2010-01-11"
+"""Last day of bars that give three rows to each symbol in the window that begins on 2009-12-27."""
+
+NEWEST = {(symbol, WINDOWS[2]) for symbol in SYMBOLS}
+
+
+def test_before_the_newest_window_has_rows_enough_the_model_of_the_window_before_serves_marked_so(
+    shop: PooledShop,
+) -> None:
+    sample_bars(shop.bars, SYMBOLS, until=FEW_LABELS)
+
+    told = shop.run()
+
+    assert told.pool_statuses() == dict.fromkeys(WINDOWS[:2], PoolStatus.TRAINED)
+    for model in MODELS:
+        statuses = told.statuses(model)
+        assert {key for key, status in statuses.items() if status == Status.REUSED} == NEWEST
+        assert Counter(statuses.values()) == {"trained": 6, "reused": 3}
+        assert told.trees(model, WINDOWS[2]) == told.trees(model, WINDOWS[1])
+        for symbol in SYMBOLS:
+            record = shop.store.read(model, symbol, WINDOWS[2]).record
+            serving = shop.store.read(model, symbol, WINDOWS[1]).record
+            assert (record.served_by, serving.served_by) == (date.fromisoformat(WINDOWS[1]), None)
+            assert (record.rows.train, record.soft_targets) == (serving.rows.train, serving.soft_targets)
+            # Rows of its own window have been seen by nobody, but they test the window before.
+            assert (record.rows.test, serving.rows.test) == (0, 3)
+    rows = shop.telemetry.query(
+        "SELECT DISTINCT window_start, served_by FROM window_runs WHERE outcome = 'reused'"
+    ).to_pylist()
+    assert rows == [
+        {"window_start": date.fromisoformat(WINDOWS[2]), "served_by": date.fromisoformat(WINDOWS[1])}
+    ]  # fmt: skip
+    assert stale(shop) == {}
+    assert {one.status for one in shop.run("two").outcomes.values()} == {Status.REUSED}
+
+
+def test_a_served_pair_asked_alone_trains_the_pool_that_serves_it(shop: PooledShop) -> None:
+    sample_bars(shop.bars, SYMBOLS, until=FEW_LABELS)
+
+    told = shop.run(keys=[("IBM", WINDOWS[2])])
+
+    assert told.pool_statuses() == {WINDOWS[1]: PoolStatus.TRAINED}
+    assert told.statuses("student") == {("IBM", WINDOWS[2]): Status.REUSED}
+
+
+def test_new_bars_let_the_newest_window_train_once_its_symbols_have_rows_enough_together(shop: PooledShop) -> None:
+    sample_bars(shop.bars, SYMBOLS, until=FEW_LABELS)
+    shop.run()
+    # Eight rows a symbol, and twenty are asked of all symbols together.
+    sample_bars(shop.bars, SYMBOLS, until="2010-01-19")
+
+    assert stale(shop) == dict.fromkeys(sorted(NEWEST), frozenset({Cause.DATA}))
+    told = shop.run("two")
+
+    assert told.pool_statuses() == {
+        WINDOWS[0]: PoolStatus.REUSED, WINDOWS[1]: PoolStatus.REUSED, WINDOWS[2]: PoolStatus.TRAINED,
+    }  # fmt: skip
+    assert {key for key, status in told.statuses("teacher").items() if status == Status.TRAINED} == NEWEST
+    record = shop.store.read("teacher", "IBM", WINDOWS[2]).record
+    assert (record.served_by, record.rows.train) == (None, 8)
+    assert stale(shop) == {}
+
+
+def test_a_window_that_serves_another_and_changes_makes_that_stale_too(shop: PooledShop) -> None:
+    sample_bars(shop.bars, SYMBOLS, until=FEW_LABELS)
+    shop.run()
+
+    changed_bar(shop.bars / "IBM.csv", "2009-11-02")
+
+    assert {window for _, window in stale(shop)} == set(WINDOWS[1:])
+    shop.run("two")
+    assert stale(shop) == {}
+    trees = {shop.store.read("student", "AAPL", window).record.trees_fingerprint for window in WINDOWS[1:]}
+    assert len(trees) == 1
+
+
+def test_an_evaluation_tells_which_models_serve_a_window_that_they_are_not_of(shop: PooledShop) -> None:
+    sample_bars(shop.bars, SYMBOLS, until=FEW_LABELS)
+    shop.run()
+    # The batch is judged when bars of the window after the newest are there.
+    sample_bars(shop.bars, SYMBOLS)
+
+    gathered = gather(Subject("", shop.settings, TEACHER, STUDENT), shop.market(), shop.store)
+
+    assert gathered.served == {"teacher": 3, "student": 3}
+    assert (
+        "3 teachers and 3 students are the model of an earlier window, served because their own had too few rows yet."
+        in gathered.remarks
+    )
+    assert [window.key for window in gathered.windows] == list(WINDOWS)
+    said = {one.name: one.raw[gathered.rows.window == 2] for one in gathered.forecasts}
+    assert len(said["pool"]) > 300
+    assert said["pool"].tolist() == said["teacher"].tolist()
 
 
 def test_a_symbol_whose_bars_fail_is_in_no_pool_and_fails_alone(shop: PooledShop) -> None:

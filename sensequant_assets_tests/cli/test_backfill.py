@@ -644,6 +644,26 @@ def test_the_plan_of_a_pooled_lattice_says_which_pool_is_too_small(tmp_path: Pat
     assert "The pool of window 2009-01-01 has 464 rows, needs " in json.dumps(lacking)
 
 
+def test_plan_and_summary_mark_a_window_that_the_model_of_another_serves(tmp_path: Path) -> None:
+    home = Home(tmp_path, {"TEACHER_SCOPE": "pool"})
+    bars = sample_bars(tmp_path / "bars", ("AAPL", "IBM"), until="2010-01-11")
+    universe = write_universe(tmp_path / "two.csv", ("AAPL", "IBM"))
+    market = ("--universe", str(universe), "--bars", str(bars), "--end", "2010-06-25", *FEW)
+    small = {"TEACHER_MIN_CHILD_SAMPLES": "20", "STUDENT_MIN_CHILD_SAMPLES": "20"}
+
+    done = home.run("backfill", *market, **small)
+
+    assert done.code == 0, done.err
+    line = "reused for 2 pairs of window 2009-12-27, which has too few rows yet: models of window 2009-06-30"
+    assert line in done.out.splitlines()
+    plan = home.run("plan", *market[: -len(FEW)], **small).out
+    assert "2 served by the model of a window before, for example: The model of window 2009-06-30 serves it" in plan
+    assert "3+<" in plan
+    lines = [json.loads(line) for line in home.run("plan", "--json", *market[: -len(FEW)], **small).out.splitlines()]
+    assert [line["served_by"] for line in lines if line["symbol"] == "IBM"] == [None, None, "2009-06-30"]
+    assert all(line["eligible"] and line["reason"] is None for line in lines)
+
+
 def test_the_plan_says_of_the_rows_of_pools_what_they_let_parameters_do(tmp_path: Path) -> None:
     home = Home(tmp_path, {"TEACHER_SCOPE": "pool"})
 

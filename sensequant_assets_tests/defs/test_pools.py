@@ -157,3 +157,20 @@ def test_a_pool_that_cannot_be_made_fails_its_run_and_says_why(platform: Platfor
     observed = platform.instance.fetch_observations(dg.AssetKey("pooled_teachers"), limit=1).records
     shown = {key: value.value for key, value in observed[0].asset_observation.metadata.items()}
     assert shown["cause"] == "single_class"
+
+
+def test_a_window_that_another_serves_says_so_on_the_pages_of_its_pairs_and_of_its_pool(platform: Platform) -> None:
+    sample_bars(Path(platform.settings.bars), SYMBOLS, until="2010-01-11")
+    key = dg.MultiPartitionKey({"symbol": "IBM", "window": WINDOWS[2]})
+
+    pairs = platform.materialize("teacher_models", "student_models", key=key, teacher=TEACHER)
+    pool = platform.materialize("pooled_teachers", "shared_students", key=WINDOWS[2], teacher=TEACHER)
+
+    assert pairs.success
+    assert pool.success
+    why = "The pool of window 2009-12-27 has 9 rows of that window, needs 20."
+    for asset in ("teacher_models", "student_models"):
+        (shown,) = platform.metadata(asset, pairs.run_id).values()
+        assert (shown["status"], shown["served_by"]) == ("reused", WINDOWS[1])
+        assert shown["why"] == f"The model of window {WINDOWS[1]} serves it: {why}"
+    assert platform.metadata("pooled_teachers", pool.run_id) == {WINDOWS[2]: {"status": "skipped", "why": why}}

@@ -1,8 +1,14 @@
-"""Claims about which rows a pool has, and when it is another one."""
+"""Claims about which rows a pool has, when it is another one, and which pairs it teaches."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import pytest
 
 from sensequant_assets.core.capacity import Floor
-from sensequant_assets.core.lattice import Key
-from sensequant_assets.market.pools import Member, pools_of
+from sensequant_assets.core.lattice import Key, Pair, SkipReason
+from sensequant_assets.core.windows import Window
+from sensequant_assets.market.pools import Member, pools_of, within_pools
 
 WINDOWS = ("2022-01-01", "2022-06-30", "2022-12-27")
 
@@ -61,3 +67,69 @@ def test_a_pool_with_too_few_rows_says_how_many_it_has_and_needs() -> None:
         "The pool of window 2022-01-01 has 12 rows, needs 20: 2 symbols ask for them. Widen the window."
     )
     assert not pools[WINDOWS[1]].lacks
+
+
+def test_a_pool_needs_rows_of_its_own_window_besides_those_of_the_windows_before() -> None:
+    old = [member for member in members() if member.key[1] != WINDOWS[2]]
+    few = Member(("AAA", WINDOWS[2]), 3, "few")
+
+    pools = pools_of(WINDOWS, "all", [*old, few], floor, least=4, filling=WINDOWS[2:])
+
+    assert pools[WINDOWS[2]].lacks == "The pool of window 2022-12-27 has 3 rows of that window, needs 4."
+    assert not pools[WINDOWS[1]].lacks
+    assert [pool.filling for pool in pools.values()] == [False, False, True]
+
+
+SPANS = [Window(date.fromisoformat(key), date.fromisoformat(key) + timedelta(days=180)) for key in WINDOWS]
+
+
+def pair(number: int, rows: int, reason: SkipReason | None = None, *, waits: bool = False) -> Pair:
+    detail = f"{rows} rows are too few." if reason else ""
+    return Pair("AAA", SPANS[number], SPANS[number].start, reason, detail, rows, number == 2, waits=waits)
+
+
+FULL = [pair(0, 80), pair(1, 80)]
+FEW = pair(2, 3, SkipReason.INSUFFICIENT_BARS, waits=True)
+NONE = pair(2, 0, SkipReason.INSUFFICIENT_FUTURE, waits=True)
+
+
+def lacking(*windows: str) -> Callable[[str], str]:
+    return lambda window: "The pool is too small." if window in windows else ""
+
+
+def test_a_pair_of_a_window_that_is_filling_joins_its_pool_with_the_rows_that_it_has() -> None:
+    *_, newest = within_pools([*FULL, FEW], WINDOWS[2:])
+
+    assert (newest.eligible, newest.served_by, newest.rows, newest.detail) == (True, None, 3, "")
+
+
+@pytest.mark.parametrize(("own", "why"), [(NONE, "0 rows are too few."), (FEW, "The pool is too small.")])
+def test_before_it_has_rows_enough_the_latest_window_before_serves_and_the_pair_says_so(own: Pair, why: str) -> None:
+    *_, newest = within_pools([*FULL, own], WINDOWS[2:], lacking(WINDOWS[2]))
+
+    assert newest.eligible
+    assert newest.served_by == FULL[1]
+    assert newest.detail == f"The model of window 2022-06-30 serves it: {why}"
+
+
+def test_what_serves_is_a_window_whose_own_pool_has_rows_enough() -> None:
+    _, second, newest = within_pools([*FULL, NONE], WINDOWS[2:], lacking(WINDOWS[1]))
+
+    assert second.reason is SkipReason.INSUFFICIENT_BARS
+    assert newest.served_by == FULL[0]
+
+
+def test_a_symbol_listed_too_late_to_have_learned_before_is_skipped_as_ever() -> None:
+    late = [pair(0, 0, SkipReason.PRE_LISTING), pair(1, 0, SkipReason.PRE_LISTING), FEW]
+
+    assert list(within_pools(late, WINDOWS[2:])) == late
+
+
+def test_a_window_that_others_have_filled_waits_for_no_symbol_that_trades_no_longer() -> None:
+    assert list(within_pools([*FULL, FEW], ())) == [*FULL, FEW]
+
+
+def test_a_window_that_has_not_begun_or_is_not_to_be_trained_is_skipped_as_ever() -> None:
+    ended = pair(2, 0, SkipReason.INSUFFICIENT_FUTURE)
+
+    assert list(within_pools([*FULL, ended], WINDOWS[2:])) == [*FULL, ended]
