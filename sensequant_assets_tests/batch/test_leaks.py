@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sensequant_assets.batch.leaks import probe
-from sensequant_assets.core import lattice, samples, training
+from sensequant_assets.core import lattice, samples
 from sensequant_assets.core.bars import Bars, Floats
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
 from sensequant_assets.core.judging.leaks import Finding, summary
@@ -83,9 +83,9 @@ LEAKS: list[tuple[str, list[tuple[object, str]], Callable[..., Any]]] = [
     ("features_know_no_future", [(samples, "causal_features")], leaky_features),
     ("labels_keep_their_horizon", [(samples, "forward_returns")], longer_returns),
     ("folds_share_no_bar", [(PoolRows, "folds")], unpurged),
-    ("test_rows_share_no_bar", [(m, "window_rows") for m in (market_module, training)], with_test_rows),
-    ("pool_has_no_test_row", [(m, "window_rows") for m in (market_module, training)], with_test_rows),
-    ("early_stopping_sees_no_test_row", [(m, "window_rows") for m in (market_module, training)], stopping_by_test_rows),
+    ("test_rows_share_no_bar", [(m, "window_rows") for m in (market_module, lattice)], with_test_rows),
+    ("pool_has_no_test_row", [(m, "window_rows") for m in (market_module, lattice)], with_test_rows),
+    ("early_stopping_sees_no_test_row", [(m, "window_rows") for m in (market_module, lattice)], stopping_by_test_rows),
 ]
 
 
