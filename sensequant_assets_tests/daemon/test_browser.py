@@ -169,11 +169,7 @@ def covered(browser: BrowserContext, running: Ui) -> str:
     # Features are materialized by the runs of the models.
     person.button("Confirm").click()
     dialog = page.get_by_role("dialog")
-    choices = dialog.get_by_role("button", name="All", exact=True)
-    expect(choices).to_have_count(2)
-    for choice in choices.all():
-        choice.click()
-    expect(dialog.get_by_text("8 partitions")).to_be_visible()
+    until(partial(choose_all, dialog), "the keys of all partitions")
     person.shoot("backfill_dialog")
     dialog.get_by_role("button", name="Launch backfill").click()
     created = page.get_by_text("Created backfill")
@@ -188,6 +184,15 @@ def covered(browser: BrowserContext, running: Ui) -> str:
     backfill = page.url.rpartition("/")[2]
     page.close()
     return backfill
+
+
+def choose_all(dialog: Locator) -> bool:
+    """Choose all keys of both dimensions, and say whether the dialog has them: "All" takes what is loaded by then."""
+    choices = dialog.get_by_role("button", name="All", exact=True)
+    expect(choices).to_have_count(2)
+    for choice in choices.all():
+        choice.click()
+    return dialog.get_by_text("8 partitions").is_visible()
 
 
 def in_graph(page: Page, name: str) -> Locator:
