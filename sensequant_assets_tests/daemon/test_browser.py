@@ -48,6 +48,7 @@ ENDS_OF_ARROW = """path => [0, path.getTotalLength()].map(at => {
     return [point.x, point.y]
 })"""
 RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
+SLOW = {"offline": False, "latency": 2000, "downloadThroughput": -1, "uploadThroughput": -1}
 SOON_MS, LATE_MS = 60_000, DEADLINE_S * 1000
 """How long a page, and what waits for the daemon, may take before a test gives up on it; far more than they need."""
 
@@ -166,10 +167,14 @@ def covered(browser: BrowserContext, running: Ui) -> str:
     person.go("Lineage")
     in_graph(page, "models").click(button="right")
     page.get_by_role("menuitem", name="Materialize assets (2)").click()
+    # The dialog opens before it knows the partitions, which shows on a slow network.
+    network = page.context.new_cdp_session(page)
+    network.send("Network.emulateNetworkConditions", SLOW)
     # Features are materialized by the runs of the models.
     person.button("Confirm").click()
     dialog = page.get_by_role("dialog")
     until(partial(choose_all, dialog), "the keys of all partitions")
+    network.detach()
     person.shoot("backfill_dialog")
     dialog.get_by_role("button", name="Launch backfill").click()
     created = page.get_by_text("Created backfill")
