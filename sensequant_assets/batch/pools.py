@@ -6,6 +6,8 @@ from enum import StrEnum
 from functools import cached_property
 from time import perf_counter
 
+import numpy as np
+
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
 from sensequant_assets.core.bars import Floats
@@ -67,8 +69,10 @@ class WindowPool:
     ----------
     pool
         Which one.
+    asked
+        Parameters of its teacher and of its shared student.
     teacher, student
-        Its models on disk; None where they failed, or where there is no shared student.
+        Its models on disk; None where they failed.
     """
 
     pool: Pool
@@ -166,6 +170,13 @@ class Pools:
         found = self.teacher_of(key[1])
         return found.soft_targets[found.pool.spans[key]]
 
+    def own_of(self, key: Key) -> tuple[PoolRows, Floats]:
+        """The rows of a pair's symbol in the pair's pool, and what that says of them out of fold."""
+        symbol, window = key
+        found = self.teacher_of(window)
+        places = [span for (one, _), span in found.pool.spans.items() if one == symbol]
+        return self.market.pool_rows(window, symbol), np.concatenate([found.soft_targets[span] for span in places])
+
     def _of(self, model: PoolKind, window: str) -> WindowPool:
         for failed in (("pool", window), (model, window)):
             if error := self._failed.get(failed):
@@ -173,11 +184,11 @@ class Pools:
         return self._ready[window]
 
     def _made(self, pool: Pool, expired: Expired) -> list[PoolOutcome]:
-        """Find or train a pool's teacher, and the student that its symbols share if they do."""
-        ready = self._ready[pool.window] = WindowPool(pool, (self.teacher, self.student))
+        """Find or train a pool's teacher, and the student that its symbols share or correct."""
+        ready = self._ready[pool.window] = WindowPool(pool, (self.teacher, self.student.shared))
         rows = _Lazily(self.market, pool)
         outcomes = [self._attempted("pool", ready, rows, expired)]
-        if self.student.scope == "pool" and ready.teacher:
+        if ready.teacher:
             outcomes.append(self._attempted("shared_student", ready, rows, expired))
         return outcomes
 
@@ -211,13 +222,14 @@ class Pools:
         assert ready.teacher is not None  # noqa: S101  # tried only then
         taught_by, soft_targets = ready.teacher.record, ready.soft_targets
         data = arrays_fingerprint([soft_targets], (ready.pool.fingerprint,))
-        made_from = self._made_from(self.student, data, taught_by.fingerprints.parameters)
+        student = self.student.shared
+        made_from = self._made_from(student, data, taught_by.fingerprints.parameters)
         ready.student = self._unchanged("shared_student", ready.pool, made_from)
         if ready.student:
             return PoolStatus.REUSED, ready.student
-        trained = train_shared_student(rows.rows, soft_targets, taught_by.calibration, self.student, expired)
-        grown = Grown.of(trained.booster, self.student, trained.calibration)
-        ready.student = self._saved("shared_student", ready.pool, trained, grown, self.student, made_from)
+        trained = train_shared_student(rows.rows, soft_targets, taught_by.calibration, student, expired)
+        grown = Grown.of(trained.booster, student, trained.calibration)
+        ready.student = self._saved("shared_student", ready.pool, trained, grown, student, made_from)
         return PoolStatus.TRAINED, ready.student
 
     def _unchanged(self, model: PoolKind, pool: Pool, made_from: Fingerprints) -> StoredPool | None:

@@ -10,9 +10,11 @@ from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.pool import correct_shared_student
 from sensequant_assets.core.training import (
     TREE_METRICS,
     Fingerprints,
+    Grown,
     Lesson,
     Taught,
     TrainedModel,
@@ -129,10 +131,15 @@ class Trainer:
         return teach_from_pool(lesson, pool, self.pools.soft_targets(key), self.teacher, code())
 
     def _distilled(self, lesson: Lesson, taught: Taught, expired: Expired) -> TrainedModel:
-        if self.pools is None or self.student.scope == "symbol":
+        if self.pools is None:
             return distil(lesson, taught, self.student, code(), expired)
-        shared = self.pools.student_of(lesson.pair.learned_in.window.key).grown_student
-        return judge_student(lesson, taught, shared, self.student, code())
+        key = key_of(lesson.pair.learned_in)
+        student = self.pools.student_of(key[1]).grown_student
+        if self.student.scope == "symbol":
+            asked = self.student.correction
+            corrected = correct_shared_student(student.booster, *self.pools.own_of(key), asked, expired)
+            student = Grown.of(corrected, asked, taught.calibration)
+        return judge_student(lesson, taught, student, self.student, code())
 
     def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
         # What serves another window was trained for its own.

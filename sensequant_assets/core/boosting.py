@@ -90,6 +90,37 @@ def fit(
     return booster
 
 
+def fit_further(
+    begun: "lgb.Booster",
+    features: Floats,
+    target: Floats,
+    parameters: Mapping[str, LightGBMValue],
+    *,
+    feature_names: tuple[str, ...],
+    expired: Expired = never,
+) -> "lgb.Booster":
+    """Train a booster on what another one leaves over; arguments as of `fit`.
+
+    Returns
+    -------
+    Booster
+        With the trees of `begun`, which stays as it is, before its own.
+    """
+    import lightgbm as lgb
+
+    passed = dict(parameters)
+    rounds = int(passed.pop("num_iterations"))
+
+    def look(round_: "lgb.callback.CallbackEnv") -> None:
+        if expired():
+            done = round_.iteration - round_.begin_iteration
+            raise WindowError(FailureKind.TIMEOUT, f"Time was up after {done} of {rounds} further boosting rounds.")
+
+    look.before_iteration = True  # type: ignore[attr-defined]  # how LightGBM tells such callbacks
+    table = lgb.Dataset(features, target, feature_name=list(feature_names), params=passed, free_raw_data=False)
+    return lgb.train(passed, table, num_boost_round=rounds, init_model=begun, callbacks=[look])
+
+
 def effective_parameters(model_text: str) -> dict[str, str]:
     """The parameters as LightGBM wrote them into its model text, by name."""
     return dict(_PARAMETER.findall(model_text[model_text.rfind("\nparameters:") :]))

@@ -112,14 +112,15 @@ def pool_floor(teacher: TeacherParameters, student: StudentParameters, horizon: 
     """
     needed = rows_to_split(teacher)
     folded = ceil((needed + 2 * horizon * symbols) * teacher.folds / (teacher.folds - 1))
-    of_student = rows_to_split(student) if student.scope == "pool" else 0
+    shared = student.shared
+    of_student = rows_to_split(shared)
     why = (
         f"pooled trees split from {needed} rows on (min_child_samples {teacher.min_child_samples} at subsample "
         f"{teacher.subsample:g}), and {teacher.folds} folds by date of {symbols} symbols are purged by {horizon} bars "
         "on either side"
     )
     if of_student > folded:
-        why = f"shared students split from {of_student} rows on (min_child_samples {student.min_child_samples})"
+        why = f"shared students split from {of_student} rows on (min_child_samples {shared.min_child_samples})"
     return Floor(
         max(folded, of_student),
         why,

@@ -54,6 +54,7 @@ def idle_settings(
         Training rows of the largest window; 0 if there is none, and nothing is said of trees then.
     """
     found = [*_device(teacher), *_validation(teacher, recipe), *_minimum(teacher, student, recipe)]
+    found += _pooled(teacher, student)
     models: tuple[tuple[str, BoosterParameters], ...] = (("TEACHER", teacher), ("STUDENT", student))
     for prefix, parameters in models:
         found += [*_seed(prefix, parameters), *(_tree(prefix, parameters, rows) if rows else ())]
@@ -98,6 +99,15 @@ def _minimum(teacher: TeacherParameters, student: StudentParameters, recipe: Rec
     if _changed(Recipe, recipe, "min_samples") and floor.rows > recipe.min_samples:
         why = f"the parameters need {floor.rows} rows"
         yield IdleSetting("SENSEQUANT_MIN_SAMPLES", recipe.min_samples, why)
+
+
+def _pooled(teacher: TeacherParameters, student: StudentParameters) -> Iterator[IdleSetting]:
+    if teacher.scope == "symbol" and _changed(TeacherParameters, teacher, "pool_history"):
+        yield IdleSetting("TEACHER_POOL_HISTORY", teacher.pool_history, "TEACHER_SCOPE is symbol, and there is no pool")
+    corrects = teacher.scope == "pool" and student.scope == "symbol"
+    if not corrects and _changed(StudentParameters, student, "own_rounds"):
+        why = "only a student of STUDENT_SCOPE=symbol corrects that of a pool"
+        yield IdleSetting("STUDENT_OWN_ROUNDS", student.own_rounds, why)
 
 
 def _seed(prefix: str, parameters: BoosterParameters) -> Iterator[IdleSetting]:

@@ -139,7 +139,8 @@ class StudentParameters(BoosterParameters):
     }
 
     scope: Scope = Field(
-        "pool", description="Rows that a student of a pooled teacher learns from: its own, or those of the universe."
+        "pool",
+        description="Whose rows teach the student of a pooled teacher: the universe's; with symbol, its own correct it.",
     )
     num_leaves: int = Field(7, ge=2, le=1024, description="Most leaves a tree.")
     max_depth: int = Field(3, ge=1, le=20, description="Greatest depth of a tree.")
@@ -148,6 +149,26 @@ class StudentParameters(BoosterParameters):
     min_child_samples: int = Field(10, ge=1, le=1000, description="Fewest rows a leaf.")
     subsample: float = Field(1.0, ge=0.1, le=1, description="Share of rows drawn anew for every tree.")
     colsample_bytree: float = Field(1.0, ge=0.1, le=1, description="Share of features drawn for every tree.")
+    own_rounds: int = Field(
+        10, ge=1, le=5000, description="Boosting rounds of a symbol's correction of its pool's shared student."
+    )
+
+    @property
+    def shared(self) -> Self:
+        """Parameters of the student that the symbols of a pool share: these, or with the scope `symbol` the pool's.
+
+        What differs from the defaults of the scope `symbol` was set, and binds in both.
+        """
+        if self.scope == "pool":
+            return self
+        fields = type(self).model_fields.items()
+        chosen = {name: value for name, field in fields if (value := getattr(self, name)) != field.default}
+        return type(self).model_validate(chosen | {"scope": "pool"})
+
+    @property
+    def correction(self) -> Self:
+        """Parameters of a symbol's correction of that student."""
+        return self.model_copy(update={"n_estimators": self.own_rounds})
 
     def lightgbm(self) -> dict[str, LightGBMValue]:
         """As for every booster, with an objective that takes probabilities as labels."""

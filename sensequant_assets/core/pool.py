@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import Floats, Times
-from sensequant_assets.core.boosting import Expired, fit, never
+from sensequant_assets.core.boosting import Expired, fit, fit_further, never
 from sensequant_assets.core.calibration import Calibration, calibrated
 from sensequant_assets.core.lattice import Key, WindowRows
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
@@ -176,6 +176,38 @@ def train_shared_student(
     """
     booster = _fitted(rows, soft_targets, np.arange(len(rows.label)), parameters, expired)
     return Pooled(booster, np.empty(0), calibration)
+
+
+def correct_shared_student(
+    shared: "lgb.Booster", rows: PoolRows, soft_targets: Floats, parameters: StudentParameters, expired: Expired = never
+) -> "lgb.Booster":
+    """Let the rows of one symbol correct the student that all symbols of its pool share.
+
+    Parameters
+    ----------
+    shared
+        The student; it stays as it is.
+    rows, soft_targets
+        Those of the symbol in the pool, of all its windows, and what the pooled teacher says of them out of fold.
+    parameters
+        Of the correction: `StudentParameters.correction`.
+    expired
+        As for `train_pool`.
+
+    Returns
+    -------
+    Booster
+        The shared student's trees and the correction's. The shared student knows these rows' soft targets, and what is
+        left over of them is small: fewer rounds on fewer rows follow noise less.
+    """
+    return fit_further(
+        shared,
+        rows.features,
+        soft_targets,
+        parameters.lightgbm(),
+        feature_names=rows.feature_names,
+        expired=expired,
+    )
 
 
 def _fitted(

@@ -153,10 +153,10 @@ class Market:
                     members[pair.window.key] = Member((symbol, pair.window.key), pair.rows, lesson.own_data)
             yield _Candidate(plan.samples.feature_names, plan.samples.last_labelled_day, plan.pairs, members)
 
-    def pool_rows(self, window: str) -> PoolRows:
-        """The rows of a window's pool; symbols whose bars cannot be used are not among them."""
+    def pool_rows(self, window: str, of: str = "") -> PoolRows:
+        """The rows of a window's pool, or those of one symbol in it; where bars cannot be used, there is none."""
         windows = {each.key: each for each in self.windows}
-        keys = self.pools[window].keys
+        keys = [key for key in self.pools[window].keys if not of or key[0] == of]
         names = next((self._samples(symbol).feature_names for symbol, _ in keys), ())
 
         def parts() -> Iterator[tuple[Key, Samples, WindowRows]]:

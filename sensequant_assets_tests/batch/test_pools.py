@@ -7,13 +7,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from sensequant_assets.batch import pools as pools_module
 from sensequant_assets.batch.evaluation import Subject, gather
 from sensequant_assets.batch.made_with import code
-from sensequant_assets.batch.pools import PoolOutcome, PoolStatus
+from sensequant_assets.batch.pools import PoolOutcome, Pools, PoolStatus
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Run, earlier_teachers
 from sensequant_assets.batch.staleness import Cause, stale_pairs
@@ -182,13 +183,52 @@ def test_another_student_is_distilled_from_the_pool_that_is_there(shop: PooledSh
     assert set(told.statuses("student").values()) == {Status.TRAINED}
 
 
-def test_a_student_of_its_symbol_learns_from_the_pool_on_its_own_rows(shop: PooledShop) -> None:
-    told = shop.run(student=StudentParameters(scope="symbol", n_estimators=5))
+OWN = StudentParameters(scope="symbol", n_estimators=6, own_rounds=4)
 
-    assert told.pool_statuses("shared_student") == {}
-    assert all(len(told.trees("student", window)) == 3 for window in WINDOWS)
-    record = shop.store.read("student", "IBM", WINDOWS[0]).record
-    assert record.calibration == shop.store.pools.find("pool", WINDOWS[0]).record.calibration
+
+def test_a_student_of_its_symbol_corrects_the_shared_one_by_its_rows_in_the_pool(shop: PooledShop) -> None:
+    told = shop.run(student=OWN)
+
+    assert told.pool_statuses("shared_student") == dict.fromkeys(WINDOWS, PoolStatus.TRAINED)
+    assert set(told.statuses("student").values()) == {Status.TRAINED}
+    shared = shop.store.pools.find("shared_student", WINDOWS[1]).grown(OWN.shared)
+    for symbol in SYMBOLS:
+        stored = shop.store.read("student", symbol, WINDOWS[1])
+        assert stored.record.metrics["trees"] == 6 + 4
+        assert stored.record.calibration == shop.store.pools.find("pool", WINDOWS[1]).record.calibration
+        assert trees_in(stored.text())[:6] == trees_in(shared.text)
+    assert len(told.trees("student", WINDOWS[1])) == 3
+
+
+def trees_in(text: str) -> list[str]:
+    """The trees of a model text, without their numbers."""
+    return [tree.partition("\n")[2].strip() for tree in text.partition("end of trees")[0].split("\nTree=")[1:]]
+
+
+def test_a_correction_learns_what_the_pool_says_out_of_fold_of_all_rows_of_its_symbol(shop: PooledShop) -> None:
+    shop.run(student=OWN)
+    market = shop.market(student=OWN)
+    pools = Pools(market, shop.store.pools, TEACHER, OWN, force=False)
+    list(pools.make(WINDOWS, 1, 60))
+
+    rows, soft_targets = pools.own_of(("IBM", WINDOWS[1]))
+
+    kept = shop.store.pools.find("pool", WINDOWS[1]).soft_targets()
+    spans = [market.pools[WINDOWS[1]].spans["IBM", window] for window in WINDOWS[:2]]
+    whole = market.pool_rows(WINDOWS[1])
+    assert soft_targets.tolist() == np.concatenate([kept[span] for span in spans]).tolist()
+    assert rows.label.tolist() == np.concatenate([whole.label[span] for span in spans]).tolist()
+    assert (rows.features == np.concatenate([whole.features[span] for span in spans])).all()
+
+
+def test_corrections_are_reused_and_made_anew_with_other_rounds(shop: PooledShop) -> None:
+    first = shop.run("one", student=OWN, workers=1)
+
+    assert set(shop.run("two", student=OWN).statuses("student").values()) == {Status.REUSED}
+    told = shop.run("three", student=OWN.model_copy(update={"own_rounds": 5}))
+    assert set(told.statuses("student").values()) == {Status.TRAINED}
+    again = shop.run("four", student=OWN, workers=2, force=True)
+    assert again.trees("student", WINDOWS[2]) == first.trees("student", WINDOWS[2])
 
 
 def changed_bar(file: Path, day: str) -> None:

@@ -54,3 +54,25 @@ def test_a_value_out_of_bounds_or_an_unknown_name_is_refused(wrong):
 
 def test_early_stopping_is_off_by_default():
     assert TeacherParameters(scope="symbol").early_stopping_rounds == 0
+
+
+def test_a_student_of_its_symbol_has_the_pools_parameters_where_it_is_shared_and_few_rounds_where_it_corrects():
+    student = StudentParameters(scope="symbol")
+
+    assert student.shared == StudentParameters(scope="pool")
+    assert (student.correction.n_estimators, student.correction.num_leaves) == (10, 7)
+
+
+def test_what_is_set_of_a_student_of_its_symbol_binds_in_the_shared_one_and_in_the_correction():
+    student = StudentParameters(scope="symbol", num_leaves=5, n_estimators=80, own_rounds=3)
+
+    assert student.shared == StudentParameters(scope="pool", num_leaves=5, n_estimators=80, own_rounds=3)
+    assert (student.correction.n_estimators, student.correction.num_leaves) == (3, 5)
+    # As a record of a run keeps it, in which everything is given.
+    assert StudentParameters(**student.model_dump()).shared == student.shared
+
+
+def test_a_shared_student_is_its_own():
+    student = StudentParameters(scope="pool", num_leaves=5)
+
+    assert student.shared is student

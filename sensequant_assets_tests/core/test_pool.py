@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 
 from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.boosting import check_parameters, effective_parameters, trees_of
+from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.judging.metrics import auc
 from sensequant_assets.core.lattice import WindowRows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.core.pool import PoolRows, train_pool, train_shared_student
+from sensequant_assets.core.pool import PoolRows, correct_shared_student, train_pool, train_shared_student
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.teacher import predict
 from sensequant_assets.errors import FailureKind, WindowError
@@ -126,6 +129,52 @@ def test_a_shared_student_follows_its_teacher_and_serves_by_its_calibration() ->
     assert len(student.soft_targets) == 0
     followed = np.corrcoef(predict(student.booster, rows.features), teacher.soft_targets)[0, 1]
     assert followed > 0.7
+
+
+def test_a_correction_moves_the_shared_student_towards_what_the_pool_says_of_one_symbol() -> None:
+    rows = pool_of(*(walk(number) for number in range(4)))
+    taught = train_pool(rows, TEACHER)
+    shared = train_shared_student(rows, taught.soft_targets, taught.calibration, STUDENT).booster
+    before = shared.model_to_string()
+    own, asked = pool_of(walk(0)), StudentParameters(scope="symbol", own_rounds=6).correction
+    soft_targets = 0.9 * taught.soft_targets[: len(own.label)]
+
+    corrected = correct_shared_student(shared, own, soft_targets, asked)
+
+    assert shared.model_to_string() == before
+    text = corrected.model_to_string()
+    assert trees_of(text).count == 30 + 6
+    check_parameters(asked.lightgbm(), effective_parameters(text))
+
+    def miss(booster: lgb.Booster) -> float:
+        return float(np.abs(predict(booster, own.features) - soft_targets).mean())
+
+    assert miss(corrected) < 0.8 * miss(shared)
+    assert correct_shared_student(shared, own, soft_targets, asked).model_to_string() == text
+
+
+def test_rows_too_few_to_split_leave_the_shared_student_as_it_is() -> None:
+    rows = pool_of(*(walk(number) for number in range(4)))
+    taught = train_pool(rows, TEACHER)
+    shared = train_shared_student(rows, taught.soft_targets, taught.calibration, STUDENT).booster
+    few = pool_of(walk(0, bars=60))
+    assert len(few.label) < 2 * StudentParameters(scope="symbol").min_child_samples
+
+    asked = StudentParameters(scope="symbol").correction
+    corrected = correct_shared_student(shared, few, taught.soft_targets[: len(few.label)], asked)
+
+    assert predict(corrected, rows.features) == pytest.approx(predict(shared, rows.features))
+
+
+def test_a_correction_whose_time_is_up_is_a_timeout() -> None:
+    rows = pool_of(*(walk(number) for number in range(4)))
+    shared = train_shared_student(rows, np.full(len(rows.label), 0.5), Calibration(1.0, 0.0), STUDENT).booster
+
+    with pytest.raises(WindowError) as caught:
+        correct_shared_student(shared, rows, rows.label, StudentParameters(scope="symbol").correction, lambda: True)
+
+    assert caught.value.kind is FailureKind.TIMEOUT
+    assert str(caught.value) == "Time was up after 0 of 10 further boosting rounds."
 
 
 def test_a_fold_of_one_class_has_the_rate_of_the_pool() -> None:
