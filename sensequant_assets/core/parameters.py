@@ -140,7 +140,7 @@ class StudentParameters(BoosterParameters):
 
     scope: Scope = Field(
         "pool",
-        description="Whose rows teach the student of a pooled teacher: the universe's; with symbol, its own correct it.",
+        description="Whose rows teach a student of a pooled teacher: the universe's; with symbol, its own correct it.",
     )
     num_leaves: int = Field(7, ge=2, le=1024, description="Most leaves a tree.")
     max_depth: int = Field(3, ge=1, le=20, description="Greatest depth of a tree.")
