@@ -1,10 +1,9 @@
 """Walk-forward evaluation of models on disk: window k's models on the rows of window k+1, beside baselines."""
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,10 @@ from pydantic import ValidationError
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.calibration import Calibration
+from sensequant_assets.core.judging.importance import Importance
 from sensequant_assets.core.judging.walk_forward import (
     Forecast,
-    Judgement,
     Rows,
-    judge_forecasts,
     last_known_labels,
 )
 from sensequant_assets.core.lattice import Key
@@ -31,11 +29,12 @@ from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore, StoredModel
 from sensequant_assets.settings import MarketSettings, read_market
-from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.batches import batch_basis
 from sensequant_assets.telemetry.questions.windows import attempts
-from sensequant_assets.telemetry.records import Trial
 from sensequant_assets.telemetry.store import TelemetryStore
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 POOL = "pool"
 JUDGED = (*MODELS, POOL)
@@ -138,6 +137,10 @@ class Gathered:
         How many models of each kind have no test row yet.
     served
         How many models of each kind are those of an earlier window, because their own had too few rows yet.
+    symbols
+        Names of the symbols by their number in the rows.
+    importance
+        What the teachers look at: the pools where these teach, else those of the pairs.
     """
 
     rows: Rows
@@ -148,6 +151,8 @@ class Gathered:
     replaced: Mapping[str, int]
     untested: Mapping[str, int]
     served: Mapping[str, int]
+    symbols: Sequence[str]
+    importance: Importance
 
     @property
     def remarks(self) -> list[str]:
@@ -212,7 +217,7 @@ def gather(
     chosen = set(market.window_keys if windows is None else windows)
     numbers = {key: number for number, key in enumerate(market.window_keys)}
     tally = _Tally()
-    library = _Library(subject, store, tally.counts)
+    library = _Library(subject, store, tally.counts, Importance())
     symbols = market.universe.symbols
     for number, symbol in enumerate(symbols):
         plan = market.plan(symbol)
@@ -239,87 +244,43 @@ def gather(
         horizon=market.recipe.horizon,
     )
     tested = [market.windows[number] for number in np.unique(window)]
-    return Gathered(rows, _forecasts(tally, rows), tested, **tally.counts)
-
-
-def evaluate_gathered(
-    gathered: Gathered, cost_bp: float, tell: Callable[[str], None] = lambda _name: None
-) -> Judgement:
-    """Judge what was gathered; arguments as of `judge_forecasts`.
-
-    Raises
-    ------
-    UsageError
-        No model is left.
-    """
-    if not len(gathered.rows):
-        raise UsageError(" ".join(["No model is left to evaluate.", *gathered.remarks]))
-    return judge_forecasts(gathered.rows, gathered.forecasts, cost_bp=cost_bp, tell=tell)
-
-
-def new_evaluation() -> str:
-    """A name of an evaluation that sorts by time."""
-    return f"{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def note_trials(
-    telemetry: TelemetryStore, subject: Subject, gathered: Gathered, judged: Judgement, evaluation: str
-) -> None:
-    """Write a row of `trials` for every score: whoever picks the best of many must know how many there were."""
-    parameters, now = subject.parameters, utc_now()
-    with Journal(telemetry.shards, batch_id=subject.batch_id, run_id="", clock=utc_now) as journal:
-        journal.append_many(
-            Trial(
-                evaluation=evaluation,
-                score=score.name,
-                universe=subject.settings.universe_name,
-                first_window=gathered.windows[0].start,
-                last_window=gathered.windows[-1].start,
-                first_date=judged.first,
-                last_date=judged.last,
-                rows=score.rows,
-                dates=score.dates,
-                blocks=score.blocks,
-                block_length=judged.block_length,
-                auc=score["auc"].value,
-                auc_low=score["auc"].low,
-                auc_high=score["auc"].high,
-                rank_ic=score["rank_ic"].value,
-                rank_ic_low=score["rank_ic"].low,
-                rank_ic_high=score["rank_ic"].high,
-                metrics=score.as_json(),
-                parameters_fingerprint=parameters,
-                evaluated_at=now,
-            )
-            for score in judged.scores
-            if score.rows
-        )
+    return Gathered(
+        rows, _forecasts(tally, rows), tested, **tally.counts, symbols=symbols, importance=library.importance
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Library:
-    """Models on disk that a subject means; counts what becomes of each."""
+    """Models on disk that a subject means; counts what becomes of each, and asks teachers what they look at."""
 
     subject: Subject
     store: ModelStore
     counts: Mapping[str, Counter[str]]
+    importance: Importance
     _pools: dict[str, Grown | None] = field(default_factory=dict)
 
     def said(self, lesson: Lesson) -> dict[str, Said]:
         """What the models of a pair say of its test rows, raw and served, by model; nothing without such rows."""
         found: dict[str, Said] = {}
-        taught_in = lesson.pair.window.key
+        taught_in, pooled = lesson.pair.window.key, self.subject.teacher.scope == "pool"
         for model in MODELS:
             stored = self._stored(model, lesson)
             if stored is not None:
                 taught_in = str(stored.record.served_by or taught_in)
                 found[model] = _said(_test_probabilities(lesson, stored), stored.record.calibration)
-        if self.subject.teacher.scope == "pool" and found:
-            pool = self._pool(taught_in)
+                if model == "teacher" and not pooled:
+                    self._ask(stored.booster(), lesson, new=True)
+        if pooled and found:
+            new, pool = taught_in not in self._pools, self._pool(taught_in)
             if pool is not None:
                 raw = predict(pool.booster, lesson.samples.features[lesson.rows.test])
                 found[POOL] = _said(raw, pool.calibration)
+                self._ask(pool.booster, lesson, new=new)
         return found
+
+    def _ask(self, booster: "lgb.Booster", lesson: Lesson, *, new: bool) -> None:
+        names, features = lesson.samples.feature_names, lesson.samples.features[lesson.rows.test]
+        self.importance.add(booster, names, features, new=new)
 
     def _stored(self, model: ModelKind, lesson: Lesson) -> StoredModel | None:
         key = (lesson.pair.symbol, lesson.pair.window.key)

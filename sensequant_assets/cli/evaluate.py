@@ -10,16 +10,22 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sensequant_assets.batch.evaluation import Gathered, Subject, evaluate_gathered, gather, new_evaluation, note_trials
+from sensequant_assets.batch.evaluation import Gathered, Subject, gather
+from sensequant_assets.batch.examination import Examination, examine, note
 from sensequant_assets.batch.leaks import probe
 from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
 from sensequant_assets.core.judging.bootstrap import COVERAGE, ENOUGH_DATES, Estimate
+from sensequant_assets.core.judging.comparison import SET_SIZE, Difference
 from sensequant_assets.core.judging.leaks import summary
+from sensequant_assets.core.judging.symbols import FALSE_DISCOVERIES
 from sensequant_assets.core.judging.walk_forward import Judgement, Score
+from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
+from sensequant_assets.settings import Settings
+from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import json_text
 
 _COLUMNS = {
@@ -31,7 +37,7 @@ _COLUMNS = {
     "net top decile %": "top_return_net",
     "fidelity": "fidelity_spearman",
 }
-_SIGNED = ("rank_ic", "top_return_net")
+_SIGNED = ("rank_ic", "top_return_net", "sharpe")
 _BARE = ("log_loss", "brier", "ece")
 """Metrics whose intervals the table leaves to `--json`."""
 
@@ -56,25 +62,36 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
         raise UsageError(NO_BATCH)
     subject = Subject.of_batch(telemetry, found)
     market = Market.open(subject.settings, subject.teacher, subject.student)
-    store = ModelStore(settings.models_dir, market.universe.name)
-    with _progress() as (read, judged_one):
-        gathered = gather(subject, market, store, tell=read)
-        judged = evaluate_gathered(gathered, settings.cost_bp, judged_one)
-    note_trials(telemetry, subject, gathered, judged, new_evaluation())
+    examined = evaluated(subject, market, telemetry, settings)
+    gathered, judged = examined.gathered, examined.judged
     leaks = probe(market, [window.key for window in gathered.windows], subject.teacher.folds)
     remarks = [*gathered.remarks, *_warnings(judged), *summary(leaks)]
     if as_json:
-        for score in judged.scores:
-            click.echo(json_text(score.as_json()))
+        for score in examined.scores:
+            click.echo(json_text(score))
     else:
         out = console(width=150)
         for line in _head(subject, gathered, judged):
             out.print(line, soft_wrap=True)
         out.print(_table(judged.scores))
         out.print(_legend(settings.cost_bp, subject.settings.horizon), soft_wrap=True)
+        out.print()
+        out.print(_differences(examined.differences))
+        for line in _beyond(examined):
+            out.print(line, soft_wrap=True)
     for remark in remarks:
         # Where a program reads standard output, each of its lines is a score.
         say(remark, err=as_json)
+
+
+def evaluated(subject: Subject, market: Market, telemetry: TelemetryStore, settings: Settings) -> Examination:
+    """Evaluate the models of a subject on its market, show how far it is, and write down what was found."""
+    store = ModelStore(settings.models_dir, market.universe.name)
+    with _progress() as (read, judged_one):
+        gathered = gather(subject, market, store, tell=read)
+        examined = examine(subject, gathered, settings.cost_bp, telemetry, judged_one)
+    note(telemetry, examined)
+    return examined
 
 
 def _head(subject: Subject, gathered: Gathered, judged: Judgement) -> Iterator[str]:
@@ -120,6 +137,54 @@ def _legend(cost_bp: float, horizon: int) -> str:
         f"served one. Net top decile: return over {horizon} bars above the universe's, less {cost_bp:g} bp a round "
         "trip. A dash: the rows cannot answer, or an order is no probability. --json has every metric."
     )
+
+
+def _differences(found: Sequence[Difference]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("difference", "metric", "rows", "dates", "blocks", "value", "p"):
+        table.add_column(name, justify="left" if name in ("difference", "metric") else "right", no_wrap=True)
+    for each in found:
+        value = each.tested.estimate
+        shown = f"{value.value:+.4f} [{value.low:+.4f}, {value.high:+.4f}]"
+        table.add_row(
+            f"{each.score} - {each.less}", each.metric.replace("_", " "), f"{each.rows:,}", f"{each.dates:,}",
+            f"{each.blocks:,}", f"{value.value:+.4f} [-]" if isnan(value.low) else shown, _p(each.tested.p),
+        )  # fmt: skip
+    return table
+
+
+def _beyond(examined: Examination) -> Iterator[str]:
+    """What can be said of a score only beside others: symbols among symbols, the best of all, trials among trials."""
+    for name, symbols in examined.by_symbol.items():
+        if symbols.judged:
+            yield (
+                f"{name}: {len(symbols.stay)} of {_count(symbols.judged, 'symbol')} with an IC over time other than 0, "
+                f"all considered together (Benjamini-Hochberg, {FALSE_DISCOVERIES:.0%} of them false)."
+            )
+    for metric, best in examined.sets.items():
+        among = ", ".join(name for name in best.p if best.stays(name))
+        yield (
+            f"{metric.replace('_', ' ')}: the best of {_count(len(best.p), 'score')} is among {among} "
+            f"({1 - SET_SIZE:.0%} confidence set, {_count(best.dates, 'date')})."
+        )
+    for name, found in examined.sharpes.items():
+        if name in MODELS and found.periods:
+            yield (
+                f"{name}: Sharpe ratio of the net top decile {_cell(found.ratio, 'sharpe')} a horizon "
+                f"({_count(found.periods, 'period')}); above 0 with probability {_p(found.probabilistic)}, "
+                f"above the luckiest of {_count(found.trials, 'trial')} with {_p(found.deflated)}."
+            )
+    chosen = examined.overfitting
+    yield "Probability of backtest overfitting: " + (
+        "unknown, for there are too few periods or trials."
+        if chosen is None
+        else f"{chosen.probability:.3f} ({_count(chosen.trials, 'trial')}, {_count(chosen.periods, 'period')}, "
+        f"{_count(chosen.splits, 'split')})."
+    )
+
+
+def _p(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.3f}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,17 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from sensequant_assets.batch.evaluation import (
-    JUDGED,
-    Gathered,
-    Subject,
-    evaluate_gathered,
-    gather,
-    new_evaluation,
-    note_trials,
-)
+from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject, gather
+from sensequant_assets.batch.examination import Examination, examine, note
 from sensequant_assets.batch.leaks import probe
-from sensequant_assets.core.judging.walk_forward import Judgement, Score
+from sensequant_assets.core.judging.walk_forward import Score
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import no_leak_result
 from sensequant_assets.defs.names import ASSETS, JUDGING_GROUP, NO_LEAK, WALK_FORWARD
@@ -70,16 +63,15 @@ def walk_forward_asset(
         opened = market.open(teacher, student)
         subject = Subject("", market.settings, teacher, student)
         for window in context.partition_keys:
-            gathered = gather(subject, opened, market.models, windows=[window])
-            judged = evaluate_gathered(gathered, config.cost_bp) if len(gathered.rows) else None
+            batch = latest_teacher_batch(market.telemetry, opened.keys(windows=[window]), opened.universe.name)
+            meant = replace(subject, batch_id=batch or "")
+            gathered = gather(meant, opened, market.models, windows=[window])
+            found = examine(meant, gathered, config.cost_bp, market.telemetry) if len(gathered.rows) else None
             context.log_event(
-                dg.AssetMaterialization(WALK_FORWARD, partition=window, metadata=_metadata(gathered, judged))
+                dg.AssetMaterialization(WALK_FORWARD, partition=window, metadata=_metadata(gathered, found))
             )
-            if judged:
-                batch = latest_teacher_batch(market.telemetry, opened.keys(windows=[window]), opened.universe.name)
-                note_trials(
-                    market.telemetry, replace(subject, batch_id=batch or ""), gathered, judged, new_evaluation()
-                )
+            if found:
+                note(market.telemetry, found)
         yield no_leak_result(probe(opened, context.partition_keys, teacher.folds), context.partition_keys)
 
     return evaluation
@@ -108,11 +100,12 @@ def _check_spec() -> dg.AssetCheckSpec:
     )
 
 
-def _metadata(gathered: Gathered, judged: Judgement | None) -> dict[str, Any]:
+def _metadata(gathered: Gathered, examined: Examination | None) -> dict[str, Any]:
     """What the page of a window shows; why there is nothing where no model has a row to be tested on."""
-    if judged is None:
+    if examined is None:
         why = " ".join(gathered.remarks) or "No model of this window is on disk."
         return {"status": "not judged", "why": why}
+    judged = examined.judged
     found: dict[str, Any] = {
         "status": "judged",
         "rows": len(gathered.rows),

@@ -240,6 +240,8 @@ class Trial:
         With the ends of their intervals; None where the rows cannot answer.
     metrics
         All numbers of the score.
+    series
+        Of a model: `date` and, as many, `top_return_net`, the top decile's return net of costs by date.
     parameters_fingerprint
         Of the parameters of teacher and student, and of how bars become rows.
     evaluated_at
@@ -266,10 +268,39 @@ class Trial:
     rank_ic_low: float | None = None
     rank_ic_high: float | None = None
     metrics: Json = None
+    series: Json = None
     parameters_fingerprint: str | None = None
     evaluated_at: Time = None
 
 
-Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd | Trial
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All that a walk-forward evaluation found, for those who show it again.
+
+    Attributes
+    ----------
+    evaluation
+        Its name; its scores are `trials`.
+    universe
+        Its name.
+    subject_fingerprint
+        Of the models that were meant, their parameters, the costs, and the code that judges: with the same one there
+        is nothing new to find.
+    findings
+        What was found; docs/judging.md says what is what.
+    evaluated_at
+        When.
+    """
+
+    record: ClassVar = "evaluation"
+
+    evaluation: str
+    universe: str | None = None
+    subject_fingerprint: str | None = None
+    findings: Json = None
+    evaluated_at: Time = None
+
+
+Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd | Trial | Evaluation
 
 RECORDS: tuple[type[Record], ...] = get_args(Record)

@@ -15,6 +15,7 @@ from sensequant_assets.telemetry.records import (
     BatchStart,
     CheckVerdict,
     ElseLineTime,
+    Evaluation,
     Event,
     OfRun,
     OneOf,
@@ -25,7 +26,7 @@ from sensequant_assets.telemetry.records import (
     WindowRun,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ _STARTED = _ordered("ordered_at", BatchStart, "started_at")
 _TRIED = _ordered("ordered_at", WindowRun, "ended_at")
 _JUDGED = _ordered("ordered_at", CheckVerdict, "evaluated_at")
 _SCORED = _ordered("ordered_at", Trial, "evaluated_at")
+_EVALUATED = _ordered("ordered_at", Evaluation, "evaluated_at")
 _ENDED = _ordered("end_ordered_at", RunEnd, "ended_at")
 
 _OF_BATCH = [*(column for column in COLUMNS[BatchStart.record] if not column.of_run), _STARTED]
@@ -184,6 +186,13 @@ CREATE TABLE trials (
     PRIMARY KEY (batch_id, run_id, evaluation, score)
 );
 
+CREATE TABLE evaluations (
+    batch_id VARCHAR,
+    run_id VARCHAR,
+    {_told([*COLUMNS[Evaluation.record], _EVALUATED])},
+    PRIMARY KEY (batch_id, run_id, evaluation)
+);
+
 CREATE TABLE events (
     happened_at TIMESTAMPTZ,
     batch_id VARCHAR,
@@ -211,7 +220,7 @@ LAST_ORDERED = """
 SELECT epoch_us(greatest(
     (SELECT max(ordered_at) FROM batches), (SELECT greatest(max(ordered_at), max(end_ordered_at)) FROM runs),
     (SELECT max(ordered_at) FROM window_runs), (SELECT max(ordered_at) FROM verdicts),
-    (SELECT max(ordered_at) FROM trials)
+    (SELECT max(ordered_at) FROM trials), (SELECT max(ordered_at) FROM evaluations)
 ))
 """
 """The latest time that orders a row, in microseconds since 1970; null where there is none."""
@@ -322,6 +331,17 @@ MIGRATIONS: list[tuple[int, str]] = [
         + ORDER_BY_CLOCK,
     ),
     (7, "ALTER TABLE window_runs ADD COLUMN served_by DATE;"),
+    (
+        8,
+        """
+        ALTER TABLE trials ADD COLUMN series JSON;
+        CREATE TABLE evaluations (
+            batch_id VARCHAR, run_id VARCHAR, evaluation VARCHAR NOT NULL, universe VARCHAR,
+            subject_fingerprint VARCHAR, findings JSON, evaluated_at TIMESTAMPTZ NOT NULL, ordered_at TIMESTAMPTZ,
+            PRIMARY KEY (batch_id, run_id, evaluation)
+        );
+        """,
+    ),
 ]
 """Each version and the SQL that makes it of the one before; oldest first."""
 
@@ -418,6 +438,10 @@ KINDS: dict[str, Kind] = {
     Trial.record: Kind(
         valid=_valid(Trial),
         insert=_latest("trials", "batch_id, run_id, evaluation, score", Trial, _SCORED),
+    ),
+    Evaluation.record: Kind(
+        valid=_valid(Evaluation),
+        insert=_latest("evaluations", "batch_id, run_id, evaluation", Evaluation, _EVALUATED),
     ),
     Event.record: Kind(
         valid=_valid(Event),

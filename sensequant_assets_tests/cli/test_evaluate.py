@@ -1,6 +1,7 @@
 """Claims about `sensequant evaluate` as a process on the embedded sample."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +70,18 @@ def test_pooled_losses_are_those_of_the_windows_by_their_rows(
             assert found[model][metric] == pytest.approx(told[metric], abs=1e-9)
 
 
+def test_a_score_tells_what_it_is_against_others_and_among_trials(found: dict[str, dict[str, Any]]) -> None:
+    student = found["student"]
+    gap = next(each for each in student["differences"] if (each["less"], each["metric"]) == ("teacher", "log_loss"))
+    assert gap["value"] == pytest.approx(student["log_loss"] - found["teacher"]["log_loss"])
+    assert gap["low"] < gap["value"] < gap["high"]
+    assert (gap["rows"], gap["dates"], gap["blocks"]) == tuple(student[name] for name in ("rows", "dates", "blocks"))
+    assert (student["symbols_judged"], student["trials"], student["overfitting_trials"]) == (4, 2, 2)
+    assert 0 <= student["overfitting"] <= 1
+    assert found["base_rate"]["differences"] == []
+    assert found["base_rate"]["sharpe"] is None
+
+
 def test_every_score_stands_on_the_same_rows_beside_baselines_that_need_no_model(
     found: dict[str, dict[str, Any]],
 ) -> None:
@@ -102,6 +115,29 @@ def test_a_person_is_told_batch_span_rows_dates_and_blocks_and_that_few_dates_co
     assert "judging teacher" in finished.err
     assert "leak probe" in finished.out.lower()
     assert ", error: " not in finished.out
+
+
+def test_a_second_table_compares_scores_and_says_how_much_of_it_is_choice(trained: tuple[Home, str]) -> None:
+    home, _ = trained
+    finished = home.run("evaluate")
+    assert finished.code == 0, finished.err
+    lines = finished.out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("difference "))
+    assert [line.split("  ")[0] for line in lines[start + 1 : start + 7]] == [
+        "student - teacher", "student - teacher", "teacher - base_rate", "student - base_rate",
+        "teacher - minus_return_5", "student - minus_return_5",
+    ]  # fmt: skip
+    rest = "\n".join(lines[start + 7 :])
+    for said in (
+        "teacher: 0 of 4 symbols with an IC over time other than 0, all considered together (Benjamini-Hochberg, 5% of",
+        "log loss: the best of 4 scores is among ",
+        "rank ic: the best of 6 scores is among ",
+        "student: Sharpe ratio of the net top decile ",
+        "above the luckiest of 2 trials with 0.",
+        "Probability of backtest overfitting: 0.",
+    ):
+        assert said in rest
+    assert re.search(r"\(2 trials, [67]\d periods, 252 splits\)\.", rest)
 
 
 def test_a_batch_is_judged_on_its_own_market_whatever_the_environment_says(

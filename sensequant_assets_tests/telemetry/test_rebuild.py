@@ -14,12 +14,12 @@ import pytest
 
 from sensequant_assets.errors import BusyError
 from sensequant_assets.telemetry.archive import kept
-from sensequant_assets.telemetry.records import CheckVerdict, Event, Trial
+from sensequant_assets.telemetry.records import CheckVerdict, Evaluation, Event, Trial
 from sensequant_assets.telemetry.store import DamagedError, TelemetryStore
 from sensequant_assets_tests.running import Home
 from sensequant_assets_tests.telling import W1, W2, window, write_run
 
-TABLES = ("batches", "runs", "planned_windows", "window_runs", "verdicts", "trials", "events", "shards")
+TABLES = ("batches", "runs", "planned_windows", "window_runs", "verdicts", "trials", "evaluations", "events", "shards")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,7 @@ def write_ended(store: TelemetryStore) -> None:
                 )
             )  # fmt: skip
             journal.append(Trial(evaluation=run, score="teacher", auc=0.5, metrics={"brier": 0.25}))
+            journal.append(Evaluation(evaluation=run, subject_fingerprint="s", findings={"head": {"rows": 7}}))
             (shard,) = store.shards.glob("*.jsonl")
             with shard.open("ab") as broken:
                 broken.write(b"{half a line\n")

@@ -13,6 +13,7 @@ from sensequant_assets.telemetry.records import (
     RECORDS,
     BatchStart,
     CheckVerdict,
+    Evaluation,
     Event,
     Plan,
     Record,
@@ -31,6 +32,7 @@ STORED_IN = {
     Event.record: ("events",),
     RunEnd.record: ("runs",),
     Trial.record: ("trials",),
+    Evaluation.record: ("evaluations",),
 }
 GIVEN = {"VARCHAR": "text", "INTEGER": 7, "DOUBLE": 0.5, "BOOLEAN": True, "JSON": {"a": 1}}
 GIVEN |= {"DATE": date(2022, 1, 1), "TIMESTAMPTZ": TIME}

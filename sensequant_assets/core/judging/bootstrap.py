@@ -35,6 +35,14 @@ UNKNOWN = Estimate(float("nan"))
 
 
 @dataclass(frozen=True, slots=True)
+class Tested:
+    """A number with its interval, and the two-sided p-value of its being 0; NaN where the rows cannot answer."""
+
+    estimate: Estimate
+    p: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
 class Resampling:
     """Dates drawn again in blocks, the same draws for everything that is compared.
 
@@ -76,21 +84,52 @@ class Resampling:
             The percentiles of the draws about the value, `widening` times as far from it; no interval with fewer than
             two blocks, or where a draw has no value.
         """
+        return self.test(statistic, value).estimate
+
+    def test(self, statistic: Statistic, value: float | None = None) -> Tested:
+        """What a statistic is on all dates, with its interval and whether it may be 0; parameters as of `estimate`."""
         center = float(statistic(np.ones((1, self.dates)))[0]) if self.dates else float("nan")
         value = center if value is None else value
         if not np.isfinite(value) or self.blocks < 2:
-            return Estimate(value)
-        drawn = statistic(self.weights)
-        if not np.isfinite(drawn).all():
-            return Estimate(value)
+            return Tested(Estimate(value))
+        return self.weigh(statistic(self.weights), center, value, self.blocks)
+
+    def weigh(self, drawn: Floats, center: float, value: float, blocks: int) -> Tested:
+        """Tell from its draws how far a number can be trusted.
+
+        Parameters
+        ----------
+        drawn
+            Its value in each draw, shape (draws,).
+        center, value
+            What the statistic is on all dates, and what the number is exactly.
+        blocks
+            Of the dates that it stands on.
+
+        Returns
+        -------
+        Tested
+            The interval as `estimate` says; the p-value of 0 by Student's t with a degree of freedom less than blocks
+            and the draws' standard deviation, wider by the same corrections. Neither with fewer than two blocks, or
+            where a draw has no value.
+        """
+        if not np.isfinite(value) or blocks < 2 or not np.isfinite(drawn).all():
+            return Tested(Estimate(value))
+        from scipy.stats import t
+
         tail = (1 - COVERAGE) / 2
         low, high = np.quantile(drawn, [tail, 1 - tail]) - center
-        wider = self.widening
-        return Estimate(value, value + wider * float(low), value + wider * float(high))
+        wider, error = self.widening_of(blocks), float(drawn.std()) * self._correction(blocks)
+        p = 2 * float(t.sf(abs(value) / error, blocks - 1)) if error > 0 else float("nan")
+        return Tested(Estimate(value, value + wider * float(low), value + wider * float(high)), p)
 
     @property
     def widening(self) -> float:
-        """By how much the percentiles of the draws are too narrow.
+        """By how much the percentiles of draws of all dates are too narrow."""
+        return self.widening_of(self.blocks)
+
+    def widening_of(self, blocks: int) -> float:
+        """By how much the percentiles of draws of so many blocks are too narrow.
 
         Three factors, each 1 with endless dates: Student's quantile over the normal one, and the missing degree of
         freedom, for so many blocks; and what blocks cut of the overlap of labels, whose correlation falls in a line to
@@ -99,10 +138,13 @@ class Resampling:
         """
         from scipy.stats import norm, t
 
-        upper, blocks = (1 + COVERAGE) / 2, self.blocks
-        few = float(t.ppf(upper, blocks - 1) / norm.ppf(upper)) * sqrt(blocks / (blocks - 1))
+        upper = (1 + COVERAGE) / 2
+        return float(t.ppf(upper, blocks - 1) / norm.ppf(upper)) * self._correction(blocks)
+
+    def _correction(self, blocks: int) -> float:
+        """By how much the standard deviation of draws of so many blocks is too small."""
         kept = 1 - (self.horizon**2 - 1) / (3 * self.horizon * self.block)
-        return few / sqrt(kept)
+        return sqrt(blocks / (blocks - 1)) / sqrt(kept)
 
 
 def resample(dates: int, horizon: int, series: Iterable[Floats] = (), draws: int = DRAWS) -> Resampling:

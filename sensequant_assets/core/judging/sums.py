@@ -1,5 +1,7 @@
 """Statistics of rows as sums over dates, so that a draw of dates is a weighted sum and no row is touched again."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,9 @@ _BINS = 1000
 RELIABILITY_BINS = 10
 
 Positions = NDArray[np.int64]
+
+ByGroup = Callable[[Floats], tuple[Floats, Floats]]
+"""From how often each draw has each date to a value a draw and group, NaN for none, and rows: (draws, groups) each."""
 
 
 def over(numerator: Floats, denominator: Floats) -> Floats:
@@ -97,7 +102,8 @@ def ratio_of_dates(values: Floats) -> Statistic:
         mean = over(weights @ sums, number)
         variance = over(weights @ (sums * sums), number) - mean * mean
         spread = np.sqrt(np.maximum(variance, 0.0))
-        return over(mean, np.where(spread > 1e-12, spread, 0.0))
+        # A sum of squares knows a deviation to some eight digits of the mean.
+        return over(mean, np.where(spread > np.maximum(1e-7 * np.abs(mean), 1e-12), spread, 0.0))
 
     return statistic
 
@@ -107,21 +113,57 @@ def correlation_within(left: Floats, right: Floats, group: Positions, date: Posi
 
     Ranks are those among all rows of the group, also in a draw. A group in which a side is constant has none.
     """
+    within = correlations_within(left, right, group, date, dates)
+
+    def statistic(weights: Floats) -> Floats:
+        found, rows = within(weights)
+        known = np.isfinite(found)
+        return over(np.where(known, found * rows, 0.0).sum(axis=1), np.where(known, rows, 0.0).sum(axis=1))
+
+    return statistic
+
+
+def correlations_within(left: Floats, right: Floats, group: Positions, date: Positions, dates: int) -> ByGroup:
+    """Spearman correlation within each group, and its rows; ranks as in `correlation_within`."""
     groups = int(group.max()) + 1 if len(group) else 0
     a, b = grouped_ranks(left, group), grouped_ranks(right, group)
     cells, size = date * groups + group, dates * groups
     columns = (np.ones(len(a)), a, b, a * a, b * b, a * b)
     tables = [total(values, cells, size).reshape(dates, groups) for values in columns]
 
-    def statistic(weights: Floats) -> Floats:
+    def within(weights: Floats) -> tuple[Floats, Floats]:
         rows, at, bt, aa, bb, ab = (weights @ table for table in tables)
         mean_a, mean_b = over(at, rows), over(bt, rows)
         spread = (over(aa, rows) - mean_a**2) * (over(bb, rows) - mean_b**2)
-        found = (over(ab, rows) - mean_a * mean_b) / np.sqrt(np.where(spread > 1e-20, spread, np.nan))
-        known = np.isfinite(found)
-        return over(np.where(known, found * rows, 0.0).sum(axis=1), np.where(known, rows, 0.0).sum(axis=1))
+        return (over(ab, rows) - mean_a * mean_b) / np.sqrt(np.where(spread > 1e-20, spread, np.nan)), rows
 
-    return statistic
+    return within
+
+
+def aucs_within(label: Floats, score: Floats, group: Positions, date: Positions, dates: int) -> ByGroup:
+    """Area under the ROC curve within each group, and its rows.
+
+    A draw weighs the placements of rows among the other class of their group (DeLong et al. 1988) and ranks nothing
+    again. A group without one of the classes has none.
+    """
+    groups = int(group.max()) + 1 if len(group) else 0
+    ones = label == 1
+    beaten = grouped_ranks(score, group) - grouped_ranks(score, 2 * group + ones)
+    others = count(2 * group + ones, 2 * groups)[2 * group + ~ones]
+    place = over(np.where(ones, beaten, others - beaten), others)
+    place = np.where(np.isfinite(place), place, 0.0)
+    area = over(total(place * ones, group, groups), total(ones.astype(np.float64), group, groups))
+    cells, size = date * groups + group, dates * groups
+    tables = [
+        total(values.astype(np.float64), cells, size).reshape(dates, groups)
+        for values in (place * ones, ones, place * ~ones, ~ones)
+    ]
+
+    def within(weights: Floats) -> tuple[Floats, Floats]:
+        above, number, below, rest = (weights @ table for table in tables)
+        return over(above, number) + over(below, rest) - area, number + rest
+
+    return within
 
 
 def kappa_of(first: NDArray[np.bool_], second: NDArray[np.bool_], date: Positions, dates: int) -> Statistic:

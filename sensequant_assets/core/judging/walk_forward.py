@@ -111,6 +111,9 @@ class Score:
         By metric as `METRICS`, each with its interval; NaN where the rows cannot answer.
     reliability
         Bins that have rows, of the served probability.
+    daily
+        `rank_ic`, `top_return_net` and, of a probability, `log_loss` by date, each of shape (dates,); NaN where a date
+        has none.
     """
 
     name: str
@@ -119,6 +122,7 @@ class Score:
     blocks: int
     estimates: Mapping[str, Estimate]
     reliability: Sequence[ReliabilityBin] = field(default_factory=tuple)
+    daily: Mapping[str, Floats] = field(default_factory=dict, compare=False)
 
     def __getitem__(self, metric: str) -> Estimate:
         return self.estimates.get(metric, UNKNOWN)
@@ -173,16 +177,35 @@ class Judgement:
         In the order of the forecasts.
     first, last
         First and last date of the rows.
-    dates, blocks, block_length
-        How many dates there are, how many whole blocks they hold, and how many dates a block of the bootstrap has.
+    calendar
+        The dates of the rows in order, shape (dates,).
+    day
+        Number of each row's date, shape (rows,).
+    resampling
+        The draws of dates on which every interval stands.
     """
 
     scores: Sequence[Score]
     first: date
     last: date
-    dates: int
-    blocks: int
-    block_length: int
+    calendar: NDArray[np.datetime64] = field(compare=False)
+    day: Codes = field(compare=False)
+    resampling: Resampling = field(compare=False)
+
+    @property
+    def dates(self) -> int:
+        """How many dates there are."""
+        return len(self.calendar)
+
+    @property
+    def blocks(self) -> int:
+        """How many whole blocks they hold."""
+        return self.resampling.blocks
+
+    @property
+    def block_length(self) -> int:
+        """How many dates a block of the bootstrap has."""
+        return self.resampling.block
 
 
 def judge_forecasts(
@@ -210,7 +233,7 @@ def judge_forecasts(
         tell(stage.forecast.name)
         scores.append(stage.score(resampling, by_name.get(stage.forecast.follows)))
     first, last = day_of(calendar[0]), day_of(calendar[-1])
-    return Judgement(scores, first, last, len(calendar), resampling.blocks, resampling.block)
+    return Judgement(scores, first, last, calendar, day, resampling)
 
 
 def last_known_labels(label: Floats, horizon: int) -> Floats:
@@ -263,14 +286,18 @@ class _Stage:
         blocks = counted // resampling.block if resampling.block else 0
         if not len(self.rows):
             return Score(self.forecast.name, 0, 0, 0, {})
-        found = self._ranking(resampling) | self._portfolio(resampling)
+        portfolio = self._portfolio()
+        daily = {"rank_ic": self.daily_ics, "top_return_net": portfolio["top_return_net"]}
+        found = self._ranking(resampling)
+        found |= {name: resampling.estimate(sums.mean_of_dates(values)) for name, values in portfolio.items()}
         bins: tuple[ReliabilityBin, ...] = ()
         if self.served is not None:
             found |= self._probability(resampling, self.served)
+            daily["log_loss"] = _means(log_losses(self.rows.label, self.served), self.day, self.days)
             bins = _bins(*sums.reliability(self.rows.label, self.served, self.day, self.days))
         if teacher is not None:
             found |= self._fidelity(resampling, teacher)
-        return Score(self.forecast.name, len(self.rows), counted, blocks, found, bins)
+        return Score(self.forecast.name, len(self.rows), counted, blocks, found, bins, daily)
 
     def _ranking(self, resampling: Resampling) -> dict[str, Estimate]:
         rows, raw = self.rows, self.raw
@@ -295,7 +322,7 @@ class _Stage:
         def mean(values: Floats) -> Estimate:
             return resampling.estimate(sums.mean_of(values, self.day, self.days))
 
-        loss, rate_loss = _log_losses(label, served), _log_losses(label, rows.training_rate)
+        loss, rate_loss = log_losses(label, served), log_losses(label, rows.training_rate)
         square, rate_square = (served - label) ** 2, (rows.training_rate - label) ** 2
         called = served > 0.5
         right = (called == (label == 1)).astype(np.float64)
@@ -315,8 +342,8 @@ class _Stage:
             "precision": resampling.estimate(hits),
         }
 
-    def _portfolio(self, resampling: Resampling) -> dict[str, Estimate]:
-        """Return of the top decile above its universe, over a horizon and before and after costs."""
+    def _portfolio(self) -> dict[str, Floats]:
+        """By date, the return of the top decile above its universe over a horizon, before and after costs."""
         shares = _top_shares(self.raw, self.moment, self.moments)
         held = np.bincount(self.moment, shares, self.moments)
         gained = np.bincount(self.moment, shares * self.rows.forward_return, self.moments)
@@ -325,7 +352,7 @@ class _Stage:
         traded = self._turnover(shares)
         net = excess - traded * self.cost_bp / 10_000
         return {
-            name: resampling.estimate(sums.mean_of_dates(self._by_day(values)))
+            name: self._by_day(values)
             for name, values in (("top_return", excess), ("turnover", traded), ("top_return_net", net))
         }
 
@@ -368,7 +395,8 @@ class _Stage:
         return _means(values[known], day, self.days)
 
 
-def _log_losses(label: Floats, probability: Floats) -> Floats:
+def log_losses(label: Floats, probability: Floats) -> Floats:
+    """Negative log likelihood of each row, shape (rows,); NaN where nothing is said."""
     said = np.where(label == 1, probability, 1 - probability)
     losses: Floats = -np.log(np.maximum(said, metrics.LOG_FLOOR))
     return losses

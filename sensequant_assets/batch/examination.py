@@ -1,0 +1,288 @@
+"""All that an evaluation finds: scores, how they differ, how symbols do, and what the choice among trials costs."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject
+from sensequant_assets.batch.made_with import judging
+from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.judging.bootstrap import COVERAGE, Estimate
+from sensequant_assets.core.judging.comparison import ConfidenceSet, Difference, confidence_set, differences
+from sensequant_assets.core.judging.course import Month, months
+from sensequant_assets.core.judging.selection import Overfitting, Sharpe, overfitting, ratio, sharpe
+from sensequant_assets.core.judging.symbols import BySymbol, judge_symbols
+from sensequant_assets.core.judging.walk_forward import Judgement, Score, judge_forecasts
+from sensequant_assets.core.parameters import MODELS
+from sensequant_assets.core.provenance import parameters_fingerprint
+from sensequant_assets.errors import UsageError
+from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.questions.trials import PastTrial, latest_findings, past_trials
+from sensequant_assets.telemetry.records import Evaluation, Trial
+from sensequant_assets.telemetry.store import TelemetryStore
+
+MOST_MISSING = 0.1
+"""Share of an evaluation's dates that a trial's series may lack to be weighed with it."""
+
+_FORM = 1
+"""Of the findings: with another one those of before are not read."""
+
+_SETS = ("log_loss", "rank_ic")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    subject, gathered, judged, cost_bp
+        What was evaluated, its rows, its scores, and costs of a round trip in basis points.
+    differences
+        Of scores from each other.
+    sets
+        Confidence sets of the best scores by metric, where there are any.
+    by_symbol, months
+        Of each model.
+    sharpes
+        Of each score that has a top decile.
+    trials
+        How many parameters and models were tried on this universe, this evaluation's included.
+    overfitting
+        Of those that keep a series of its dates; None where they are too few.
+    """
+
+    subject: Subject
+    gathered: Gathered
+    judged: Judgement
+    cost_bp: float
+    differences: Sequence[Difference]
+    sets: Mapping[str, ConfidenceSet]
+    by_symbol: Mapping[str, BySymbol]
+    months: Mapping[str, Sequence[Month]]
+    sharpes: Mapping[str, Sharpe]
+    trials: int
+    overfitting: Overfitting | None
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """Each score as one JSON object, with what it is against others."""
+        return [score.as_json() | self._beyond(score) for score in self.judged.scores]
+
+    def _beyond(self, score: Score) -> dict[str, Any]:
+        """What is known of a score from outside of it."""
+        symbols, found = self.by_symbol.get(score.name), self.sharpes.get(score.name)
+        chosen = self.overfitting if score.name in MODELS else None
+        return {
+            "differences": [_difference(each) for each in self.differences if each.score == score.name],
+            "confidence_sets": {
+                metric: {"p": each.p[score.name], "stays": each.stays(score.name), "dates": each.dates}
+                for metric, each in self.sets.items()
+                if score.name in each.p
+            },
+            "symbols_judged": None if symbols is None else symbols.judged,
+            "symbols_stay": None if symbols is None else len(symbols.stay),
+            "sharpe": None if found is None else _null(found.ratio.value),
+            "sharpe_low": None if found is None else _null(found.ratio.low),
+            "sharpe_high": None if found is None else _null(found.ratio.high),
+            "periods": None if found is None else found.periods,
+            "probabilistic_sharpe": None if found is None else _null(found.probabilistic),
+            "deflated_sharpe": None if found is None else _null(found.deflated),
+            "trials": self.trials if score.name in MODELS else None,
+            "overfitting": None if chosen is None else chosen.probability,
+            "overfitting_trials": None if chosen is None else chosen.trials,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole as one JSON object."""
+        gathered, judged, chosen = self.gathered, self.judged, self.overfitting
+        return {
+            "head": {
+                "models": dict(gathered.models), "windows": [window.key for window in gathered.windows],
+                "rows": len(gathered.rows), "symbols": len(np.unique(gathered.rows.symbol)),
+                "dates": judged.dates, "blocks": judged.blocks, "block_length": judged.block_length,
+                "first": str(judged.first), "last": str(judged.last), "horizon": gathered.rows.horizon,
+                "period": judged.resampling.horizon, "coverage": COVERAGE, "cost_bp": self.cost_bp,
+                "remarks": gathered.remarks,
+            },
+            "scores": self.scores,
+            "confidence_sets": [each.as_json() for each in self.sets.values()],
+            "symbols": {name: each.as_json(gathered.symbols) for name, each in self.by_symbol.items()},
+            "months": {name: [_month(each) for each in course] for name, course in self.months.items()},
+            "importance": gathered.importance.as_json(),
+            "trials": self.trials,
+            "overfitting": None if chosen is None else {
+                "probability": chosen.probability, "trials": chosen.trials, "periods": chosen.periods,
+                "splits": chosen.splits,
+            },
+        }  # fmt: skip
+
+
+def examine(
+    subject: Subject,
+    gathered: Gathered,
+    cost_bp: float,
+    telemetry: TelemetryStore,
+    tell: Callable[[str], None] = lambda _name: None,
+) -> Examination:
+    """Judge what was gathered.
+
+    Parameters
+    ----------
+    subject, gathered
+        What is evaluated.
+    cost_bp
+        Costs of a round trip in basis points.
+    telemetry
+        Knows what was tried before.
+    tell
+        Called with the name of what is judged next.
+
+    Raises
+    ------
+    UsageError
+        No model is left.
+    """
+    if not len(gathered.rows):
+        raise UsageError(" ".join(["No model is left to evaluate.", *gathered.remarks]))
+    rows, forecasts = gathered.rows, gathered.forecasts
+    judged = judge_forecasts(rows, forecasts, cost_bp=cost_bp, tell=tell)
+    tell("differences and symbols")
+    scores = {score.name: score for score in judged.scores if score.rows}
+    sets = {metric: found for metric in _SETS if (found := confidence_set(judged, metric)) is not None}
+    models = [each for each in forecasts if each.name in MODELS and each.name in scores]
+    trials = _trials(subject, judged, past_trials(telemetry, subject.settings.universe_name, MODELS))
+    series = [daily for told in trials.values() if (daily := _of_dates(told, judged)) is not None]
+    ratios = [ratio(daily) for daily in series]
+    known = [value for value in ratios if np.isfinite(value)]
+    return Examination(
+        subject=subject,
+        gathered=gathered,
+        judged=judged,
+        cost_bp=cost_bp,
+        differences=differences(rows, forecasts, judged),
+        sets=sets,
+        by_symbol={each.name: judge_symbols(rows, each, judged) for each in models},
+        months={each.name: months(judged, scores[each.name].daily["rank_ic"]) for each in models},
+        sharpes={
+            name: sharpe(score.daily["top_return_net"], judged.resampling, len(trials), known)
+            for name, score in scores.items()
+            if name in JUDGED and np.isfinite(score.daily["top_return_net"]).any()
+        },
+        trials=len(trials),
+        overfitting=overfitting(series, judged.resampling.horizon),
+    )
+
+
+def fingerprint(subject: Subject, cost_bp: float) -> str:
+    """Identity of what an evaluation would find: models, parameters, costs and the code that judges."""
+    trees = {" ".join(key): trees for key, trees in (subject.trees or {}).items()}
+    return parameters_fingerprint(
+        {"trees": trees, "parameters": subject.parameters, "cost_bp": cost_bp, "judging": judging(), "form": _FORM}
+    )
+
+
+def findings_of(telemetry: TelemetryStore, subject: Subject, cost_bp: float) -> dict[str, Any] | None:
+    """What was found of a batch as it is; None where nobody has evaluated it since it changed."""
+    return latest_findings(telemetry, subject.batch_id, fingerprint(subject, cost_bp))
+
+
+def note(telemetry: TelemetryStore, examined: Examination) -> None:
+    """Write what was found, and a row of `trials` for every score.
+
+    Whoever picks the best of many must know how many there were.
+    """
+    subject, judged, windows, now = examined.subject, examined.judged, examined.gathered.windows, utc_now()
+    name, universe = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", subject.settings.universe_name
+    told = {score["score"]: score for score in examined.scores}
+    with Journal(telemetry.shards, batch_id=subject.batch_id, run_id="", clock=utc_now) as journal:
+        journal.append_many(
+            Trial(
+                evaluation=name,
+                score=score.name,
+                universe=universe,
+                first_window=windows[0].start,
+                last_window=windows[-1].start,
+                first_date=judged.first,
+                last_date=judged.last,
+                rows=score.rows,
+                dates=score.dates,
+                blocks=score.blocks,
+                block_length=judged.block_length,
+                **_intervals(score),
+                metrics=told[score.name],
+                series=_series(score, judged) if score.name in MODELS else None,
+                parameters_fingerprint=subject.parameters,
+                evaluated_at=now,
+            )
+            for score in judged.scores
+            if score.rows
+        )
+        journal.append(
+            Evaluation(
+                evaluation=name,
+                universe=universe,
+                subject_fingerprint=fingerprint(subject, examined.cost_bp),
+                findings=examined.as_json(),
+                evaluated_at=now,
+            )
+        )
+
+
+def _intervals(score: Score) -> dict[str, float]:
+    return {
+        f"{metric}{end}": value
+        for metric in ("auc", "rank_ic")
+        for end, value in zip(("", "_low", "_high"), _ends(score[metric]), strict=True)
+    }
+
+
+def _ends(found: Estimate) -> tuple[float, float, float]:
+    return found.value, found.low, found.high
+
+
+def _trials(
+    subject: Subject, judged: Judgement, past: Sequence[PastTrial]
+) -> dict[tuple[str, str], Mapping[str, float]]:
+    """Series of every trial by parameters and model; those of this evaluation are its own."""
+    found: dict[tuple[str, str], Mapping[str, float]] = {
+        (each.parameters_fingerprint, each.score): each.series for each in past
+    }
+    for score in judged.scores:
+        if score.name in MODELS and score.rows:
+            told = _series(score, judged)
+            found[subject.parameters, score.name] = dict(zip(told["date"], told["top_return_net"], strict=True))
+    # Sums depend on the order of what is summed.
+    return dict(sorted(found.items()))
+
+
+def _series(score: Score, judged: Judgement) -> dict[str, list[Any]]:
+    daily = score.daily["top_return_net"]
+    known = np.isfinite(daily)
+    return {"date": judged.calendar[known].astype(str).tolist(), "top_return_net": daily[known].round(7).tolist()}
+
+
+def _of_dates(series: Mapping[str, float], judged: Judgement) -> Floats | None:
+    """A trial's returns on the dates of an evaluation; None where it lacks many of them."""
+    found = np.array([series.get(day, np.nan) for day in judged.calendar.astype(str).tolist()])
+    return found if np.isfinite(found).mean() >= 1 - MOST_MISSING else None
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    value, low, high = map(_null, _ends(found.tested.estimate))
+    return {
+        "less": found.less, "metric": found.metric, "value": value, "low": low, "high": high,
+        "p": _null(found.tested.p), "rows": found.rows, "dates": found.dates, "blocks": found.blocks,
+    }  # fmt: skip
+
+
+def _month(found: Month) -> dict[str, Any]:
+    value, low, high = map(_null, _ends(found.rank_ic))
+    return {"month": found.month, "dates": found.dates, "rank_ic": value, "low": low, "high": high}
+
+
+def _null(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

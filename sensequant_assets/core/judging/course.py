@@ -1,0 +1,57 @@
+"""How the rank IC went, month by month."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.judging.bootstrap import COVERAGE, Estimate
+from sensequant_assets.core.judging.walk_forward import Judgement
+
+_FEWEST_SPANS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """Mean of the daily rank IC in a month, as `2024-01`, and over how many dates."""
+
+    month: str
+    dates: int
+    rank_ic: Estimate
+
+
+def months(judged: Judgement, daily: Floats) -> Sequence[Month]:
+    """Mean of a value a date by month.
+
+    Parameters
+    ----------
+    judged
+        With the dates.
+    daily
+        Shape (dates,); NaN where a date has none.
+
+    Returns
+    -------
+    sequence of Month
+        The interval is how far the means of all spans of so many dates lie from that of all dates, which counts the
+        overlap of labels as it is; none where the dates do not hold three such spans.
+    """
+    known = np.isfinite(daily)
+    values, month = daily[known], judged.calendar[known].astype("datetime64[M]")
+    found = []
+    for each in np.unique(month):
+        own = values[month == each]
+        found.append(Month(str(each), len(own), _about(float(own.mean()), values, len(own))))
+    return found
+
+
+def _about(value: float, values: Floats, length: int) -> Estimate:
+    if len(values) < _FEWEST_SPANS * length:
+        return Estimate(value)
+    round_again = np.concatenate([values, values[: length - 1]])
+    spans = np.convolve(round_again, np.full(length, 1 / length), "valid") - values.mean()
+    tail = (1 - COVERAGE) / 2
+    low, high = np.quantile(spans, [tail, 1 - tail])
+    # What spans above the mean are, the mean is below a span.
+    return Estimate(value, value - float(high), value - float(low))
