@@ -20,6 +20,7 @@ TESTED_ELSEWHERE = {
     "batch/windows.py": ("batch/test_run.py", "threads, deadlines and rows are seen of their run"),
     "cli/__main__.py": ("cli/test_start.py", "starts the command and does nothing else"),
     "cli/dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
+    "cli/findings.py": ("report/test_pooled.py", "what is found stands on the page"),
     "cli/interrupts.py": ("cli/test_backfill.py", "Ctrl-C is pressed on a command"),
     "cli/launch.py": ("defs/test_models.py", "a launch is a run of the assets"),
     "cli/main.py": ("cli/test_start.py", "what a process loads, leaves and ends with"),

@@ -76,7 +76,11 @@ def failures(batches: int, as_json: bool) -> None:
     help="File to write; <data_dir>/reports/<batch>.html unless given.",
 )
 def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
-    """Write one HTML page about a batch that opens anywhere, offline, and print its path."""
+    """Write one HTML page about a batch that opens anywhere, offline, and print its path.
+
+    A batch that nobody has evaluated since it changed is evaluated first.
+    """
+    from sensequant_assets.cli.findings import findings_or_why
     from sensequant_assets.report.facts import read_report
     from sensequant_assets.report.page import default_path, write_page
 
@@ -86,7 +90,8 @@ def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
         click.echo(NO_BATCH)
         return
     other = None if against is None else known_batch(store, against)
-    read = read_report(store, found, against=other)
+    findings, why = findings_or_why(store, found)
+    read = read_report(store, found, against=other, findings=findings, no_findings=why)
     say(write_page(read, out or default_path(store.directory.parent, found)))
 
 

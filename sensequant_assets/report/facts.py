@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from math import isnan, sqrt
@@ -79,6 +79,10 @@ class Report:
         Passed or not by model, where the whole batch's verdict is recorded.
     against
         The earlier batch that this one is compared with.
+    findings
+        What an evaluation of it found, as `pooled` takes it; None without one.
+    no_findings
+        Why there is none, and which command makes it.
     """
 
     batch: Mapping[str, Any]
@@ -87,6 +91,8 @@ class Report:
     rows: Sequence[Row]
     judged: Mapping[str, bool]
     against: "Report | None" = None
+    findings: Mapping[str, Any] | None = None
+    no_findings: str = ""
 
     @property
     def batch_id(self) -> str:
@@ -158,8 +164,22 @@ class Cause:
         return sum(self.models.values())
 
 
-def read_report(store: TelemetryStore, batch_id: str, *, against: str | None = None) -> Report:
+def read_report(
+    store: TelemetryStore,
+    batch_id: str,
+    *,
+    against: str | None = None,
+    findings: Mapping[str, Any] | None = None,
+    no_findings: str = "",
+) -> Report:
     """Read a batch, and the one to compare it with, from one state of the database.
+
+    Parameters
+    ----------
+    store, batch_id, against
+        Which batches.
+    findings, no_findings
+        As of `Report`; without the former the latter names the command unless it is given.
 
     Raises
     ------
@@ -167,7 +187,9 @@ def read_report(store: TelemetryStore, batch_id: str, *, against: str | None = N
         Telemetry has no such batch.
     """
     with store.session():
-        return _read(store, batch_id, None if against is None else _read(store, against, None))
+        read = _read(store, batch_id, None if against is None else _read(store, against, None))
+    why = no_findings or f"Nobody has evaluated this batch as it is: sensequant evaluate --batch {batch_id}"
+    return replace(read, findings=findings, no_findings="" if findings else why)
 
 
 def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Report:

@@ -36,6 +36,8 @@ from sensequant_assets.report.pictures import (
     outcome_map,
     seconds,
 )
+from sensequant_assets.report.pooled import METRICS as SCORE_METRICS
+from sensequant_assets.report.pooled import pooled
 from sensequant_assets.text import file_name, printable, printable_lines
 
 MAX_LINES = 100
@@ -80,6 +82,9 @@ def page(report: Report) -> str:
         max_lines=MAX_LINES,
         outcome_maps=[outcome_map(report, model) for model in models],
         auc_maps=[auc_map(report, model) for model in models],
+        pooled=None if report.findings is None else pooled(report.findings),
+        no_findings=report.no_findings,
+        score_heads=("score", "rows", *(heading for heading, *_ in SCORE_METRICS)),
         skills=[(model, skill(report, model), auc_histogram(report, model)) for model in models],
         metrics=[entry for entry in _metric_table(report, models) if entry[1]],
         durations=[(model, duration_histogram(report, model)) for model in models],
