@@ -218,16 +218,23 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
                 show_pool,
             )
         )  # fmt: skip
+    notes = market.notes
     # Bars leave memory before the ingest, which takes as much.
     del market
-    if told.models():
-        summary_table(out, batch_id, told)
-        where_it_is(out, settings)
+    _sum_up(out, batch_id, told, notes, settings)
     _take_in(telemetry, console(progress, unwatched=True))
     if failure:
         raise failure
     _require_verdicts(batch_id, request.models, told)
     return Summary(batch_id, told.models())
+
+
+def _sum_up(out: Console, batch_id: str, told: Told, notes: Sequence[str], settings: Settings) -> None:
+    for note in notes:
+        out.print(Text(f"note {printable(note)}"), soft_wrap=True)
+    if told.models():
+        summary_table(out, batch_id, told)
+        where_it_is(out, settings)
 
 
 def _nothing_to_do(out: Console, request: Request) -> Summary:

@@ -13,7 +13,7 @@ from sensequant_assets.defs.models import pool_of
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.defs.runs import fail_dead_runs, limit_pool
 from sensequant_assets.settings import PROJECT, environment, read_teacher
-from sensequant_assets.sources.files import read_universe
+from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.telemetry.store import TelemetryStore
 
 

@@ -35,6 +35,8 @@ def plan(as_json: bool, **options: Any) -> None:
         shown = list(pairs)
         plan_table(market, shown)
         largest = max((pair.rows for pair in shown if pair.eligible), default=0)
+    for note in market.notes:
+        say(f"note {note}", err=as_json)
     for idle in market.idle_settings(largest):
         # Where a program reads standard output, each of its lines is a pair.
         say(f"{'warning' if idle.misleading else 'note'} {idle}", err=as_json)
@@ -88,7 +90,7 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
         out.print(f"{reason}, for example: {one.detail}", soft_wrap=True)
     for symbol in by_symbol:
         samples = market.plan(symbol).samples
-        for line in [str(samples)] if isinstance(samples, WindowError) else market.warnings(symbol):
+        for line in [str(samples)] if isinstance(samples, WindowError) else market.listing_conflicts(symbol):
             out.print(Text.assemble(("warning", "yellow"), " ", printable(line)), soft_wrap=True)
 
 

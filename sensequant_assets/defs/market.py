@@ -14,7 +14,7 @@ from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.market.tables import bars_table, features_table, is_current, table_path, write_parquet
-from sensequant_assets.sources.files import read_universe
+from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.text import printable
 
 GROUP = "market"

@@ -27,7 +27,7 @@ from sensequant_assets.defs.partitions import keys_of, partition_order
 from sensequant_assets.defs.plans import tell_backfill
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
-from sensequant_assets.sources.files import read_universe
+from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.batches import run_statuses
 from sensequant_assets.telemetry.questions.verdicts import models_judged

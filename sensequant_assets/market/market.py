@@ -22,8 +22,10 @@ from sensequant_assets.errors import FailureKind, UsageError, WindowError, failu
 from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
-from sensequant_assets.sources.files import FileBars, read_universe
-from sensequant_assets.sources.sample import SAMPLE, SampleBars
+from sensequant_assets.sources.files import FileBars
+from sensequant_assets.sources.notes import told
+from sensequant_assets.sources.sample import SAMPLE, SYMBOLS, SampleBars
+from sensequant_assets.sources.universes import read_universe
 
 KEPT_BYTES = 32 * 2**20
 """Features kept in memory, and those of one symbol at least: a window needs its symbol's only, and pairs come symbol by
@@ -101,14 +103,26 @@ class Market:
         universe = read_universe(settings.universe)
         windows = build_windows(settings.start, settings.end, settings.window_days)
         source: BarSource = (
-            SampleBars() if settings.bars == SAMPLE else FileBars(Path(settings.bars), settings.timezone)
+            SampleBars()
+            if settings.bars == SAMPLE
+            else FileBars(Path(settings.bars), settings.timezone, universe=universe)
         )
+        if settings.bars == SAMPLE and not {one.vendor_code or one.symbol for one in universe.listings} & {*SYMBOLS}:
+            raise UsageError(
+                f"No symbol of universe {universe.name} is in the embedded sample, which has {', '.join(SYMBOLS)}. "
+                "Give its bars with --bars or SENSEQUANT_BARS."
+            )
         return cls(universe, windows, source, settings.recipe, teacher, student)
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Why files of bars were left out of which nobody can tell the symbols, in words."""
         return self._source.left_out
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of how the bars asked for so far were read, in words: few sentences for many files."""
+        return told(self._source.notes)
 
     def bars(self, symbol: str) -> Bars:
         """Validated bars of a symbol; raises its `WindowError`."""
@@ -266,6 +280,11 @@ class Market:
         ]
 
     def warnings(self, symbol: str) -> list[str]:
+        """Conflicts between a symbol's listing and its bars, and what is to be said of how they were read, in words."""
+        conflicts = self.listing_conflicts(symbol)
+        return conflicts + told(note for note in self._source.notes if note.symbol == symbol)
+
+    def listing_conflicts(self, symbol: str) -> list[str]:
         """Conflicts between a symbol's listing and its bars, in words."""
         samples = self.plan(symbol).samples
         listing = self.universe.listing(symbol)

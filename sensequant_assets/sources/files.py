@@ -1,79 +1,54 @@
-"""Bars and universes from CSV and parquet files."""
+"""Bars from files: which file has whose, and the bars of a symbol from all that have some."""
 
-import csv
 import errno
-import io
 import stat
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sensequant_assets.core.bars import PRICES, Bars, corrupt
-from sensequant_assets.core.universe import Listing, Universe, parse_universe
+from sensequant_assets.core.bars import PRICES, Bars, corrupt, day_of
+from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import UsageError
-from sensequant_assets.sources.parsing import parse_bars
+from sensequant_assets.sources.dates import Proof
+from sensequant_assets.sources.headers import SERIES, roles_of
+from sensequant_assets.sources.matching import Matcher
+from sensequant_assets.sources.notes import Note, shortened
+from sensequant_assets.sources.packing import READ, BarFile, bars_files, is_bars_file, members, passed_over
+from sensequant_assets.sources.parsing import Rows, dates_of, parse_bars
 from sensequant_assets.sources.reading import (
-    SYMBOL_COLUMNS,
     UNREADABLE,
     Columns,
-    column_names,
+    Header,
     encoded,
     listed,
     read_columns,
+    read_header,
+    read_side_by_side,
 )
-from sensequant_assets.sources.regular import read_regular, reason
+from sensequant_assets.sources.regular import reason
 
-SUFFIXES = (".parquet", ".csv")
 _SAME = 1e-9
 """Relative difference up to which two files give the same number: CSV and parquet may round the last digit apart."""
+_PLAIN_SERIES = "EQ"
+"""The series of an exchange's plain shares; others are the same shares traded otherwise, bonds, or rights."""
+_NAMES_SHOWN = 5
 
 _Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def read_universe(path: Path) -> Universe:
-    """Read a universe file; its name is the file's stem.
-
-    Raises
-    ------
-    UsageError
-        The file is missing, is no CSV, or breaks a rule.
-    """
-    try:
-        written = read_regular(path)
-    except OSError as error:
-        raise UsageError(
-            f"There is no universe file {path}: {reason(error)}. Give one with --universe or SENSEQUANT_UNIVERSE."
-        ) from error
-    try:
-        reader = csv.reader(io.StringIO(written.decode("utf-8-sig"), newline=""), strict=True)
-        header, *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]
-    except (ValueError, csv.Error) as error:
-        raise UsageError(f"{path} is not a universe file: {error}") from error
-    return parse_universe(header[1], rows, name=path.stem, origin=str(path))
-
-
-def bars_files(path: Path) -> list[Path]:
-    """The files that hold the bars of a path, by name: the one file, or a directory's CSV and parquet files.
-
-    Hidden files and other suffixes, such as the `.tmp` and `.part` that copying tools write first, are passed over.
-    """
-    if not path.is_dir():
-        return [path] if path.is_file() else []
-    return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.name[0] != "." and file.is_file())
-
-
 class FileBars:
-    """Bars in one file with a `symbol` column, or in a directory of files.
+    """Bars in one file of several symbols, or in a directory of files and folders.
 
-    A file of a directory holds the symbols of its `symbol` column or, without one, the symbol it is named for. The
-    bars of a symbol are the union over its files: the same bar may stand in several, such as the days that two
-    deliveries share, and is taken once. Bars that two files tell differently cost that symbol, and nobody else: no
-    rule says which file is right.
+    A file holds the symbols of its column of symbols, of the columns that stand side by side in it or, without either,
+    the symbol it is named for. Which symbol a name stands for, a `Matcher` says. The bars of a symbol are the union
+    over its files: the same bar may stand in several, such as the days that two deliveries share, and is taken once.
+    Bars that two files tell differently cost that symbol, and nobody else: no rule says which file is right.
 
     A file that is not whole (a CSV without a line end at its end, a parquet file without its footer) is never taken
     in part. If it is named for a symbol, that symbol fails, because the rest of its bars may be a stranger history.
@@ -90,116 +65,235 @@ class FileBars:
         Exchange time zone of zoned times; None keeps the wall clock they carry.
     clock
         Seconds since 1970; bars of the future are refused.
+    universe
+        Whose bars are wanted: then what matches no symbol of it is noted, and nothing that matches is an error. None
+        for whichever are asked for.
 
     Raises
     ------
     UsageError
-        Nothing is there, or the one file cannot be read or has no `symbol` column.
+        Nothing is there, nothing matches a symbol, or the one file cannot be read or has no column of symbols.
     """
 
-    def __init__(self, path: Path, timezone: str | None = None, clock: Callable[[], float] = time.time) -> None:
-        try:
-            mode = path.stat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise OSError(errno.EINVAL, "it is neither a file nor a directory", str(path))
-            if stat.S_ISDIR(mode):
-                _ = next(path.iterdir(), None)
-        except OSError as error:
-            raise UsageError(
-                f"There are no bars at {path}: {reason(error)}. "
-                "Give a file or a directory with --bars or SENSEQUANT_BARS."
-            ) from error
-        if path.is_file() and path.suffix not in SUFFIXES:
-            raise UsageError(f"Bars file {path} is neither .csv nor .parquet.")
+    def __init__(
+        self,
+        path: Path,
+        timezone: str | None = None,
+        clock: Callable[[], float] = time.time,
+        universe: Universe | None = None,
+    ) -> None:
+        _require_path(path)
         self._path = path
         self._timezone = timezone
         self._clock = clock
-        if path.is_file():
+        self._universe = universe
+        self._read_notes: dict[str, tuple[Note, ...]] = {}
+        self._proof = Proof(self._dates, day_of(np.datetime64(int(clock()), "s")))
+        if path.is_file() or universe is not None:
             _ = self._index
+        if universe is not None:
+            self._require_bars(universe)
 
     def bars(self, listing: Listing) -> Bars:
         """Read and validate the bars of one symbol; no rows if there is no file or row of it."""
-        code, symbol = listing.vendor_code or listing.symbol, listing.symbol
-        parts = []
-        for path in self._index.named.get(code, ()):
-            try:
-                parts.append(self._parsed(read_columns(path), path, symbol))
-            except UNREADABLE as error:
-                raise corrupt(_not_taken(path, error)) from error
-        for path, why in self.broken.items():
-            if path.stem == code:
-                raise corrupt(why)
-        for table in self._index.tables:
-            rows = table.rows.get(code)
-            if rows is not None:
-                parts.append(self._parsed(table.columns.take(rows), table.path, symbol))
+        symbol = listing.symbol
+        claims = self._claims if self._universe is not None else self._claimed(Matcher([listing]))
+        notes: list[Note] = []
+        tables = list(_of_one_series(self._tables(symbol, claims.get(symbol, [])), symbol, notes.append))
+        bars = parse_bars(
+            tables, symbol=symbol, timezone=self._timezone, clock=self._clock, proof=self._proof, note=notes.append
+        )
+        self._read_notes[symbol] = tuple(notes)
+        parts = [_Part(rows.origin, one, rows.columns.rows) for rows, one in zip(tables, bars, strict=True)]
         return _union(parts) if parts else Bars.empty(symbol)
+
+    def _tables(self, symbol: str, claims: Sequence["_Claim"]) -> Iterator[Rows]:
+        """The rows of a symbol, file by file."""
+        other = next((claim for claim in claims if claim.name != claims[0].name), None)
+        if other:
+            raise corrupt(
+                f"{other.file} has bars of {other.name}, and {claims[0].file} of {claims[0].name}: both names stand "
+                f"for {symbol}. Remove one, or name the right one in the universe's column vendor_code."
+            )
+        for claim in claims:
+            if claim.why_not:
+                raise corrupt(claim.why_not)
+            try:
+                yield Rows(str(claim.file), claim.columns())
+            except UNREADABLE as error:
+                raise corrupt(_not_taken(claim.file, error)) from error
 
     @property
     def broken(self) -> dict[Path, str]:
         """Files of the directory that are left out because they are not whole, and why."""
-        return self._index.broken
+        return {file.path: why for file, why in self._index.broken.items()}
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Why files were left out, in words, by name."""
         return tuple(self.broken.values())
 
-    def _parsed(self, columns: Columns, path: Path, symbol: str) -> "_Part":
-        bars = parse_bars(columns, symbol=symbol, origin=str(path), timezone=self._timezone, clock=self._clock)
-        return _Part(path, bars, columns.rows)
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What is to be said of the files, of names that match nothing, and of the bars read so far."""
+        of_bars = (note for notes in self._read_notes.values() for note in notes)
+        return (*self._index.notes, *self._match_notes, *of_bars)
 
     @cached_property
     def _index(self) -> "_Index":
-        if self._path.is_file():
-            try:
-                table = _Table.of(self._path)
-            except UNREADABLE as error:
-                raise UsageError(f"Bars file {_not_taken(self._path, error)}") from error
-            if table is None:
-                columns = listed(column_names(self._path))
-                raise UsageError(f"Bars file {self._path} has no column 'symbol'; it has {columns}.")
-            return _Index({}, (table,), {})
-        named: dict[str, list[Path]] = {}
-        tables: list[_Table] = []
-        broken: dict[Path, str] = {}
-        for path in bars_files(self._path):
-            try:
-                if not set(SYMBOL_COLUMNS) & set(column_names(path)):
-                    named.setdefault(path.stem, []).append(path)
-                elif table := _Table.of(path):
-                    tables.append(table)
-            except UNREADABLE as error:
-                broken[path] = _not_taken(path, error)
-        return _Index(named, tuple(tables), broken)
+        matcher = None if self._universe is None else Matcher(self._universe.listings)
+        if not self._path.is_file():
+            return _Index.of(bars_files(self._path), self._path, matcher)
+        index = _Index.of([self._path], None, matcher)
+        for why in index.broken.values():
+            raise UsageError(f"Bars file {why}")
+        for file, header in index.named:
+            if matcher is None or not matcher.symbol_of_file(file.names):
+                raise UsageError(f"Bars file {file} has no column 'symbol'; it has {listed(header.names)}.")
+        return index
+
+    @cached_property
+    def _claims(self) -> dict[str, list["_Claim"]]:
+        return self._claimed(Matcher(self._universe.listings if self._universe else ()))
+
+    def _claimed(self, matcher: Matcher) -> dict[str, list["_Claim"]]:
+        """Which files have bars of which symbols."""
+        claims: dict[str, list[_Claim]] = {}
+        for file, header in self._index.named:
+            if found := matcher.symbol_of_file(file.names):
+                read = partial(read_columns, file, header)
+                claims.setdefault(found[0], []).append(_Claim(found[1], file, read))
+        for file, why in self._index.broken.items():
+            if found := matcher.symbol_of_file(file.names):
+                claims.setdefault(found[0], []).append(_Claim(found[1], file, why_not=why))
+        for table in self._index.tables:
+            for name in table.names:
+                if symbol := matcher.symbol(name):
+                    claims.setdefault(symbol, []).append(_Claim(name, table.file, partial(table.of, name)))
+        return {symbol: _as_coded(found, matcher.codes.get(symbol)) for symbol, found in claims.items()}
+
+    @cached_property
+    def _match_notes(self) -> tuple[Note, ...]:
+        """What matches no symbol of the universe, what is taken for one by a rule, and what has no bars."""
+        if self._universe is None:
+            return ()
+        taken = {claim.name: symbol for symbol, claims in self._claims.items() for claim in claims}
+        codes = {listing.vendor_code or listing.symbol for listing in self._universe.listings}
+        rows = dict.fromkeys(name for table in self._index.tables for name in table.names if name not in taken)
+        claimed = {claim.file for claims in self._claims.values() for claim in claims}
+        named = (*(file for file, _ in self._index.named), *self._index.broken)
+        files = [file for file in named if file not in claimed]
+        return (
+            *(Note("Names of the bars that match no symbol of the universe", place=name) for name in rows),
+            *(Note("Files whose names match no symbol of the universe", place=str(file)) for file in files),
+            *(
+                Note("Names that are taken for symbols", place=f"{name} for {symbol}")
+                for name, symbol in taken.items()
+                if name not in codes
+            ),
+            *(Note("Symbols without bars", symbol) for symbol in self._universe.symbols if symbol not in self._claims),
+        )
+
+    def _require_bars(self, universe: Universe) -> None:
+        if self._claims:
+            return
+        index = self._index
+        names = [name for table in index.tables for name in table.names]
+        files = [str(file) for file, _ in index.named]
+        if not (names or files):
+            there = shortened([path.name for path in passed_over(self._path)], _NAMES_SHOWN)
+            why = next(iter(index.broken.values()), f"it has {there}" if there else "it is empty")
+            raise UsageError(f"There is no file of bars in {self._path}: {why.rstrip('.')}. Bars are files of {READ}.")
+        has = f"names {shortened(dict.fromkeys(names), _NAMES_SHOWN)}" if names else ""
+        has += " and " if names and files else ""
+        has += f"files {shortened(files, _NAMES_SHOWN)}" if files else ""
+        raise UsageError(
+            f"No bars match a symbol of universe {universe.name}: {self._path} has {has}, and the universe has "
+            f"{shortened(universe.symbols, _NAMES_SHOWN)}. Name files after symbols, or give the vendor's names in the "
+            "universe's column vendor_code."
+        )
+
+    def _dates(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """The texts in the column of dates, file by file."""
+        files: list[tuple[str, Callable[[], Iterable[str]]]] = [
+            *((str(table.file), table.dates) for table in self._index.tables),
+            *((str(file), partial(_dates_in, file, header)) for file, header in self._index.named),
+        ]
+        for name, dates in sorted(files, key=itemgetter(0)):
+            yield name, dates()
+
+
+def _as_coded(claims: list["_Claim"], code: str | None) -> list["_Claim"]:
+    """Only those that a listing's `vendor_code` names, where some are."""
+    return [claim for claim in claims if claim.name == code] or claims
+
+
+def _require_path(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EINVAL, "it is neither a file nor a directory", str(path))
+        if stat.S_ISDIR(mode):
+            _ = next(path.iterdir(), None)
+    except OSError as error:
+        raise UsageError(
+            f"There are no bars at {path}: {reason(error)}. Give a file or a directory with --bars or SENSEQUANT_BARS."
+        ) from error
+    if path.is_file() and not is_bars_file(path):
+        raise UsageError(f"Bars file {path} is {_kind(path)}. Bars are files of {READ}.")
+
+
+def _kind(path: Path) -> str:
+    return "a workbook: save its sheet as CSV" if _is_workbook(path) else "neither .csv nor .parquet"
+
+
+def _is_workbook(path: Path) -> bool:
+    return path.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods")
+
+
+def _dates_in(file: BarFile, header: Header) -> Iterable[str]:
+    try:
+        return dates_of(read_columns(file, header))
+    except UNREADABLE:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A name of a file that stands for a symbol, and how to get its rows, or why they cannot be had."""
+
+    name: str
+    file: BarFile
+    columns: Callable[[], Columns] = Columns.none
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Bars of one symbol in one file, with the row of each as the file counts it."""
+    """Bars of one symbol in one file."""
 
-    path: Path
+    file: str
     bars: Bars
     rows: _Positions
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A file of several symbols, and which rows are whose."""
+    """A file of several symbols: rows of all of them in one set of columns, or a set of columns for each."""
 
-    path: Path
-    columns: Columns
-    rows: dict[str, _Positions]
+    file: BarFile
+    together: Columns
+    rows: Mapping[str, _Positions] = field(default_factory=dict)
+    side_by_side: Mapping[str, Columns] = field(default_factory=dict)
+    unnamed: int = 0
 
     @classmethod
-    def of(cls, path: Path) -> "_Table | None":
-        """Read a file; None if it has no column of symbols."""
-        columns = read_columns(path)
-        name = next((name for name in SYMBOL_COLUMNS if name in columns.values), None)
-        if name is None:
-            return None
-        if columns.names.count(name) > 1:
+    def by_column(cls, file: BarFile, header: Header, number: int) -> "_Table":
+        """Read a file whose column at a position names the symbol of each row."""
+        name = header.names[number]
+        if list(header.names).count(name) > 1:
             raise ValueError(f"column {name} stands there twice")
+        columns = read_columns(file, header, number)
         named = encoded(columns.values[name])
         indices = named.indices
         codes: Any = indices.fill_null(-1).to_numpy() if indices.null_count else np.from_dlpack(indices)
@@ -207,24 +301,132 @@ class _Table:
         starts = np.searchsorted(codes[order], np.arange(len(named.dictionary) + 1))
         rows = {str(one): order[starts[i] : starts[i + 1]] for i, one in enumerate(named.dictionary.to_pylist())}
         # Which symbol a row is of stands in `rows` from here on.
-        names = [other for other in columns.names if other != name]
-        return cls(
-            path,
-            Columns(names, {other: columns.values[other] for other in names if other in columns.values}, columns.rows),
-            rows,
-        )
+        return cls(file, columns.without(name), rows, unnamed=int(starts[0]))
+
+    @property
+    def names(self) -> Iterable[str]:
+        """What the file calls its symbols."""
+        return self.side_by_side or self.rows
+
+    def of(self, name: str) -> Columns:
+        """The rows of a symbol."""
+        return self.side_by_side[name] if self.side_by_side else self.together.take(self.rows[name])
+
+    def dates(self) -> Iterable[str]:
+        """The different texts in the column of dates, if it is one of text."""
+        return dates_of(next(iter(self.side_by_side.values()), self.together))
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
     """Which files hold which symbols: files `named` for one, `tables` of several, and files left out."""
 
-    named: dict[str, list[Path]]
-    tables: tuple[_Table, ...]
-    broken: dict[Path, str]
+    named: list[tuple[BarFile, Header]] = field(default_factory=list)
+    tables: list[_Table] = field(default_factory=list)
+    broken: dict[BarFile, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, paths: Iterable[Path], root: Path | None, matcher: Matcher | None) -> "_Index":
+        """Look into files, of a directory or of one path.
+
+        Parameters
+        ----------
+        paths
+            The files.
+        root
+            The directory they lie in; None for one file, which then has a column of symbols.
+        matcher
+            Says which names are symbols; None where nobody knows.
+        """
+        index = cls()
+        for path in paths:
+            file = BarFile(path, "", root)
+            try:
+                for file in members(path, root):
+                    index._take(file, matcher)
+            except UNREADABLE as error:
+                index.broken[file] = _not_taken(file, error)
+        for path in passed_over(root) if root else ():
+            text = "Workbooks are not read: save their sheets as CSV" if _is_workbook(path) else _ENDING
+            index.notes.append(Note(text, place=str(path)))
+        return index
+
+    def _take(self, file: BarFile, matcher: Matcher | None) -> None:
+        try:
+            header = read_header(file)
+            table = _table(file, header, matcher)
+        except UNREADABLE as error:
+            self.broken[file] = _not_taken(file, error)
+            return
+        if table is None:
+            self.named.append((file, header))
+        else:
+            self.tables.append(table)
+            if table.unnamed:
+                self.notes.append(Note("Rows without a symbol are left out", place=str(file), count=table.unnamed))
+        if unused := roles_of(header.names).unused:
+            self.notes.append(Note(f"{_NOT_USED}: {listed(unused)}", place=str(file)))
 
 
-def _not_taken(path: Path, error: Exception) -> str:
+_ENDING = f"Files that are not read, because bars are files of {READ}"
+_NOT_USED = "Columns that look like prices, dates or adjustments and are not used"
+
+
+def _table(file: BarFile, header: Header, matcher: Matcher | None) -> _Table | None:
+    """A file's table of several symbols; None if it is of the one that its name says.
+
+    Of several columns that may name symbols the first counts that names one of the universe. Where none does, a file of
+    one name is of the symbol that its own name says.
+    """
+    if any(header.tickers):
+        found = [_Table(file, Columns.none(), side_by_side=read_side_by_side(file, header))]
+    else:
+        roles = roles_of(header.names)
+        candidates = roles.symbols if matcher or not file.root or roles.named_symbols else ()
+        found = []
+        for number in candidates[:1] if matcher is None else candidates:
+            found.append(_Table.by_column(file, header, number))
+            if matcher and any(map(matcher.symbol, found[-1].names)):
+                return found[-1]
+        if not found or (not roles.named_symbols and file.root):
+            return None
+    if matcher and len(list(found[0].names)) == 1 and not any(map(matcher.symbol, found[0].names)):
+        return None if not found[0].side_by_side and matcher.symbol_of_file(file.names) else found[0]
+    return found[0]
+
+
+def _of_one_series(tables: Iterable[Rows], symbol: str, note: Callable[[Note], None]) -> Iterator[Rows]:
+    """The rows of plain shares, where a symbol has rows of several series."""
+    tables = list(tables)
+    series = [_series_of(table.columns) for table in tables]
+    there = sorted({one for each in series if each is not None for one in np.unique(each)})
+    if _PLAIN_SERIES not in there and len(there) > 1:
+        raise corrupt(
+            f"{tables[0].origin}: {symbol} has rows of the series {', '.join(there)}, and none of {_PLAIN_SERIES}. "
+            "Keep the rows of one."
+        )
+    for table, each in zip(tables, series, strict=True):
+        if each is None or len(there) == 1:
+            yield table
+            continue
+        plain = each == _PLAIN_SERIES
+        for other in there:
+            if count := int(np.count_nonzero(each == other)) if other != _PLAIN_SERIES else 0:
+                text = f"Rows of the series {other or 'without a name'} are left out, and those of EQ are taken"
+                note(Note(text, symbol, table.origin, count))
+        yield Rows(table.origin, table.columns.take(np.flatnonzero(plain)))
+    if there and there[0] != _PLAIN_SERIES and len(there) == 1:
+        note(Note(f"Bars of the series {there[0]} are taken, for there are none of {_PLAIN_SERIES}", symbol))
+
+
+def _series_of(columns: Columns) -> "np.ndarray[Any, np.dtype[np.str_]] | None":
+    """The series of each row; None where the file does not tell."""
+    at = roles_of(columns.names).at
+    return columns.values.get(columns.names[at[SERIES]]) if SERIES in at else None
+
+
+def _not_taken(path: BarFile, error: Exception) -> str:
     # Some libraries tell an error over several lines, with a point at its end or none.
     return f"{path} cannot be read: {' '.join(str(error).split()).removesuffix('.')}."
 
@@ -234,6 +436,7 @@ def _union(parts: Sequence[_Part]) -> Bars:
     if len(parts) == 1:
         return parts[0].bars
     symbol = parts[0].bars.symbol
+    _refuse_mixed(parts)
     time = np.concatenate([part.bars.time for part in parts])
     values = {name: np.concatenate([getattr(part.bars, name) for part in parts]) for name in (*PRICES, "volume")}
     whose = np.repeat(np.arange(len(parts)), [len(part.bars) for part in parts])
@@ -247,9 +450,21 @@ def _union(parts: Sequence[_Part]) -> Bars:
             one, other = earlier[differs[0]], later[differs[0]]
             more = f" and {len(differs) - 1} more" if len(differs) > 1 else ""
             raise corrupt(
-                f"{parts[whose[other]].path}, row {rows[other]}{more}: {symbol}: {name} of {time[other]} is "
-                f"{told[other]:.10g}, and {told[one]:.10g} in {parts[whose[one]].path}, row {rows[one]}. "
+                f"{parts[whose[other]].file}, row {rows[other]}{more}: {symbol}: {name} of {time[other]} is "
+                f"{told[other]:.10g}, and {told[one]:.10g} in {parts[whose[one]].file}, row {rows[one]}. "
                 "Remove the bar that is wrong, or deliver all of the symbol's bars on one basis."
             )
     kept = np.delete(order, again + 1)
     return Bars(symbol=symbol, time=time[kept], **{name: told[kept] for name, told in values.items()})
+
+
+def _refuse_mixed(parts: Sequence[_Part]) -> None:
+    """Refuse bars of days among those of minutes: both would stand in one history."""
+    intraday = next((part for part in parts if part.bars.intraday), None)
+    for part in parts:
+        days = part.bars.time.astype("datetime64[D]")
+        if intraday and len(days) > 1 and (part.bars.time == days).all():
+            raise corrupt(
+                f"{part.file} has daily bars of {part.bars.symbol}, and {intraday.file} intraday ones. Give a "
+                "directory of bars of one kind."
+            )

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.universe import Listing
-from sensequant_assets.sources.parsing import parse_bars
+from sensequant_assets.sources.notes import Note
+from sensequant_assets.sources.parsing import Rows, parse_bars
 from sensequant_assets.sources.reading import Columns
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 """The name of this source where a path of bars is expected."""
+
+SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+"""What the package has."""
 
 
 class SampleBars:
@@ -22,11 +26,17 @@ class SampleBars:
         """Bars of one symbol; no rows for a symbol that the package does not have."""
         code = listing.vendor_code or listing.symbol
         frame = self._table[self._table["ticker"] == code]
-        return parse_bars(Columns.of(frame), symbol=listing.symbol, origin="bokeh_sampledata.stocks")
+        (bars,) = parse_bars([Rows("bokeh_sampledata.stocks", Columns.of(frame))], symbol=listing.symbol)
+        return bars
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Nothing: the package is whole."""
+        return ()
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Nothing: the package is read as its documentation says."""
         return ()
 
     @cached_property

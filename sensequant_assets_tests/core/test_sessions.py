@@ -19,7 +19,8 @@ from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.settings import read_settings
-from sensequant_assets.sources.files import FileBars, read_universe
+from sensequant_assets.sources.files import FileBars
+from sensequant_assets.sources.universes import read_universe
 from sensequant_assets_tests.making import ANY_ROWS, QUICK_STUDENT, QUICK_TEACHER, random_walk, taught_of, with_columns
 
 PROJECT = Path(__file__).resolve().parents[2]

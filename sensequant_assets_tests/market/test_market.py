@@ -14,6 +14,7 @@ from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.market import market as market_module
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import read_settings
+from sensequant_assets.sources.notes import Note
 from sensequant_assets_tests.making import FIRST_DAY, QUICK_STUDENT, QUICK_TEACHER, random_walk
 
 
@@ -21,6 +22,7 @@ class Shelf:
     """Bars by symbol, or the error that asking for them raises; counts the asking."""
 
     left_out: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def __init__(self, **found: Bars | Exception) -> None:
         self.found = found
@@ -60,6 +62,21 @@ def test_a_market_tells_what_any_source_has_left_out():
     shelf = Shelf(A=random_walk(400, 0, symbol="A"))
     shelf.left_out = ("box 7 is torn",)
     assert market_of(shelf).left_out == ("box 7 is torn",)
+
+
+def test_what_is_said_of_reading_is_said_once_for_all_and_of_its_symbol():
+    shelf = Shelf(A=random_walk(400, 0, symbol="A"), B=random_walk(400, 1, symbol="B"))
+    shelf.notes = (Note("Rows that are torn", "A", "box 7", 2), Note("Rows that are torn", "B", "box 8", 1))
+    market = market_of(shelf)
+    assert market.notes == ["Rows that are torn: 3 in box 7, box 8."]
+    assert market.warnings("A") == ["Rows that are torn: 2 in box 7."]
+
+
+def test_a_universe_that_the_sample_has_nothing_of_is_wrong_usage(tmp_path):
+    (tmp_path / "mine.csv").write_text("symbol\nTCS\n")
+    settings = read_settings({"universe": tmp_path / "mine.csv"})
+    with pytest.raises(UsageError, match=r"No symbol of universe mine is in the embedded sample, .*--bars"):
+        Market.open(settings, QUICK_TEACHER, QUICK_STUDENT)
 
 
 @pytest.mark.parametrize(

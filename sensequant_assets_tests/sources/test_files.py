@@ -7,7 +7,9 @@ import pytest
 
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
-from sensequant_assets.sources.files import FileBars, bars_files, read_universe
+from sensequant_assets.sources.files import FileBars
+from sensequant_assets.sources.packing import bars_files
+from sensequant_assets.sources.universes import read_universe
 from sensequant_assets_tests.making import bars_frame, with_cell, written
 
 
@@ -122,9 +124,10 @@ def test_a_path_without_anything_is_refused_with_how_to_give_one(tmp_path):
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "bars.xlsx").write_text("")
-    with pytest.raises(UsageError, match=r"bars\.xlsx is neither \.csv nor \.parquet"):
-        FileBars(tmp_path / "bars.xlsx")
+    for name, why in (("bars.xlsx", "a workbook: save its sheet as CSV"), ("bars.h5", "neither .csv nor .parquet")):
+        (tmp_path / name).write_text("")
+        with pytest.raises(UsageError, match=rf"{name} is {why}\. Bars are files of \.csv, "):
+            FileBars(tmp_path / name)
 
 
 def test_one_file_without_symbols_is_refused_at_once(tmp_path):

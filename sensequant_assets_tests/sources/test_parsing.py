@@ -10,13 +10,18 @@ import pytest
 
 from sensequant_assets.core.bars import Bars, day_of
 from sensequant_assets.errors import FailureKind, WindowError
-from sensequant_assets.sources.parsing import parse_bars
+from sensequant_assets.sources.parsing import Rows, parse_bars
 from sensequant_assets.sources.reading import Columns
 from sensequant_assets_tests.making import bars_frame, with_cell
 
 
 def parsed(frame: pd.DataFrame, row_offset: int = 0, **options: Any) -> Bars:
-    return parse_bars(Columns.of(frame, row_offset), symbol="TCS", origin="tcs.csv", **options)
+    return parsed_columns(Columns.of(frame, row_offset), **options)
+
+
+def parsed_columns(columns: Columns, **options: Any) -> Bars:
+    (bars,) = parse_bars([Rows("tcs.csv", columns)], symbol="TCS", **options)
+    return bars
 
 
 def refusal(frame: pd.DataFrame, **options: Any) -> str:
@@ -45,13 +50,12 @@ def test_a_column_that_stands_there_twice_is_refused():
         ("close", float("nan"), "close is not a number (close is nan)"),
         ("high", float("inf"), "high is not a number (high is inf)"),
         ("volume", "", "volume is not a number (volume is )"),
-        ("volume", "1,000", "volume is not a number (volume is 1,000)"),
+        ("volume", "1,00", "volume is not a number (volume is 1,00)"),
         ("open", 0.0, "open is not positive (open is 0.0)"),
         ("low", -0.5, "low is not positive (low is -0.5)"),
         ("volume", -1.0, "volume is negative (volume is -1.0)"),
         ("high", 10.9, "high is below open or close (high is 10.9)"),  # the close is 11
         ("low", 10.1, "low is above open or close (low is 10.1)"),  # the open is 10
-        ("date", "2024-01-02", "the same time stands there twice (date is 2024-01-02)"),
         ("date", "2023-12-31", "rows are not sorted by time (date is 2023-12-31)"),
         ("date", "soon", "time is not a date or time (date is soon)"),
         ("date", "2024-02-30", "time is not a date or time (date is 2024-02-30)"),
@@ -109,6 +113,13 @@ def test_the_day_that_has_begun_in_the_east_is_not_in_the_future():
     # In Kiribati, fourteen hours ahead, the sixth of January is four hours old.
     evening = datetime(2024, 1, 5, 14, tzinfo=UTC).timestamp()
     assert len(parsed(bars_frame(1, date="2024-01-06 04:00"), clock=lambda: evening)) == 1
+
+
+def test_two_bars_of_one_time_are_refused_unless_they_are_the_same():
+    twice = with_cell(bars_frame(), 2, "date", "2024-01-02")
+    assert len(parsed(twice)) == 4
+    message = refusal(with_cell(twice, 2, "close", 11.5), row_offset=2)
+    assert message == "tcs.csv, row 4: TCS: the same time stands there twice (date is 2024-01-02)."
 
 
 def test_a_long_cell_is_shown_in_part():
@@ -190,11 +201,6 @@ def test_days_written_as_one_number_are_days():
     assert (bars.first_day, day_of(bars.time[-1])) == (date(2024, 1, 5), date(2024, 1, 8))
 
 
-@pytest.mark.filterwarnings("ignore:Could not infer format")
-def test_seconds_since_1970_are_no_days():
-    assert "time is not a date or time" in refusal(bars_frame(2, date=[1704412800, 1704672000]))
-
-
 def test_times_of_a_parquet_file_are_taken_as_they_are():
     frame = bars_frame(2, date=pd.to_datetime(["2024-01-05", "2024-01-08"]))
     assert parsed(frame).time.tolist() == [np.datetime64("2024-01-05", "s"), np.datetime64("2024-01-08", "s")]
@@ -239,17 +245,17 @@ def test_arrays_are_bars_as_series_are(unit, number):
     one = parsed(frame)
     timed = arrays(frame.assign(date=pd.to_datetime(frame["date"])))
     stamps = {"date": timed.values["date"].astype(f"datetime64[{unit}]")}
-    other = parse_bars(Columns(timed.names, {**timed.values, **stamps}, timed.rows), symbol="TCS", origin="tcs.csv")
+    other = parsed_columns(Columns(timed.names, {**timed.values, **stamps}, timed.rows))
     for name in ("time", "open", "high", "low", "close", "volume"):
         np.testing.assert_array_equal(getattr(other, name), getattr(one, name))
 
 
 def test_a_broken_rule_of_arrays_names_row_and_cell_as_that_of_series_does():
     frame = bars_frame()
-    frame = frame.assign(date=pd.to_datetime(frame["date"]).iloc[[0, 1, 2, 2, 4]].to_numpy())
+    frame = frame.assign(date=pd.to_datetime(frame["date"]).iloc[[0, 1, 2, 2, 4]].to_numpy(), volume=range(5))
     frame.index += 7
     with pytest.raises(WindowError) as caught:
-        parse_bars(arrays(frame), symbol="TCS", origin="tcs.csv")
+        parsed_columns(arrays(frame))
     assert str(caught.value) == refusal(frame)
     assert "row 10: TCS: the same time stands there twice (date is 20" in refusal(frame)
 

@@ -10,8 +10,9 @@ import pytest
 
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.errors import UsageError, WindowError
-from sensequant_assets.sources import reading
+from sensequant_assets.sources import packing
 from sensequant_assets.sources.files import FileBars
+from sensequant_assets.sources.packing import BarFile
 from sensequant_assets.sources.reading import read_columns
 from sensequant_assets_tests.making import bars_frame, written
 
@@ -118,7 +119,7 @@ def test_columns_of_no_bar_are_not_read_whatever_they_hold(tmp_path):
 def test_a_small_parquet_file_that_unpacks_to_a_thousandfold_is_refused_before_it_is_read(
     tmp_path, monkeypatch, layout, compression
 ):
-    monkeypatch.setattr(reading, "MOST_BYTES", 45_000_000)
+    monkeypatch.setattr(packing, "MOST_BYTES", 45_000_000)
     count = 10**6
     table = pa.table({name: pa.array(np.ones(count)) for name in arrow_columns(bars_frame(1))})
     if layout != "a file a symbol":
@@ -134,7 +135,7 @@ def test_a_small_parquet_file_that_unpacks_to_a_thousandfold_is_refused_before_i
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_empty_lines_of_a_csv_file_take_memory_like_others(tmp_path, monkeypatch, end):
-    monkeypatch.setattr(reading, "MOST_BYTES", 8 * 7 * 1000)
+    monkeypatch.setattr(packing, "MOST_BYTES", 8 * 7 * 1000)
     header = b"symbol,date,open,high,low,close,volume"
     path = tmp_path / "bars.csv"
     path.write_bytes(header + end * 1000)
@@ -151,6 +152,6 @@ def test_a_long_text_that_a_parquet_file_repeats_is_held_once(tmp_path):
     pq.write_table(pa.table({"symbol": long, "date": long}), path, store_schema=False)
     assert path.stat().st_size < 50_000
     before = pa.total_allocated_bytes()
-    columns = read_columns(path)
+    columns = read_columns(BarFile(path))
     assert columns.values["date"].iloc[-1] == "x" * 100_000
     assert pa.total_allocated_bytes() - before < 2_000_000

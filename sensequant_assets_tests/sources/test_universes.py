@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sensequant_assets.core.universe import Universe, is_symbol
 from sensequant_assets.errors import UsageError
-from sensequant_assets.sources.files import read_universe
+from sensequant_assets.sources.universes import read_universe
 from sensequant_assets_tests.running import as_nobody, within
 
 WHOLE = """\

@@ -15,7 +15,7 @@ from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.sources.digests import Digests, content_digest
-from sensequant_assets.sources.files import bars_files
+from sensequant_assets.sources.packing import bars_files
 from sensequant_assets.sources.sample import SAMPLE
 from sensequant_assets.telemetry.questions.events import is_noted
 from sensequant_assets.telemetry.questions.failures import data_that_failed

@@ -1,0 +1,101 @@
+"""Whose bars they are: names of files and rows, as vendors spell them, and the universe's symbols."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from urllib.parse import unquote
+
+from sensequant_assets.core.universe import Listing
+
+_EXCHANGE = re.compile(
+    r"^(?:(?:X?NSE|NSI|X?BSE|X?BOM|NASDAQ|NYSE|AMEX|LSE)(?:[_-](?:EQ|CM))?\s*[:|!]\s*)"
+    r"|(?:\.(?:NS|BO|NSE|BSE|NSI|XNSE|XBOM|IN|US)|[\s:](?:NSE|BSE|IN))$"
+)
+"""Where a vendor says which exchange: `NSE:TCS`, `NSE_EQ|TCS`, `TCS.NS`, `TCS.BO`. Any other word after a point may
+be another share of the company, as in `BRK.WS`."""
+_SERIES = re.compile(r"[\s_-]EQ$")
+"""The series of plain shares behind a symbol. Another one is another instrument."""
+_FILE_WORDS = re.compile(
+    r"\d+(?:ST|ND|RD|TH|S|M|MIN|MINS|MINUTE|MINUTES|H|HOUR|D|DAY|DAYS|W|Y|YR|YEAR|YEARS)?|EQ|EQUITY|QUOTE|STOCK|STOCKS|SHARE|PRICE|PRICES|HISTORICAL|HISTORY|HIST|DATA|DAILY|DAY|DAYS"
+    r"|MINUTE|MINUTES|MIN|MINS|HOUR|HOURLY|WEEKLY|OHLC|OHLCV|CANDLE|CANDLES|BAR|BARS|EOD|INTRADAY|ADJUSTED|ADJ|RAW"
+    r"|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|NSE|BSE|NS|BO|TO|FROM|ALL|N|D|CM|PART|SNAPPY|CSV|TABLE"
+)
+"""Words of a file's name that name no company: dates and numbers among them."""
+
+
+@lru_cache(maxsize=2**14)
+def bare(name: str) -> str:
+    """A name without exchange and series, in capitals, and `_` for whatever else is between its letters and digits.
+
+    Examples
+    --------
+    >>> [bare(name) for name in ("NSE:RELIANCE-EQ", "reliance.ns", "M%26M", "BAJAJ-AUTO")]
+    ['RELIANCE', 'RELIANCE', 'M_M', 'BAJAJ_AUTO']
+    """
+    plain = unquote(name).strip().upper()
+    for _ in range(2):
+        plain = _SERIES.sub("", _EXCHANGE.sub("", plain))
+    return re.sub(r"[\W_]+", "_", plain).strip("_")
+
+
+class Matcher:
+    """Tells symbols by the names that vendors give them.
+
+    A name that is a symbol, or a listing's `vendor_code`, is that one. Any other is the one whose bare name it shares,
+    if no two do. A listing with a `vendor_code` is known by that alone.
+
+    Parameters
+    ----------
+    listings
+        Of the universe.
+
+    Attributes
+    ----------
+    codes
+        The `vendor_code` of each symbol that has one.
+    """
+
+    def __init__(self, listings: Iterable[Listing]) -> None:
+        listings = list(listings)
+        self.codes = {listing.symbol: listing.vendor_code for listing in listings if listing.vendor_code}
+        self._exact = {listing.vendor_code or listing.symbol: listing.symbol for listing in listings}
+        by_bare: dict[str, list[str]] = defaultdict(list)
+        for code in self._exact:
+            by_bare[bare(code)].append(code)
+        self._bare = {name: self._exact[codes[0]] for name, codes in by_bare.items() if len(codes) == 1 and name}
+        self._longest = max((name.count("_") + 1 for name in self._bare), default=1)
+
+    def symbol(self, name: str) -> str | None:
+        """Which symbol a name of rows stands for; None if it stands for none."""
+        return self._exact.get(name) or self._bare.get(bare(name))
+
+    def symbol_of_file(self, names: Sequence[str]) -> tuple[str, str] | None:
+        """Which symbol a file without a column of symbols is named for, and by which of its names.
+
+        The whole name counts first, then the one symbol in it among words that name nothing, as in
+        `Quote-Equity-TCS-EQ-01-01-2024`. Its folder's name counts where its own has such words alone.
+        """
+        for name in names:
+            if symbol := self.symbol(name):
+                return symbol, name
+            if symbol := self._within(name):
+                # Its other words are of no name: two files may differ by them and be of one symbol.
+                return symbol, self.codes.get(symbol, symbol)
+            if not all(map(_FILE_WORDS.fullmatch, _words(name))):
+                break
+        return None
+
+    def _within(self, name: str) -> str | None:
+        words = _words(name)
+        found = set()
+        for first in range(len(words)):
+            for end in range(first + 1, min(first + self._longest, len(words)) + 1):
+                symbol = self._bare.get("_".join(words[first:end]))
+                if symbol and all(map(_FILE_WORDS.fullmatch, words[:first] + words[end:])):
+                    found.add(symbol)
+        return found.pop() if len(found) == 1 else None
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\W_]+", unquote(name).upper()) if word]
