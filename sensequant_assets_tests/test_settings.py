@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -404,6 +405,13 @@ def test_a_field_added_to_the_recipe_is_in_environment_options_launchpad_last_la
         "ui": "4",
         "readme": ["| `SENSEQUANT_EMBARGO` | `3` | a whole number in [0, inf) | Bars between training and test. |"],
     }
+
+
+def test_a_label_that_nobody_knows_is_refused_with_those_there_are(monkeypatch):
+    monkeypatch.setenv("SENSEQUANT_LABEL", "neutral")
+    said = "SENSEQUANT_LABEL=neutral is not allowed: it must be threshold or volatility_neutral or cross_sectional."
+    with pytest.raises(UsageError, match=re.escape(said)):
+        read_settings()
 
 
 @pytest.mark.parametrize("model", [Settings, TeacherParameters, StudentParameters])

@@ -7,6 +7,7 @@ import numpy as np
 
 from sensequant_assets.core.bars import Bars, Floats, Times
 from sensequant_assets.core.boosting import fit
+from sensequant_assets.core.hurdles import cross_section, hurdle_of
 from sensequant_assets.core.judging import leaks
 from sensequant_assets.core.judging.leaks import Finding, Positions, Spans
 from sensequant_assets.core.lattice import Key, WindowRows
@@ -112,17 +113,23 @@ def _of_bars(market: Market, symbols: Sequence[str]) -> Iterator[Finding]:
     histories = [leaks.some_bars(market.bars(symbols[place]), slice(-MOST_BARS, None)) for place in chosen]
     recipe, universe = market.recipe, market.universe
 
-    def samples(bars: Bars, overnight_labels: OvernightLabels) -> Samples:
-        return build_samples(bars, universe.listing(bars.symbol), recipe.horizon, recipe.threshold, overnight_labels)
+    compared, scaled = recipe.label == "cross_sectional", recipe.label == "volatility_neutral"
 
-    def features(bars: Bars) -> Floats:
+    def samples(bars: Bars, hurdle: float | Floats, overnight_labels: OvernightLabels) -> Samples:
+        return build_samples(bars, universe.listing(bars.symbol), recipe.horizon, hurdle, overnight_labels)
+
+    def known_by_then(bars: Bars) -> Floats:
         # Of the labels nothing is asked here, and a history that is cut short may have none within its sessions.
-        return samples(bars, "keep").features
+        own = samples(bars, 0.0 if compared else hurdle_of(bars, recipe), "keep")
+        return np.column_stack([own.features, own.hurdle]) if scaled else own.features
 
-    def ahead(bars: Bars) -> Floats:
-        return samples(bars, recipe.overnight_labels).forward_return
+    def ahead(histories: Sequence[Bars]) -> list[Floats]:
+        hurdles = cross_section(histories, recipe).hurdles if compared else {}
+        own = (samples(bars, hurdles.get(bars.symbol, 0.0), recipe.overnight_labels) for bars in histories)
+        return [each.forward_return - each.hurdle for each in own]
 
-    yield leaks.features_know_no_future(features, histories, samples(histories[0], "keep").feature_names)
+    names = samples(histories[0], 0.0, "keep").feature_names
+    yield leaks.features_know_no_future(known_by_then, histories, (*names, "hurdle") if scaled else names)
     yield leaks.labels_keep_their_horizon(ahead, histories, recipe.horizon)
 
 

@@ -246,12 +246,11 @@ class Pools:
     ) -> StoredPool:
         return self.store.save(
             model, pool.window, trained, grown, asked, made_from,
-            span=list(pool.span), symbols=pool.symbols, rows=pool.rows,
+            label=self.market.recipe.asks, span=list(pool.span), symbols=pool.symbols, rows=pool.rows,
         )  # fmt: skip
 
     def _made_from(self, asked: BoosterParameters, data: str, teacher: str = "") -> Fingerprints:
-        recipe = self.market.recipe
-        told = asked.model_dump() | {"horizon": recipe.horizon, "validation_fraction": recipe.validation_fraction}
+        told = asked.model_dump() | self.market.recipe.made_with
         return Fingerprints(data, parameters_fingerprint(told | ({"teacher": teacher} if teacher else {})), code())
 
 

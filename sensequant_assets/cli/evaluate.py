@@ -65,10 +65,10 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
     examined = evaluated(subject, market, telemetry, settings)
     gathered, judged = examined.gathered, examined.judged
     leaks = probe(market, [window.key for window in gathered.windows], subject.teacher.folds)
-    remarks = [*gathered.remarks, *_warnings(judged), *summary(leaks)]
+    remarks = [*gathered.remarks, *filter(None, [market.unlabelled]), *_warnings(judged), *summary(leaks)]
     if as_json:
         for score in examined.scores:
-            click.echo(json_text(score))
+            click.echo(json_text(score | {"label": subject.settings.label}))
     else:
         out = console(width=150)
         for line in _head(subject, gathered, judged):
@@ -100,7 +100,7 @@ def _head(subject: Subject, gathered: Gathered, judged: Judgement) -> Iterator[s
     windows = _count(len(gathered.windows), "window")
     yield (
         f"Batch {subject.batch_id} ({subject.settings.universe_name}): {models} of {windows} "
-        f"{first.key} to {last.key}, each judged on the window after its own."
+        f"{first.key} to {last.key}, each judged on the window after its own, by the label {subject.settings.label}."
     )
     yield (
         f"{_count(len(gathered.rows), 'row')} of {_count(judged.dates, 'date')}, {judged.first} to {judged.last}: "

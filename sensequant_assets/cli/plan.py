@@ -90,7 +90,7 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
         out.print(f"{reason}, for example: {one.detail}", soft_wrap=True)
     for symbol in by_symbol:
         samples = market.plan(symbol).samples
-        for line in [str(samples)] if isinstance(samples, WindowError) else market.listing_conflicts(symbol):
+        for line in [str(samples)] if isinstance(samples, WindowError) else market.conflicts(symbol):
             out.print(Text.assemble(("warning", "yellow"), " ", printable(line)), soft_wrap=True)
 
 

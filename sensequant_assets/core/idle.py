@@ -53,7 +53,7 @@ def idle_settings(
     rows
         Training rows of the largest window; 0 if there is none, and nothing is said of trees then.
     """
-    found = [*_device(teacher), *_validation(teacher, recipe), *_minimum(teacher, student, recipe)]
+    found = [*_device(teacher), *_label(recipe), *_validation(teacher, recipe), *_minimum(teacher, student, recipe)]
     found += _pooled(teacher, student)
     models: tuple[tuple[str, BoosterParameters], ...] = (("TEACHER", teacher), ("STUDENT", student))
     for prefix, parameters in models:
@@ -77,6 +77,13 @@ def _device(teacher: TeacherParameters) -> Iterator[IdleSetting]:
         if _changed(TeacherParameters, teacher, field):
             why = f"TEACHER_DEVICE_TYPE is {teacher.device_type}"
             yield IdleSetting(f"TEACHER_{field.upper()}", getattr(teacher, field), why, misleading=True)
+
+
+def _label(recipe: Recipe) -> Iterator[IdleSetting]:
+    for field in ("threshold", "deviations"):
+        if field not in recipe.asks and _changed(Recipe, recipe, field):
+            why = f"SENSEQUANT_LABEL is {recipe.label}"
+            yield IdleSetting(f"SENSEQUANT_{field.upper()}", getattr(recipe, field), why, misleading=True)
 
 
 def _validation(teacher: TeacherParameters, recipe: Recipe) -> Iterator[IdleSetting]:

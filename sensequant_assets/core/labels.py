@@ -1,7 +1,6 @@
-"""Labels: whether the forward return over the horizon exceeds the threshold."""
+"""Labels: whether the forward return over the horizon exceeds its hurdle."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import Floats, Times
 
@@ -54,6 +53,15 @@ def within_sessions(forward_return: Floats, time: Times, horizon: int) -> Floats
     return np.where(stays, forward_return, np.nan)
 
 
-def threshold_labels(forward_return: Floats, threshold: float) -> NDArray[np.float64]:
-    """1.0 where the forward return is above the threshold, 0.0 where not, NaN where it is not known yet."""
-    return np.where(np.isnan(forward_return), np.nan, (forward_return > threshold).astype(np.float64))
+def labels_above(forward_return: Floats, hurdle: float | Floats) -> Floats:
+    """1.0 where the forward return is above its hurdle, 0.0 where not, NaN where either is not known.
+
+    Parameters
+    ----------
+    forward_return
+        Shape (bars,).
+    hurdle
+        One number for all bars, or shape (bars,).
+    """
+    missing = np.isnan(forward_return) | np.isnan(hurdle)
+    return np.where(missing, np.nan, (forward_return > hurdle).astype(np.float64))

@@ -23,6 +23,10 @@ EARLY_LIFE_DAYS = 180
 """A window that starts within this many days of the listing is flagged `early_life`."""
 
 
+LabelKind = Literal["threshold", "volatility_neutral", "cross_sectional"]
+"""What a forward return must exceed for a label of 1; `core.hurdles` says how."""
+
+
 class SkipReason(StrEnum):
     """Why a pair is not attempted. A skip is never a failure."""
 
@@ -38,7 +42,20 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     horizon: int = Field(7, ge=1, le=10_000, description="Bars that a label looks ahead.")
-    threshold: float = Field(0.02, ge=-1, le=10, description="A label is 1 when the forward return is above it.")
+    label: LabelKind = Field(
+        "threshold",
+        description="What a forward return must exceed: a number, the symbol's own volatility, or the universe's "
+        "median.",
+    )
+    threshold: float = Field(
+        0.02, ge=-1, le=10, description="Forward return above which a label of the kind `threshold` is 1."
+    )
+    deviations: float = Field(
+        0.5,
+        ge=-10,
+        le=10,
+        description="Standard deviations over the horizon above which a label of the kind `volatility_neutral` is 1.",
+    )
     min_samples: int = Field(
         20, ge=1, le=1_000_000, description="Fewest training rows a window needs; its parameters may need more."
     )
@@ -51,6 +68,17 @@ class Recipe(BaseModel):
     overnight_labels: OvernightLabels = Field(
         "drop", description="What to do with intraday labels that reach into a later session."
     )
+
+    @property
+    def asks(self) -> dict[str, str | int | float]:
+        """What a label asks of a forward return: its kind, its horizon, and the number that its kind has."""
+        number = {"threshold": "threshold", "volatility_neutral": "deviations"}.get(self.label)
+        return {"label": self.label, "horizon": self.horizon} | ({number: getattr(self, number)} if number else {})
+
+    @property
+    def made_with(self) -> dict[str, str | int | float]:
+        """What a model is made with besides its parameters."""
+        return self.asks | {"validation_fraction": self.validation_fraction}
 
     def used_by(self, teacher: TeacherParameters) -> "Recipe":
         """The recipe that a teacher trains by: it learns from the validation tail unless it stops early by it."""
@@ -208,7 +236,7 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
         return decided(
             SkipReason.INSUFFICIENT_FUTURE, f"Labels of {symbol} end at {labelled_until}; open windows are skipped."
         )
-    if np.isnan(samples.label[first:last]).all():
+    if np.isnan(samples.forward_return[first:last]).all():
         return decided(
             SkipReason.INSUFFICIENT_FUTURE,
             f"No row of window {window.key} of {symbol} has a complete label yet.",
@@ -216,9 +244,11 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
         )
     if len(rows.train) < floor.rows:
         why = f": {floor.why}" if floor.why else ""
+        bare = np.isnan(samples.label[first:last]) & ~np.isnan(samples.forward_return[first:last])
+        without = f" {bare.sum()} of its forward returns have no label." if bare.any() else ""
         detail = (
             f"Window {window.key} of {symbol} has {len(rows.train)} training rows after warm-up and purge, needs "
-            f"{floor.rows}{why}. {floor.way_out}"
+            f"{floor.rows}{why}.{without} {floor.way_out}"
         )
         return decided(SkipReason.INSUFFICIENT_BARS, detail, waits=is_open)
     return decided(None)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import Bars, Floats, Times, day_of
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
-from sensequant_assets.core.labels import forward_returns, threshold_labels, within_sessions
+from sensequant_assets.core.labels import forward_returns, labels_above, within_sessions
 from sensequant_assets.core.provenance import arrays_fingerprint
 from sensequant_assets.core.sessions import INTRADAY_NAMES, intraday_features
 from sensequant_assets.core.universe import Listing
@@ -35,8 +35,10 @@ class Samples:
         Names of the columns.
     forward_return
         Return over the horizon, shape (bars,), NaN where it is not known yet.
+    hurdle
+        What the forward return must exceed, shape (bars,), NaN where that is not known.
     label
-        1.0 above the threshold, 0.0 not, NaN where it is not known yet, shape (bars,).
+        1.0 above the hurdle, 0.0 not, NaN where either is not known, shape (bars,).
     usable
         Rows whose features and label are all known, shape (bars,).
     trading_start
@@ -50,6 +52,7 @@ class Samples:
     features: Floats
     feature_names: tuple[str, ...]
     forward_return: Floats
+    hurdle: Floats
     label: Floats
     usable: NDArray[np.bool_]
     trading_start: date | None
@@ -62,13 +65,13 @@ class Samples:
 
     @property
     def last_labelled_day(self) -> date | None:
-        """Day of the last bar whose label is known; None if there is none."""
-        known = np.flatnonzero(~np.isnan(self.label))
+        """Day of the last bar whose forward return is known; None if there is none."""
+        known = np.flatnonzero(~np.isnan(self.forward_return))
         return day_of(self.time[known[-1]]) if len(known) else None
 
 
 def build_samples(
-    bars: Bars, listing: Listing, horizon: int, threshold: float, overnight_labels: OvernightLabels = "drop"
+    bars: Bars, listing: Listing, horizon: int, hurdle: float | Floats, overnight_labels: OvernightLabels = "drop"
 ) -> Samples:
     """Features and labels of one symbol's whole history.
 
@@ -80,8 +83,8 @@ def build_samples(
         Its row of the universe; says since when it trades.
     horizon
         Bars that a label looks ahead.
-    threshold
-        A label is 1 when the forward return is above it.
+    hurdle
+        A label is 1 when the forward return is above it: one number, or one a bar, as of `core.hurdles`.
     overnight_labels
         Whether intraday labels may reach into a later session: the night's return has little to do with that of half an
         hour, so that by default the last `horizon` bars of a session have no label.
@@ -91,24 +94,30 @@ def build_samples(
     WindowError
         Of kind `insufficient_rows`: no session is longer than the horizon, and labels must stay in theirs.
     """
-    ahead = forward_returns(bars.close, horizon)
+    ahead = returns_ahead(bars, horizon, overnight_labels)
     listed_since = listing.listed_since(bars.first_day)
     if bars.intraday:
         known = listing.listing_date is not None or listing.trading_start_date is not None
         # Intraday files begin where the vendor's memory does, so that their first bar is not even a start of trading.
         trading_start = listing.trading_start(bars.first_day) if known else None
         features, names = intraday_features(bars), INTRADAY_NAMES
-        if overnight_labels == "drop":
-            ahead = within_sessions(ahead, bars.time, horizon)
-            if np.isnan(ahead).all():
-                raise WindowError(
-                    FailureKind.INSUFFICIENT_ROWS,
-                    f"No session of {bars.symbol} is longer than the horizon of {horizon} bars. Shorten the horizon, "
-                    "or let labels hold over night with SENSEQUANT_OVERNIGHT_LABELS=keep.",
-                )
+        if overnight_labels == "drop" and np.isnan(ahead).all():
+            raise WindowError(
+                FailureKind.INSUFFICIENT_ROWS,
+                f"No session of {bars.symbol} is longer than the horizon of {horizon} bars. Shorten the horizon, "
+                "or let labels hold over night with SENSEQUANT_OVERNIGHT_LABELS=keep.",
+            )
     else:
         trading_start = listing.trading_start(bars.first_day)
         features, names = causal_features(bars, listed_since), FEATURE_NAMES
-    label = threshold_labels(ahead, threshold)
+    label = labels_above(ahead, hurdle)
     usable = ~np.isnan(label) & np.isfinite(features).all(axis=1)
-    return Samples(bars.symbol, bars.time, features, names, ahead, label, usable, trading_start, listed_since)
+    own = np.broadcast_to(hurdle, ahead.shape)
+    return Samples(bars.symbol, bars.time, features, names, ahead, own, label, usable, trading_start, listed_since)
+
+
+def returns_ahead(bars: Bars, horizon: int, overnight_labels: OvernightLabels) -> Floats:
+    """Forward returns of bars, shape (bars,); NaN where one is not known yet, or holds over a night and may not."""
+    ahead = forward_returns(bars.close, horizon)
+    held = bars.intraday and overnight_labels == "drop"
+    return within_sessions(ahead, bars.time, horizon) if held else ahead

@@ -52,7 +52,7 @@ class Fingerprints:
         Features, labels and times of the training and validation rows, a pooled one's of all its pool's; a student's
         includes its soft targets.
     parameters
-        Parameters asked for, the recipe's horizon and validation tail, and, for a student, its teacher's parameters.
+        Parameters asked for, what the recipe's labels ask, its validation tail, and a student's teacher's parameters.
     code
         Source of the core and versions of the libraries.
     """
@@ -78,6 +78,8 @@ class TrainedModel:
         Parameters asked for, under their own names.
     taught_by
         Parameters that a student's teacher was asked for; empty for a teacher.
+    label
+        What a label asks of a forward return, as of `Recipe.asks`.
     fingerprints
         What it was made from.
     trees_fingerprint
@@ -107,6 +109,7 @@ class TrainedModel:
     parameters: Mapping[str, str]
     asked: Mapping[str, LightGBMValue]
     taught_by: Mapping[str, LightGBMValue]
+    label: Mapping[str, LightGBMValue]
     fingerprints: Fingerprints
     trees_fingerprint: str
     metrics: Metrics
@@ -198,7 +201,7 @@ class Lesson:
     rows
         Its rows.
     recipe
-        Horizon and threshold.
+        What labels ask, and over which horizon.
     judging
         Fingerprint of the code that judges; it is no part of what a model is made from.
     pool
@@ -219,10 +222,7 @@ class Lesson:
 
     def fingerprints(self, parameters: BoosterParameters, code: str, taught: Taught | None = None) -> Fingerprints:
         """What a model of this pair would be made from; a student with what its teacher left."""
-        asked = parameters.model_dump() | {
-            "horizon": self.recipe.horizon,
-            "validation_fraction": self.recipe.validation_fraction,
-        }
+        asked = parameters.model_dump() | self.recipe.made_with
         return Fingerprints(
             data=self.data if taught is None else arrays_fingerprint([taught.soft_targets], (self.data,)),
             parameters=parameters_fingerprint(asked if taught is None else asked | {"teacher": taught.parameters}),
@@ -437,6 +437,7 @@ def _finished(
         parameters=grown.parameters,
         asked=parameters.model_dump(),
         taught_by=taught_by or {},
+        label=lesson.recipe.asks,
         fingerprints=fingerprints,
         trees_fingerprint=grown.trees_fingerprint,
         metrics=found

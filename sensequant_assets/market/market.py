@@ -3,13 +3,17 @@
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 
-from sensequant_assets.core.bars import Bars
+import numpy as np
+
+from sensequant_assets.core.bars import Bars, Floats
 from sensequant_assets.core.capacity import floor_of, pool_floor
+from sensequant_assets.core.hurdles import VOLATILITY_BARS, CrossSection, cross_section, hurdle_of
 from sensequant_assets.core.idle import IdleSetting, idle_settings
 from sensequant_assets.core.lattice import Key, Pair, Recipe, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
@@ -121,8 +125,25 @@ class Market:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of how the bars asked for so far were read, in words: few sentences for many files."""
-        return told(self._source.notes)
+        """What is to be said of how the bars asked for so far were read and labelled, in few sentences."""
+        return told(self._source.notes) + list(filter(None, [self.unlabelled]))
+
+    @cached_property
+    def cross_section(self) -> CrossSection:
+        """Hurdles of labels that compare the symbols of the universe; the first question reads the bars of all."""
+        # Who plans a symbol asks with the lock held, so that no lock is waited for here.
+        return cross_section(self._readable(), self.recipe)
+
+    def _readable(self) -> Iterator[Bars]:
+        """Bars of the symbols that have usable ones: what the others raise is told where they are planned."""
+        for listing in self.universe.listings:
+            with suppress(Exception):
+                yield self._source.bars(listing)
+
+    @property
+    def unlabelled(self) -> str:
+        """Which forward returns a comparison of symbols leaves without a label, in words; empty without one."""
+        return self.cross_section.unlabelled if self.recipe.label == "cross_sectional" else ""
 
     def bars(self, symbol: str) -> Bars:
         """Validated bars of a symbol; raises its `WindowError`."""
@@ -234,13 +255,24 @@ class Market:
         try:
             bars = self._source.bars(listing)
             recipe = self.recipe
-            samples = build_samples(bars, listing, recipe.horizon, recipe.threshold, recipe.overnight_labels)
+            hurdle = self._compared(bars) if recipe.label == "cross_sectional" else hurdle_of(bars, recipe)
+            samples = build_samples(bars, listing, recipe.horizon, hurdle, recipe.overnight_labels)
         except WindowError as error:
             samples = error
         except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
             samples = WindowError(failure_kind(error), f"Bars of {symbol}: {type(error).__name__}: {error}")
             samples.__cause__ = error
         return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe, self.floor))
+
+    def _compared(self, bars: Bars) -> Floats:
+        """What the universe asks of a symbol's forward returns; its bars are read for that and once more for itself."""
+        hurdle = self.cross_section.hurdles.get(bars.symbol)
+        if hurdle is None or len(hurdle) != len(bars):
+            raise WindowError(
+                FailureKind.SOURCE_UNAVAILABLE,
+                f"The bars of {bars.symbol} changed while those of the universe were compared. Try again.",
+            )
+        return hurdle
 
     def pair(self, symbol: str, window: str) -> Pair:
         """One pair of the lattice by its window's key."""
@@ -281,19 +313,23 @@ class Market:
 
     def warnings(self, symbol: str) -> list[str]:
         """Conflicts between a symbol's listing and its bars, and what is to be said of how they were read, in words."""
-        conflicts = self.listing_conflicts(symbol)
+        conflicts = self.conflicts(symbol)
         return conflicts + told(note for note in self._source.notes if note.symbol == symbol)
 
-    def listing_conflicts(self, symbol: str) -> list[str]:
-        """Conflicts between a symbol's listing and its bars, in words."""
+    def conflicts(self, symbol: str) -> list[str]:
+        """Conflicts of a symbol's bars with its listing, and with labels that ask for a volatility, in words."""
         samples = self.plan(symbol).samples
         listing = self.universe.listing(symbol)
-        if isinstance(samples, WindowError) or not len(samples.time) or listing.listing_date is None:
+        if isinstance(samples, WindowError) or not len(samples.time):
             return []
-        first = samples.time[0].astype("datetime64[D]").item()
-        if first < listing.listing_date and listing.trading_start_date is None:
-            return [f"{symbol} is listed on {listing.listing_date} and has bars from {first}; the bars count."]
-        return []
+        said, first = [], samples.time[0].astype("datetime64[D]").item()
+        if listing.listing_date and first < listing.listing_date and listing.trading_start_date is None:
+            said.append(f"{symbol} is listed on {listing.listing_date} and has bars from {first}; the bars count.")
+        if self.recipe.label == "volatility_neutral":
+            still = int(np.isnan(samples.hurdle[VOLATILITY_BARS:]).sum())
+            if still:
+                said.append(f"{symbol} has {still:,} bars without a label: its price stood still before them.")
+        return said
 
 
 def _size(plan: SymbolPlan) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.calibration import Calibration
@@ -31,7 +32,7 @@ class PoolRecord(Sealed):
         Keys of the windows whose rows it learned from.
     symbols, rows
         How many of each it learned from.
-    parameters, asked, fingerprints, trees_fingerprint, constant, calibration
+    parameters, asked, label, fingerprints, trees_fingerprint, constant, calibration
         As of `TrainedModel`.
     model_digest, soft_targets_digest
         Of the compressed text, and of the file of soft targets; the latter is empty for a student.
@@ -50,6 +51,7 @@ class PoolRecord(Sealed):
     calibration: Calibration
     model_digest: str
     soft_targets_digest: str = ""
+    label: dict[str, LightGBMValue] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class PoolStore:
         asked: BoosterParameters,
         made_from: Fingerprints,
         *,
+        label: dict[str, LightGBMValue],
         span: list[str],
         symbols: int,
         rows: int,
@@ -145,6 +148,7 @@ class PoolStore:
             rows=rows,
             parameters=dict(grown.parameters),
             asked=asked.model_dump(),
+            label=label,
             fingerprints=made_from,
             trees_fingerprint=grown.trees_fingerprint,
             constant=grown.trees.constant,

@@ -45,6 +45,7 @@ class ModelRecord(Sealed):
 
     `model_digest` is that of the compressed text. A null metric is one that the rows cannot answer. `served_by` is the
     start of the earlier window whose model this is, and whose training rows these are; null where it is of its own.
+    `label` is empty in a record of a time that knew labels above a threshold only.
     """
 
     model: ModelKind
@@ -68,6 +69,7 @@ class ModelRecord(Sealed):
     unseen: list[Probability]
     calibration: Calibration | None = None
     served_by: date | None = None
+    label: dict[str, LightGBMValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_probability_a_row(self) -> Self:
@@ -193,6 +195,7 @@ class ModelStore:
             parameters=dict(trained.parameters),
             asked=dict(trained.asked),
             taught_by=dict(trained.taught_by),
+            label=dict(trained.label),
             fingerprints=trained.fingerprints,
             trees_fingerprint=trained.trees_fingerprint,
             tested_on=trained.tested_on,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sensequant_assets.batch.leaks import probe
-from sensequant_assets.core import lattice, samples
+from sensequant_assets.core import hurdles, lattice, samples
 from sensequant_assets.core.bars import Bars, Floats
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
 from sensequant_assets.core.judging.leaks import Finding, summary
@@ -50,6 +50,33 @@ def test_a_market_without_leaks_passes_every_error_probe(settings: MarketSetting
     for one in found.values():
         assert one.passed or one.severity == "warning", one.message
         assert one.evidence["rows"] > 300
+
+
+@pytest.mark.parametrize(("label", "columns"), [("volatility_neutral", 1), ("cross_sectional", 0)])
+def test_a_market_of_other_labels_passes_every_error_probe(settings: MarketSettings, label: str, columns: int) -> None:
+    found = found_in(settings.model_copy(update={"label": label}), "symbol")
+
+    for one in found.values():
+        assert one.passed or one.severity == "warning", one.message
+    # What volatility makes of the horizon is known at the bar, as features are.
+    assert found["features_know_no_future"].evidence["features"] == len(FEATURE_NAMES) + columns
+
+
+def test_a_label_whose_volatility_is_not_known_at_the_bar_is_an_error(
+    settings: MarketSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = hurdles.trailing_volatility
+    monkeypatch.setattr(hurdles, "trailing_volatility", lambda close: np.append(known(close)[1:], np.nan))
+    found = found_in(settings.model_copy(update={"label": "volatility_neutral"}), "symbol")
+    assert found["features_know_no_future"].message.startswith("hurdle changes with bars that come later.")
+
+
+def test_a_comparison_with_all_moments_of_the_universe_is_an_error(
+    settings: MarketSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hurdles, "_numbered", lambda begins, ends: np.zeros(len(begins), np.int64))
+    found = found_in(settings.model_copy(update={"label": "cross_sectional"}), "symbol")
+    assert not found["labels_keep_their_horizon"].passed
 
 
 def leaky_features(bars: Bars, listed_since: date | None) -> Floats:

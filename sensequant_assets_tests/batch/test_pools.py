@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sensequant_assets.batch.staleness import Cause, stale_pairs
 from sensequant_assets.batch.trainer import key_of
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Status
-from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import MODELS, ModelKind, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import Pooled, PoolRows
 from sensequant_assets.errors import FailureKind, UsageError
 from sensequant_assets.market.market import Market
@@ -59,6 +60,8 @@ class Told:
 class PooledShop:
     """Runs of three symbols in three windows whose teachers are pooled, below one directory."""
 
+    label: str = "threshold"
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.universe = write_universe(directory / "three.csv", SYMBOLS)
@@ -68,7 +71,8 @@ class PooledShop:
 
     @property
     def settings(self) -> Settings:
-        return read_settings({"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)})
+        asked = {"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25), "label": self.label}
+        return read_settings(asked)
 
     def market(self, teacher: TeacherParameters = TEACHER, student: StudentParameters = STUDENT) -> Market:
         return Market.open(self.settings, teacher, student)
@@ -161,6 +165,30 @@ def test_what_is_unchanged_is_reused_pools_and_pairs(shop: PooledShop) -> None:
     assert {one.status for one in again.pools} == {PoolStatus.REUSED}
     assert {one.status for one in again.outcomes.values()} == {Status.REUSED}
     assert again.trees("student", WINDOWS[0]) == first.trees("student", WINDOWS[0])
+
+
+@pytest.mark.parametrize("label", ["volatility_neutral", "cross_sectional"])
+@pytest.mark.parametrize("scope", ["symbol", "pool"])
+def test_every_label_trains_pools_and_pairs_is_in_their_records_and_is_reused(
+    shop: PooledShop, label: str, scope: Scope
+) -> None:
+    teacher = TeacherParameters(scope=scope, n_estimators=10, min_child_samples=10)
+    student = StudentParameters(scope=scope, n_estimators=5, min_child_samples=10)
+    keys = [("AAPL", WINDOWS[1]), ("IBM", WINDOWS[2])]
+    threshold = shop.run("threshold", keys, teacher, student)
+    shop.label = label
+    other = shop.run("other", keys, teacher, student)
+    again = shop.run("again", keys, teacher, student)
+
+    for told, status in ((threshold, Status.TRAINED), (other, Status.TRAINED), (again, Status.REUSED)):
+        assert {one.status for one in told.outcomes.values()} == {status}
+    asks = shop.settings.recipe.asks
+    assert asks["label"] == label
+    for model, (symbol, window) in product(MODELS, keys):
+        assert shop.store.read(model, symbol, window).record.label == asks
+        assert other.trees(model, window).isdisjoint(threshold.trees(model, window))
+    if scope == "pool":
+        assert shop.store.pools.find("pool", WINDOWS[2]).record.label == asks
 
 
 def test_one_worker_and_two_make_the_same_pools(shop: PooledShop, tmp_path: Path) -> None:

@@ -205,6 +205,22 @@ def test_before_the_first_batch_there_is_a_sentence_and_exit_2(tmp_path: Path, a
     assert "No batch yet: `sensequant backfill` starts one." in finished.err
 
 
+def test_a_batch_is_judged_by_its_own_label(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    asked = ("--end", "2009-12-27", "--label", "cross_sectional")
+    batch = home.backfill(*asked)
+    assert batch.code == 0, batch.err
+    assert "note Of " in batch.err
+    finished = home.run("evaluate", "--json")
+    told = scores(finished)
+    assert {score["label"] for score in told.values()} == {"cross_sectional"}
+    # Of four symbols two are above the median of their moment.
+    (rate,) = told["base_rate"]["reliability"]
+    assert rate["happened"] == pytest.approx(0.5, abs=0.01)
+    assert "equal the median of their moment" in finished.err
+    assert ", error: " not in finished.err
+
+
 def test_pooled_teachers_are_judged_beside_those_of_pairs_and_losses_are_of_what_is_served(tmp_path: Path) -> None:
     home = Home(tmp_path)
     pooled = ("--param", "TEACHER_SCOPE=pool", "--param", "STUDENT_SCOPE=pool")

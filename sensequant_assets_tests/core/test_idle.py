@@ -120,6 +120,19 @@ def test_early_stopping_needs_rows_to_stop_by_and_the_tail_somebody_who_stops():
     ]
 
 
+def test_a_number_that_the_label_does_not_ask_for_misleads():
+    assert (
+        said(threshold=0.03) == said(label="volatility_neutral", deviations=1.0) == said(label="cross_sectional") == []
+    )
+    assert said(label="cross_sectional", threshold=0.03, deviations=1.0) == [
+        "SENSEQUANT_THRESHOLD=0.03 does nothing: SENSEQUANT_LABEL is cross_sectional.",
+        "SENSEQUANT_DEVIATIONS=1.0 does nothing: SENSEQUANT_LABEL is cross_sectional.",
+    ]
+    (found,) = idle_settings(TEACHER, STUDENT, Recipe(deviations=1.0), ROWS)
+    assert found.misleading
+    assert found.name == "SENSEQUANT_DEVIATIONS"
+
+
 def test_a_minimum_below_what_parameters_need_does_nothing():
     assert said(min_samples=79) == ["SENSEQUANT_MIN_SAMPLES=79 does nothing: the parameters need 80 rows."]
     assert said(min_samples=81) == []

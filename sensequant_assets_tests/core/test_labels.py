@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sensequant_assets.core.labels import forward_returns, threshold_labels
+from sensequant_assets.core.labels import forward_returns, labels_above
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 7])
 def test_the_last_horizon_rows_have_no_label_yet(horizon):
-    labels = threshold_labels(forward_returns(np.linspace(100.0, 200.0, 10), horizon), 0.0)
+    labels = labels_above(forward_returns(np.linspace(100.0, 200.0, 10), horizon), 0.0)
     assert np.isnan(labels[-horizon:]).all()
     assert labels[:-horizon].tolist() == [1.0] * (10 - horizon)
 
@@ -25,8 +25,13 @@ def test_the_forward_return_is_simple_and_over_the_horizon():
 
 def test_a_return_equal_to_the_threshold_is_not_above_it():
     returns = np.array([0.25, 0.2500001, 0.2499999, np.nan, -0.5])
-    np.testing.assert_array_equal(threshold_labels(returns, 0.25), [0.0, 1.0, 0.0, np.nan, 0.0])
+    np.testing.assert_array_equal(labels_above(returns, 0.25), [0.0, 1.0, 0.0, np.nan, 0.0])
 
 
 def test_a_negative_threshold_asks_whether_the_loss_is_smaller():
-    assert threshold_labels(np.array([-0.06, -0.05, -0.04]), -0.05).tolist() == [0.0, 0.0, 1.0]
+    assert labels_above(np.array([-0.06, -0.05, -0.04]), -0.05).tolist() == [0.0, 0.0, 1.0]
+
+
+def test_without_a_hurdle_there_is_no_label():
+    found = labels_above(np.array([0.1, 0.1, 0.1, np.nan]), np.array([0.05, 0.2, np.nan, 0.0]))
+    np.testing.assert_array_equal(found, [1.0, 0.0, np.nan, np.nan])

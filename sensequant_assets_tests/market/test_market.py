@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
+import numpy as np
 import pytest
 
 from sensequant_assets.core.bars import Bars
@@ -15,7 +16,18 @@ from sensequant_assets.market import market as market_module
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import read_settings
 from sensequant_assets.sources.notes import Note
-from sensequant_assets_tests.making import FIRST_DAY, QUICK_STUDENT, QUICK_TEACHER, random_walk
+from sensequant_assets_tests.making import (
+    FIRST_DAY,
+    QUICK_STUDENT,
+    QUICK_TEACHER,
+    bars_of,
+    random_walk,
+    with_columns,
+)
+
+ABOVE_ZERO = Recipe(threshold=0.0)
+COMPARED = Recipe(label="cross_sectional")
+NEUTRAL = Recipe(label="volatility_neutral")
 
 
 class Shelf:
@@ -36,10 +48,10 @@ class Shelf:
         return found
 
 
-def market_of(shelf: Shelf, *listings: Listing) -> Market:
+def market_of(shelf: Shelf, *listings: Listing, recipe: Recipe = ABOVE_ZERO) -> Market:
     rows = listings or tuple(Listing(symbol) for symbol in sorted(shelf.found))
     windows = build_windows(FIRST_DAY, FIRST_DAY + timedelta(days=360), 90)
-    return Market(Universe("u", rows), windows, shelf, Recipe(threshold=0.0), QUICK_TEACHER, QUICK_STUDENT)
+    return Market(Universe("u", rows), windows, shelf, recipe, QUICK_TEACHER, QUICK_STUDENT)
 
 
 def test_a_plan_has_the_samples_and_one_pair_a_window():
@@ -162,3 +174,76 @@ def test_the_market_that_settings_name_opens(tmp_path, monkeypatch):
     # Facebook trades from 18 May 2012, fifty bars of warm-up before its first window ends are not there.
     assert [pair.reason for pair in market.plan("FB").pairs] == [SkipReason.INSUFFICIENT_BARS, None]
     assert {pair.reason for pair in market.plan("NOBODY").pairs} == {SkipReason.NO_BARS}
+
+
+def walks(*symbols: str) -> dict[str, Bars | Exception]:
+    return {symbol: random_walk(400, seed, symbol=symbol) for seed, symbol in enumerate(symbols)}
+
+
+def made_from(market: Market, symbol: str) -> list[str]:
+    """What the teachers of a symbol would be made from, window by window."""
+    return [market.lesson(pair).data for pair in market.plan(symbol).pairs if pair.eligible]
+
+
+def with_other_bars(shelf: Shelf, symbol: str, after: int) -> Shelf:
+    bars = shelf.found[symbol]
+    assert isinstance(bars, Bars)
+    factor = np.where(np.arange(len(bars)) > after, 1.5, 1.0)
+    return Shelf(**shelf.found | {symbol: with_columns(bars, {"close": bars.close * factor, "high": bars.high * 1.6})})
+
+
+@pytest.mark.parametrize(("recipe", "others_change"), [(ABOVE_ZERO, False), (NEUTRAL, False), (COMPARED, True)])
+def test_other_bars_of_one_symbol_change_what_others_learn_from_where_labels_compare_them(recipe, others_change):
+    shelf = Shelf(**walks("A", "B", "C", "D"))
+    before = market_of(shelf, recipe=recipe)
+    after = market_of(with_other_bars(shelf, "B", after=300), recipe=recipe)
+    # The third window ends at bar 270 and the fourth at bar 360; the first has too few rows after warm-up.
+    same = [x == y for x, y in zip(made_from(before, "A"), made_from(after, "A"), strict=True)]
+    assert same == [True, True, not others_change]
+
+
+def test_a_symbol_whose_bars_fail_is_in_no_comparison_and_costs_no_other():
+    error = WindowError(FailureKind.CORRUPT_BARS, "row 7")
+    whole = market_of(Shelf(**walks("A", "B", "C", "D")), recipe=COMPARED)
+    one_less = market_of(Shelf(**walks("A", "B", "C", "D") | {"E": error}), recipe=COMPARED)
+    assert one_less.plan("E").samples is error
+    assert made_from(one_less, "A") == made_from(whole, "A")
+
+
+def test_bars_that_change_while_the_universe_is_compared_cost_their_symbol_one_attempt():
+    shelf = Shelf(**walks("A", "B", "C", "D"))
+    market = market_of(shelf, recipe=COMPARED)
+    assert market.unlabelled == ""
+    shelf.found["B"] = random_walk(401, 1, symbol="B")
+    samples = market.plan("B").samples
+    assert isinstance(samples, WindowError)
+    assert (samples.kind, str(samples)) == (
+        FailureKind.SOURCE_UNAVAILABLE,
+        "The bars of B changed while those of the universe were compared. Try again.",
+    )
+    assert isinstance(market.plan("C").samples, Samples)
+
+
+def test_what_a_comparison_leaves_without_a_label_is_said_and_skips_its_windows_with_a_reason():
+    market = market_of(Shelf(**walks("A", "B") | {"C": random_walk(200, 9, symbol="C")}), recipe=COMPARED)
+    assert market.unlabelled.startswith("Of 979 forward returns 193 equal the median of their moment and 400 are of ")
+    last = market.plan("A").pairs[-1]
+    assert last.reason is SkipReason.INSUFFICIENT_BARS
+    assert "90 of its forward returns have no label." in last.detail
+
+
+def test_a_price_that_stands_still_is_a_warning_where_labels_ask_for_its_volatility():
+    still = bars_of(np.concatenate([random_walk(100, 0).close, np.full(50, 90.0)]), symbol="A")
+    assert market_of(Shelf(A=still)).warnings("A") == []
+    assert market_of(Shelf(A=still), recipe=NEUTRAL).warnings("A") == [
+        "A has 30 bars without a label: its price stood still before them."
+    ]
+
+
+def test_labels_of_one_symbol_read_no_other():
+    shelf = Shelf(**walks("A", "B", "C"))
+    for recipe in (ABOVE_ZERO, NEUTRAL):
+        market_of(shelf, recipe=recipe).plan("A")
+    assert shelf.asked == ["A", "A"]
+    market_of(shelf, recipe=COMPARED).plan("A")
+    assert shelf.asked[2:] == ["A", "A", "B", "C"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import TeacherParameters
 from sensequant_assets.core.pool import train_pool
 from sensequant_assets.core.training import Fingerprints, Grown
@@ -23,8 +24,9 @@ def stored(tmp_path: Path) -> StoredPool:
     trained = train_pool(rows, TEACHER)
     grown = Grown.of(trained.booster, TEACHER, trained.calibration)
     return PoolStore(tmp_path).save(
-        "pool", WINDOW, trained, grown, TEACHER, MADE_FROM, span=[WINDOW], symbols=4, rows=len(rows.label)
-    )
+        "pool", WINDOW, trained, grown, TEACHER, MADE_FROM,
+        label=Recipe().asks, span=[WINDOW], symbols=4, rows=len(rows.label),
+    )  # fmt: skip
 
 
 def found(stored: StoredPool, made_from: Fingerprints | None = None) -> StoredPool | None:

@@ -39,6 +39,9 @@ Positions = NDArray[np.int64]
 OfBars = Callable[[Bars], Floats]
 """From the whole history of a symbol to one row a bar, shape (bars, columns) or (bars,)."""
 
+OfUniverse = Callable[[Sequence[Bars]], Sequence[Floats]]
+"""From the whole histories of all symbols to one value a bar of each, shape (bars,)."""
+
 Fit = Callable[[Positions, Positions], Floats]
 """From rows to train on, and rows left out, to probabilities of the latter."""
 
@@ -142,36 +145,41 @@ def features_know_no_future(compute: OfBars, histories: Sequence[Bars], names: S
     return Finding("features_know_no_future", "error", not guilty, evidence, said)
 
 
-def labels_keep_their_horizon(compute: OfBars, histories: Sequence[Bars], horizon: int) -> Finding:
-    """Change the bars outside t to t + horizon: the label of t may not change.
+def labels_keep_their_horizon(compute: OfUniverse, histories: Sequence[Bars], horizon: int) -> Finding:
+    """Change all bars outside t to t + horizon: no label of t may change, whoever's bars it reads.
 
     What is purged is counted in bars of the horizon, so that a label that reads one more leaks through every purge.
 
     Parameters
     ----------
     compute
-        The labels, or forward returns, which show more.
+        What labels are cut from, forward returns or their distance from a median, which shows more than the labels.
     histories
         Bars of symbols.
     horizon
         Bars that a label is said to look ahead.
     """
     rng = np.random.default_rng(0)
-    later, earlier, rows, cuts = 0, 0, 0, 0
-    for bars in histories:
-        before = compute(bars)
-        for cut in _cuts(len(bars), horizon):
-            after = compute(_with_another_future(bars, cut + horizon, rng))
-            later += int(_differs(before[: cut + 1], after[: cut + 1], before).sum())
-            after = compute(_with_another_past(bars, cut))
-            earlier += int(_differs(before[cut:], after[cut:], before).sum())
-            rows, cuts = rows + len(bars), cuts + 1
-    evidence = {"horizon": horizon, "read_later": later, "read_earlier": earlier, "cuts": cuts, "rows": rows}
+    later, earlier, rows = 0, 0, 0
+    moments = np.unique(np.concatenate([np.empty(0, "datetime64[s]"), *(bars.time for bars in histories)]))
+    cuts, before = _cuts(len(moments), horizon), compute(histories)
+    for cut in cuts:
+        ends = [int(np.searchsorted(bars.time, moments[cut + horizon], side="right")) for bars in histories]
+        after = compute([_with_another_future(bars, end - 1, rng) for bars, end in zip(histories, ends, strict=True)])
+        for old, new, end in zip(before, after, ends, strict=True):
+            known = slice(max(end - horizon, 0))
+            later += int(_differs(old[known], new[known], old).sum())
+        begins = [int(np.searchsorted(bars.time, moments[cut])) for bars in histories]
+        after = compute([_with_another_past(bars, begin) for bars, begin in zip(histories, begins, strict=True)])
+        for old, new, begin in zip(before, after, begins, strict=True):
+            earlier += int(_differs(old[begin:], new[begin:], old).sum())
+        rows += sum(map(len, histories))
+    evidence = {"horizon": horizon, "read_later": later, "read_earlier": earlier, "cuts": len(cuts), "rows": rows}
     sides = [side for side, found in (("after its horizon", later), ("before its own", earlier)) if found]
     said = (
         f"A label reads bars {_and(sides)}. Purge by the bars that it reads."
         if sides
-        else f"No label reads a bar before its own or more than {horizon} bars after it ({cuts} cuts)."
+        else f"No label reads a bar before its own or more than {horizon} bars after it ({len(cuts)} cuts)."
     )
     return Finding("labels_keep_their_horizon", "error", not sides, evidence, said)
 

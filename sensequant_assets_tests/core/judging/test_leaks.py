@@ -7,8 +7,8 @@ from datetime import date
 import numpy as np
 import pytest
 
-from sensequant_assets.core import lattice, splits
-from sensequant_assets.core.bars import Bars, Floats, RawBars, validated
+from sensequant_assets.core import hurdles, lattice, splits
+from sensequant_assets.core.bars import Bars, Floats, RawBars, Times, validated
 from sensequant_assets.core.boosting import fit, trees_fingerprint
 from sensequant_assets.core.calibration import Calibration, calibrated
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
@@ -143,6 +143,10 @@ def test_a_sum_over_another_number_of_bars_is_no_leak() -> None:
 # Labels.
 
 
+def each(compute: Callable[[Bars], Floats]) -> Callable[[Sequence[Bars]], list[Floats]]:
+    return lambda histories: [compute(bars) for bars in histories]
+
+
 def horizon_off_by_one(bars: Bars) -> Floats:
     return forward_returns(bars.close, HORIZON + 1)
 
@@ -158,15 +162,53 @@ def relative_to_the_whole_history(bars: Bars) -> Floats:
 
 @pytest.mark.parametrize("planted", [horizon_off_by_one, shifted_back, relative_to_the_whole_history])
 def test_a_planted_label_that_reads_other_bars_than_it_says_is_found(planted: Callable[[Bars], Floats]) -> None:
-    found = leaks.labels_keep_their_horizon(planted, HISTORIES, HORIZON)
+    found = leaks.labels_keep_their_horizon(each(planted), HISTORIES, HORIZON)
 
     assert not found.passed
     assert found.evidence["read_later"] + found.evidence["read_earlier"] > 0
 
 
 def test_forward_returns_read_their_horizon_and_nothing_else() -> None:
-    found = leaks.labels_keep_their_horizon(lambda bars: forward_returns(bars.close, HORIZON), HISTORIES, HORIZON)
+    ahead = each(lambda bars: forward_returns(bars.close, HORIZON))
+    found = leaks.labels_keep_their_horizon(ahead, HISTORIES, HORIZON)
     assert found.passed, found.message
+
+
+def with_a_hole(bars: Bars, hole: int) -> Bars:
+    kept = np.arange(len(bars)) != hole
+    return with_columns(
+        bars, {name: getattr(bars, name)[kept] for name in ("time", "open", "high", "low", "close", "volume")}
+    )
+
+
+# Histories that lack bars look further ahead than the others, and one begins late.
+UNIVERSE = [
+    *(with_a_hole(random_walk(200, seed, symbol=f"S{seed}"), 20 * seed) for seed in range(1, 5)),
+    leaks.some_bars(random_walk(200, 5, symbol="S5"), slice(70, None)),
+    random_walk(200, 6, symbol="S6"),
+]
+
+
+def against_the_median(histories: Sequence[Bars]) -> list[Floats]:
+    found = hurdles.cross_section(histories, Recipe(label="cross_sectional")).hurdles
+    return [forward_returns(bars.close, HORIZON) - found[bars.symbol] for bars in histories]
+
+
+def test_a_comparison_with_the_universe_reads_the_same_bars_as_its_return() -> None:
+    assert sum(np.isfinite(one).sum() for one in against_the_median(UNIVERSE)) > 900
+    found = leaks.labels_keep_their_horizon(against_the_median, UNIVERSE, HORIZON)
+    assert found.passed, found.message
+
+
+def test_a_comparison_of_returns_that_only_begin_together_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_begin(begins: Times, ends: Times) -> Positions:
+        return np.unique(begins, return_inverse=True)[1]
+
+    monkeypatch.setattr(hurdles, "_numbered", by_begin)
+    found = leaks.labels_keep_their_horizon(against_the_median, UNIVERSE, HORIZON)
+    assert not found.passed
+    assert found.evidence["read_later"] > 0
+    assert found.evidence["read_earlier"] == 0
 
 
 # Rows and folds: the mechanism is broken where it stands, and the probe looks at what comes of it.
