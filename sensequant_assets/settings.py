@@ -37,7 +37,7 @@ FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 1, 1)
 """Bounds of a market's days, beyond which a date is a slip, and a span of days may have no end that can be written."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
-MODELS_DIR, TELEMETRY_DIR = "models", "telemetry"
+MODELS_DIR, TELEMETRY_DIR, NOISE_DIR = "models", "telemetry", "noise"
 """Names of directories below the data directory."""
 
 _PREFIX = "SENSEQUANT_"
@@ -190,6 +190,12 @@ class Settings(MarketSettings, BaseSettings):
     cost_bp: float = Field(
         25, ge=0, le=10_000, description="Costs of a round trip that evaluations take off returns, in basis points."
     )
+    noise_windows: int = Field(
+        250,
+        ge=0,
+        le=100_000,
+        description="Windows that the noise twin of an evaluation has, about; with 0 there is none, and no noise band.",
+    )
     nightly_cron: str = Field("30 18 * * 1-5", description="When the schedule `nightly` retrains the open windows.")
     weekly_cron: str = Field("0 3 * * 0", description="When the schedule `weekly` retrains the whole lattice.")
     prune_cron: str = Field("0 4 * * *", description="When the schedule `prune` removes what old batches leave behind.")
@@ -227,6 +233,11 @@ class Settings(MarketSettings, BaseSettings):
     def telemetry_dir(self) -> Path:
         """Directory of the telemetry."""
         return self.data_dir / TELEMETRY_DIR
+
+    @property
+    def noise_dir(self) -> Path:
+        """Directory of the noise twins."""
+        return self.data_dir / NOISE_DIR
 
     @property
     def market_file(self) -> Path:

@@ -79,10 +79,11 @@ def clean_environment(**variables: str) -> dict[str, str]:
     """The environment without any setting of this project, and with these variables.
 
     Teachers learn from their symbol's rows unless a test says otherwise: what most tests claim holds of either scope,
-    and their figures are of this one.
+    and their figures are of this one. Evaluations train no noise twin, which costs as much as a batch.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    return inherited | {"PYTHONUNBUFFERED": "1", "TEACHER_SCOPE": "symbol"} | variables
+    ours = {"TEACHER_SCOPE": "symbol", "SENSEQUANT_NOISE_WINDOWS": "0"}
+    return inherited | {"PYTHONUNBUFFERED": "1"} | ours | variables
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
@@ -90,6 +91,7 @@ def leave(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     for name in [name for name in os.environ if name.startswith(_OURS)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TEACHER_SCOPE", "symbol")
+    monkeypatch.setenv("SENSEQUANT_NOISE_WINDOWS", "0")
     monkeypatch.chdir(directory)
     # Set by the code, and taken back with the rest.
     for name in ("DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):

@@ -22,6 +22,7 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.core.samples import Samples
+from sensequant_assets.core.splits import Positions
 from sensequant_assets.core.teacher import predict
 from sensequant_assets.core.training import Grown, Lesson
 from sensequant_assets.core.windows import Window
@@ -101,8 +102,7 @@ class Subject:
         return cls(
             batch_id,
             read_market(basis.market),
-            _parameters(TeacherParameters, batch_id, basis.parameters.get("teacher", {})),
-            _parameters(StudentParameters, batch_id, basis.parameters.get("student", {})),
+            *parameters_of(batch_id, basis.parameters),
             trees,
         )
 
@@ -141,6 +141,8 @@ class Gathered:
         Names of the symbols by their number in the rows.
     importance
         What the teachers look at: the pools where these teach, else those of the pairs.
+    position
+        Bar number of each row in its symbol's history, shape (rows,).
     """
 
     rows: Rows
@@ -153,6 +155,7 @@ class Gathered:
     served: Mapping[str, int]
     symbols: Sequence[str]
     importance: Importance
+    position: Positions
 
     @property
     def remarks(self) -> list[str]:
@@ -245,7 +248,13 @@ def gather(
     )
     tested = [market.windows[number] for number in np.unique(window)]
     return Gathered(
-        rows, _forecasts(tally, rows), tested, **tally.counts, symbols=symbols, importance=library.importance
+        rows,
+        _forecasts(tally, rows),
+        tested,
+        **tally.counts,
+        symbols=symbols,
+        importance=library.importance,
+        position=tally.joined("position").astype(np.int64),
     )
 
 
@@ -337,6 +346,7 @@ def _columns(lesson: Lesson, said: Mapping[str, Said], symbol: int, window: int)
     spoken = {model: said.get(model, silent) for model in JUDGED}
     return {
         "time": samples.time[test],
+        "position": test,
         "symbol": np.full(len(test), symbol),
         "window": np.full(len(test), window),
         "label": samples.label[test],
@@ -391,6 +401,20 @@ def _forecasts(tally: _Tally, rows: Rows) -> list[Forecast]:
     return models + [
         Forecast(name, said, served=said if name in _PROBABILITIES else None) for name, said in baselines.items()
     ]
+
+
+def parameters_of(batch_id: str, recorded: Mapping[str, Any]) -> tuple[TeacherParameters, StudentParameters]:
+    """Parameters that a batch was run with, as telemetry keeps them by model.
+
+    Raises
+    ------
+    UsageError
+        They are of another version.
+    """
+    return (
+        _parameters(TeacherParameters, batch_id, recorded.get("teacher", {})),
+        _parameters(StudentParameters, batch_id, recorded.get("student", {})),
+    )
 
 
 def _parameters(model: type[_Parameters], batch_id: str, recorded: Mapping[str, Any]) -> _Parameters:

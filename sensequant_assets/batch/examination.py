@@ -3,16 +3,19 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject
 from sensequant_assets.batch.made_with import judging
+from sensequant_assets.batch.noise import window_scores
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.judging.bootstrap import COVERAGE, Estimate
 from sensequant_assets.core.judging.comparison import ConfidenceSet, Difference, confidence_set, differences
 from sensequant_assets.core.judging.course import Month, months
+from sensequant_assets.core.judging.noise import Noise, Outside
 from sensequant_assets.core.judging.selection import Overfitting, Sharpe, overfitting, ratio, sharpe
 from sensequant_assets.core.judging.symbols import BySymbol, judge_symbols
 from sensequant_assets.core.judging.walk_forward import Judgement, Score, judge_forecasts
@@ -33,7 +36,7 @@ _FORM = 1
 _SETS = ("log_loss", "rank_ic")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Examination:
     """What an evaluation found.
 
@@ -53,6 +56,8 @@ class Examination:
         How many parameters and models were tried on this universe, this evaluation's included.
     overfitting
         Of those that keep a series of its dates; None where they are too few.
+    noise
+        The band of its windows; None where there is no noise twin.
     """
 
     subject: Subject
@@ -66,11 +71,20 @@ class Examination:
     sharpes: Mapping[str, Sharpe]
     trials: int
     overfitting: Overfitting | None
+    noise: Noise | None = None
+
+    @cached_property
+    def outside(self) -> dict[str, dict[str, Outside]]:
+        """Windows outside the noise band, by model and number; none without a band."""
+        return self.noise.outside(window_scores(self.gathered)) if self.noise else {}
 
     @property
     def scores(self) -> list[dict[str, Any]]:
-        """Each score as one JSON object, with what it is against others."""
-        return [score.as_json() | self._beyond(score) for score in self.judged.scores]
+        """Each score as one JSON object, with what it is against others, and against noise."""
+        beside: dict[str, dict[str, Any]] = (
+            {name: self.noise.as_json(name, self.outside) for name in MODELS} if self.noise else {}
+        )
+        return [score.as_json() | self._beyond(score) | beside.get(score.name, {}) for score in self.judged.scores]
 
     def _beyond(self, score: Score) -> dict[str, Any]:
         """What is known of a score from outside of it."""
@@ -127,6 +141,7 @@ def examine(
     cost_bp: float,
     telemetry: TelemetryStore,
     tell: Callable[[str], None] = lambda _name: None,
+    noise: Noise | None = None,
 ) -> Examination:
     """Judge what was gathered.
 
@@ -140,6 +155,8 @@ def examine(
         Knows what was tried before.
     tell
         Called with the name of what is judged next.
+    noise
+        The band of its windows, where there is a noise twin.
 
     Raises
     ------
@@ -174,6 +191,7 @@ def examine(
         },
         trials=len(trials),
         overfitting=overfitting(series, judged.resampling.horizon),
+        noise=noise,
     )
 
 

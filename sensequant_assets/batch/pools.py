@@ -6,8 +6,6 @@ from enum import StrEnum
 from functools import cached_property
 from time import perf_counter
 
-import numpy as np
-
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
 from sensequant_assets.core.bars import Floats
@@ -174,8 +172,7 @@ class Pools:
         """The rows of a pair's symbol in the pair's pool, and what that says of them out of fold."""
         symbol, window = key
         found = self.teacher_of(window)
-        places = [span for (one, _), span in found.pool.spans.items() if one == symbol]
-        return self.market.pool_rows(window, symbol), np.concatenate([found.soft_targets[span] for span in places])
+        return self.market.pool_rows(window, symbol), found.soft_targets[found.pool.of_symbol(symbol)]
 
     def _of(self, model: PoolKind, window: str) -> WindowPool:
         for failed in (("pool", window), (model, window)):

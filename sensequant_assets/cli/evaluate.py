@@ -13,16 +13,19 @@ from rich.table import Table
 from sensequant_assets.batch.evaluation import Gathered, Subject, gather
 from sensequant_assets.batch.examination import Examination, examine, note
 from sensequant_assets.batch.leaks import probe
+from sensequant_assets.batch.noise import Options, noise_of
 from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
 from sensequant_assets.core.judging.bootstrap import COVERAGE, ENOUGH_DATES, Estimate
 from sensequant_assets.core.judging.comparison import SET_SIZE, Difference
 from sensequant_assets.core.judging.leaks import summary
+from sensequant_assets.core.judging.noise import FEWEST_WINDOWS, noise_lines
 from sensequant_assets.core.judging.symbols import FALSE_DISCOVERIES
 from sensequant_assets.core.judging.walk_forward import Judgement, Score
 from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
+from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -45,6 +48,7 @@ _BARE = ("log_loss", "brier", "ece")
 @click.command()
 @click.option("--batch", "batch_id", metavar="ID", help="A batch or Dagster backfill; the latest unless given.")
 @setting_option("cost_bp")
+@setting_option("noise_windows")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a score, each on its line.")
 def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
     """Judge a batch: each model on the window after its own, pooled over the universe, with intervals and baselines.
@@ -74,6 +78,8 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
         for line in _head(subject, gathered, judged):
             out.print(line, soft_wrap=True)
         out.print(_table(judged.scores))
+        for line in _noise(examined, settings.noise_windows):
+            out.print(line, soft_wrap=True)
         out.print(_legend(settings.cost_bp, subject.settings.horizon), soft_wrap=True)
         out.print()
         out.print(_differences(examined.differences))
@@ -87,9 +93,12 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
 def evaluated(subject: Subject, market: Market, telemetry: TelemetryStore, settings: Settings) -> Examination:
     """Evaluate the models of a subject on its market, show how far it is, and write down what was found."""
     store = ModelStore(settings.models_dir, market.universe.name)
-    with _progress() as (read, judged_one):
+    twins = NoiseStore(settings.noise_dir, market.universe.name)
+    how = Options(settings.noise_windows, settings.worker_count, settings.window_timeout_s)
+    with _progress() as (read, judged_one, trained):
         gathered = gather(subject, market, store, tell=read)
-        examined = examine(subject, gathered, settings.cost_bp, telemetry, judged_one)
+        noise = noise_of(subject, market, twins, how, trained) if len(gathered.rows) else None
+        examined = examine(subject, gathered, settings.cost_bp, telemetry, judged_one, noise)
     note(telemetry, examined)
     return examined
 
@@ -187,6 +196,14 @@ def _p(value: float) -> str:
     return "-" if isnan(value) else f"{value:.3f}"
 
 
+def _noise(examined: Examination, wanted: int) -> list[str]:
+    if examined.noise:
+        return noise_lines(examined.noise, examined.outside)
+    if wanted:
+        return [f"No noise band: the noise twin has fewer than {FEWEST_WINDOWS} windows."]
+    return ["No noise band: SENSEQUANT_NOISE_WINDOWS is 0, so that no noise twin is trained."]
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s'[number == 1 :]}"
 
@@ -201,8 +218,11 @@ def _warnings(judged: Judgement) -> list[str]:
 
 
 @contextmanager
-def _progress() -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
-    """Show on standard error how far an evaluation is: what is called with symbols read, and with the score judged."""
+def _progress() -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None], Callable[[int, int], None]]]:
+    """Show on standard error how far an evaluation is.
+
+    Gives what is called with symbols read, with the score judged, and with windows of the noise twin trained.
+    """
     out = console(sys.stderr, unwatched=True)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=out, transient=True,
@@ -220,4 +240,9 @@ def _progress() -> Iterator[tuple[Callable[[int, int], None], Callable[[str], No
             if not out.is_terminal:
                 out.print(f"judging {name}")
 
-        yield read, judged
+        def trained(done: int, total: int) -> None:
+            bar.update(task, description="training the noise twin", completed=done, total=total)
+            if not out.is_terminal:
+                out.print(f"noise twin: {done} of {total} windows trained")
+
+        yield read, judged, trained

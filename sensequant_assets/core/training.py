@@ -301,6 +301,7 @@ class Lesson:
                 served=calibration.serve(probability) if calibration else None,
             ).items()
         }
+        found["test_design_effect"] = metrics.design_effect(unseen[held:], self.rows.test, self.recipe.horizon)
         if calibration:
             found["calibration_slope"] = calibration.slope
         return found if teacher_unseen is None else found | metrics.fidelity(unseen, teacher_unseen)

@@ -14,7 +14,7 @@ from sensequant_assets.defs.resources import with_default
 from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.report.page import default_path
-from sensequant_assets.settings import Settings
+from sensequant_assets.settings import NOISE_DIR, Settings
 from sensequant_assets.storage.compacting import compact
 from sensequant_assets.telemetry.journal import utc_now, writer_is_gone
 from sensequant_assets.telemetry.questions.batches import batches_over
@@ -79,6 +79,7 @@ def waste(
     over = batches_over(telemetry, keep=keep_batches, before=before)
     yield from _runs(instance, over, before)
     yield from _files(telemetry, over, before)
+    yield from _twins(telemetry.directory.parent / NOISE_DIR, before)
     yield from _left_behind(telemetry.directory.parent, before)
 
 
@@ -111,6 +112,13 @@ def _files(telemetry: TelemetryStore, over: Collection[str], before: datetime) -
             and writer_is_gone(shard)
         ):
             yield Waste("shards of killed writers", (shard,))
+
+
+def _twins(directory: Path, before: datetime) -> Iterator[Waste]:
+    """Noise twins that no evaluation has used since a time; one that is wanted again is trained again."""
+    for path in sorted(directory.glob("*/*.json")):
+        if path.is_file() and _is_old(path, before):
+            yield Waste("noise twins", (path,))
 
 
 def _left_behind(data_dir: Path, before: datetime) -> Iterator[Waste]:

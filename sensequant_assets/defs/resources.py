@@ -20,8 +20,9 @@ from sensequant_assets.batch.run import to_nobody
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.market.market import Market
+from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.settings import MODELS_DIR, TELEMETRY_DIR, MarketSettings, Settings, read_market
+from sensequant_assets.settings import MODELS_DIR, NOISE_DIR, TELEMETRY_DIR, MarketSettings, Settings, read_market
 from sensequant_assets.telemetry.store import TelemetryStore
 
 _AS_JSON: dict[Any, Any] = {Path: str, date: str}
@@ -68,6 +69,11 @@ class MarketResource:
     def models(self) -> ModelStore:
         """Where models lie."""
         return ModelStore(self.data_dir / MODELS_DIR, self.settings.universe_name)
+
+    @property
+    def twins(self) -> NoiseStore:
+        """Where noise twins lie."""
+        return NoiseStore(self.data_dir / NOISE_DIR, self.settings.universe_name)
 
     @property
     def telemetry(self) -> TelemetryStore:

@@ -9,6 +9,8 @@ import dagster as dg
 from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject, gather
 from sensequant_assets.batch.examination import Examination, examine, note
 from sensequant_assets.batch.leaks import probe
+from sensequant_assets.batch.noise import Options, noise_of
+from sensequant_assets.core.judging.noise import NO_BAND, noise_lines
 from sensequant_assets.core.judging.walk_forward import Score
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import no_leak_result
@@ -34,7 +36,7 @@ def walk_forward_asset(
     windows
         Its partitions.
     settings
-        The costs of a round trip, as the Launchpad's default.
+        The costs of a round trip and the size of the noise twin, as the Launchpad's defaults.
     pool
         Concurrency pool of its runs; None for runs that wait for nobody.
     """
@@ -43,6 +45,7 @@ def walk_forward_asset(
         """What an evaluation assumes."""
 
         cost_bp: float = with_default(Settings.model_fields["cost_bp"], settings.cost_bp)
+        noise_windows: int = with_default(Settings.model_fields["noise_windows"], settings.noise_windows)
 
     @dg.multi_asset(
         name="judging",
@@ -62,11 +65,15 @@ def walk_forward_asset(
         """Judge the models of each window on the window after it, and look for leaks."""
         opened = market.open(teacher, student)
         subject = Subject("", market.settings, teacher, student)
+        how = Options(config.noise_windows, settings.worker_count, settings.window_timeout_s)
+        noise = noise_of(subject, opened, market.twins, how)
         for window in context.partition_keys:
             batch = latest_teacher_batch(market.telemetry, opened.keys(windows=[window]), opened.universe.name)
             meant = replace(subject, batch_id=batch or "")
             gathered = gather(meant, opened, market.models, windows=[window])
-            found = examine(meant, gathered, config.cost_bp, market.telemetry) if len(gathered.rows) else None
+            found = (
+                examine(meant, gathered, config.cost_bp, market.telemetry, noise=noise) if len(gathered.rows) else None
+            )
             context.log_event(
                 dg.AssetMaterialization(WALK_FORWARD, partition=window, metadata=_metadata(gathered, found))
             )
@@ -118,6 +125,7 @@ def _metadata(gathered: Gathered, examined: Examination | None) -> dict[str, Any
     for score in judged.scores:
         if score.name in JUDGED:
             found |= _numbers(score)
+    found["noise_band"] = " ".join(noise_lines(examined.noise, examined.outside)) if examined.noise else NO_BAND
     found["scores"] = dg.MetadataValue.table([dg.TableRecord(_row(score)) for score in judged.scores])
     if gathered.remarks:
         found["left_out"] = " ".join(gathered.remarks)

@@ -27,6 +27,7 @@ from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars
+from sensequant_assets.sources.mirrored import MirroredBars
 from sensequant_assets.sources.notes import told
 from sensequant_assets.sources.sample import SAMPLE, SYMBOLS, SampleBars
 from sensequant_assets.sources.universes import read_universe
@@ -117,6 +118,11 @@ class Market:
                 "Give its bars with --bars or SENSEQUANT_BARS."
             )
         return cls(universe, windows, source, settings.recipe, teacher, student)
+
+    def mirrored(self, seed: int) -> "Market":
+        """The same market, its moves turned round by the coins of a seed: its noise twin."""
+        teacher, student, recipe = self._asked
+        return Market(self.universe, self.windows, MirroredBars(self._source, seed), recipe, teacher, student)
 
     @property
     def left_out(self) -> tuple[str, ...]:

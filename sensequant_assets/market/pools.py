@@ -67,6 +67,11 @@ class Pool:
         """Pairs whose rows it has, symbol by symbol."""
         return list(self.spans)
 
+    def of_symbol(self, symbol: str) -> slice:
+        """Where the rows of a symbol stand, which lie side by side."""
+        own = [span for (one, _), span in self.spans.items() if one == symbol]
+        return slice(own[0].start, own[-1].stop) if own else slice(0, 0)
+
     @property
     def symbols(self) -> int:
         """How many symbols' rows it has."""

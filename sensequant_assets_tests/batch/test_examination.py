@@ -44,7 +44,7 @@ def gathered(models: Sequence[str] = ("teacher", "student"), *, skip: int = 0, s
     chosen = all_rows.where(kept)
     forecasts = [*said, Forecast("base_rate", chosen.training_rate, chosen.training_rate)]
     counts = dict.fromkeys(models, 10)
-    return Gathered(chosen, forecasts, [WINDOW], counts, {}, {}, {}, {}, SYMBOLS, Importance())
+    return Gathered(chosen, forecasts, [WINDOW], counts, {}, {}, {}, {}, SYMBOLS, Importance(), np.arange(len(chosen)))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sensequant_assets.core.bars import Floats
+from sensequant_assets.core.splits import Positions
 
 LOG_FLOOR = 1e-15
 
@@ -64,6 +65,43 @@ def correlation(left: Floats, right: Floats) -> float:
     a, b = left - left.mean(), right - right.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / scale if scale > 1e-12 else float("nan")
+
+
+def design_effect(score: Floats, position: Positions, horizon: int) -> float:
+    """By how much overlapping labels widen the chance of a rank statistic, as a ratio of variances (Kish 1965).
+
+    A score that moves slowly meets the same return in many labels. If scores and returns know nothing of each other,
+    labels of bars that are k apart have a correlation of `1 - k / horizon`, and the variance of the sum of products of
+    centred ranks and labels is that of independent rows times `sum_k (1 - |k| / horizon) r_k`, with the sample
+    autocorrelation `r_k` of the score's ranks.
+
+    Parameters
+    ----------
+    score
+        By which rows of one symbol are ranked, shape (rows,).
+    position
+        Bar number of each row, shape (rows,), increasing.
+    horizon
+        Bars that a label looks ahead.
+
+    Returns
+    -------
+    float
+        1 where labels do not overlap; NaN without rows, for a constant score and where a score is NaN.
+
+    Examples
+    --------
+    >>> rising = np.arange(4.0)
+    >>> design_effect(rising, np.arange(4), 1), design_effect(rising, np.arange(4), 2)
+    (1.0, 1.25)
+    """
+    if not _known(score) or np.ptp(score) == 0:
+        return float("nan")
+    ranks = np.zeros(int(position[-1] - position[0]) + 1)
+    ranks[position - position[0]] = _ranks(score) - (len(score) + 1) / 2
+    lags = range(1, min(horizon, len(ranks)))
+    shared = sum(2 * (1 - lag / horizon) * float(ranks[lag:] @ ranks[:-lag]) for lag in lags)
+    return 1 + shared / float(ranks @ ranks)
 
 
 def scores(

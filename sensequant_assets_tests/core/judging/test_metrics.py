@@ -130,3 +130,25 @@ def test_fidelity_compares_a_student_with_its_teacher():
     assert found["fidelity_mae"] == pytest.approx(0.5 / 3)
     assert found["fidelity_agreement"] == pytest.approx(2 / 3)
     assert found["fidelity_correlation"] == pytest.approx(0.16 / math.sqrt(0.26 * 0.14))
+
+
+def test_the_design_effect_is_one_without_overlap_and_grows_as_a_score_moves_slowly() -> None:
+    rows = np.arange(60)
+    slow, quick = np.sin(rows / 20), np.cos(rows * 3.0)
+    assert metrics.design_effect(slow, rows, 1) == 1
+    assert metrics.design_effect(slow, rows, 7) > 5
+    assert metrics.design_effect(quick, rows, 7) < 0.3
+
+
+def test_bars_that_are_a_horizon_apart_share_no_label_so_that_a_hole_ends_the_overlap() -> None:
+    slow = np.sin(np.arange(60) / 20)
+    apart = np.arange(60) * 7
+    assert metrics.design_effect(slow, apart, 7) == 1
+    halves = np.where(np.arange(60) < 30, np.arange(60), np.arange(60) + 100)
+    assert 1 < metrics.design_effect(slow, halves, 7) < metrics.design_effect(slow, np.arange(60), 7)
+
+
+def test_a_constant_score_has_no_design_effect() -> None:
+    assert math.isnan(metrics.design_effect(np.full(9, 0.4), np.arange(9), 7))
+    assert math.isnan(metrics.design_effect(np.empty(0), np.arange(0), 7))
+    assert math.isnan(metrics.design_effect(np.array([0.1, np.nan]), np.arange(2), 7))
