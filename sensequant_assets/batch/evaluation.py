@@ -235,18 +235,8 @@ def gather(
                         tally.add(_columns(lesson, said, number, numbers[pair.window.key]))
         tell(number + 1, len(symbols))
     _count_unread(tally, subject, chosen)
-    window = tally.joined("window").astype(np.int64)
-    rate_of = np.array([_rate(tally, key) for key in market.window_keys])
-    rows = Rows(
-        time=tally.joined("time").astype("datetime64[s]"),
-        symbol=tally.joined("symbol").astype(np.int64),
-        window=window,
-        label=tally.joined("label"),
-        forward_return=tally.joined("forward_return"),
-        training_rate=rate_of[window] if len(window) else np.empty(0),
-        horizon=market.recipe.horizon,
-    )
-    tested = [market.windows[number] for number in np.unique(window)]
+    rows = _rows(tally, market)
+    tested = [market.windows[number] for number in np.unique(rows.window)]
     return Gathered(
         rows,
         _forecasts(tally, rows),
@@ -376,6 +366,20 @@ def _feature(samples: Samples, baseline: str) -> Floats:
     if name not in samples.feature_names:
         return np.full(len(samples.time), np.nan)
     return sign * samples.features[:, samples.feature_names.index(name)]
+
+
+def _rows(tally: _Tally, market: Market) -> Rows:
+    window = tally.joined("window").astype(np.int64)
+    rate_of = np.array([_rate(tally, key) for key in market.window_keys])
+    return Rows(
+        time=tally.joined("time").astype("datetime64[s]"),
+        symbol=tally.joined("symbol").astype(np.int64),
+        window=window,
+        label=tally.joined("label"),
+        forward_return=tally.joined("forward_return"),
+        training_rate=rate_of[window] if len(window) else np.empty(0),
+        horizon=market.recipe.horizon,
+    )
 
 
 def _count_unread(tally: _Tally, subject: Subject, chosen: set[str]) -> None:

@@ -58,10 +58,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         rebuilding = home.telemetry.directory / f".rebuild-{process}-abc"
         rebuilding.mkdir()
         (rebuilding / "b.r.1-0123abcd.jsonl").write_bytes(bytes(10_000))
+    keep_twin(home)
     # The first batch had a second run, which was killed.
     first, *_ = home.rows("SELECT batch_id FROM batches ORDER BY started_at")
     killed(home, first["batch_id"], "r9")
     return home
+
+
+def keep_twin(home: Home) -> Path:
+    """The file of a noise twin."""
+    path = home.data / "noise" / "five" / "0123.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    return path
 
 
 def killed(home: Home, batch: str, run: str) -> Path:
@@ -81,6 +90,7 @@ def test_a_dry_run_counts_and_removes_nothing(home: Home) -> None:
         "would remove 3 kept shards",
         "would remove 3 report pages",
         "would remove 1 shards of killed writers",
+        "would remove 1 noise twins",
         "would remove 3 temporary files",
     ]
     assert files(home) == before
@@ -92,7 +102,7 @@ def test_what_is_younger_or_among_the_newest_stays(home: Home) -> None:
         finished = home.run("prune", "--keep-batches", str(keep), "--older-than", str(days))
         assert finished.code == 0, finished.err
         gone = before - files(home)
-        names = (f".cut.{NOBODY}.", f"b.r.{NOBODY}-", f".rebuild-{NOBODY}-")
+        names = (f".cut.{NOBODY}.", f"b.r.{NOBODY}-", f".rebuild-{NOBODY}-", "noise/")
         assert all(any(name in str(path) for name in names) for path in gone)
         before = files(home) | gone
     assert len(runs(home)) == 4
@@ -103,7 +113,7 @@ def test_old_batches_leave_their_rows_their_models_and_the_runs_that_the_grid_sh
     shutil.copytree(home.data, copy.data, dirs_exist_ok=True)
     (msft, first, second, last) = (row["batch_id"] for row in copy.rows("FROM batches ORDER BY started_at"))
     rows, models = copy.rows("FROM window_runs ORDER BY ALL"), copy.models()
-    old = runs(copy)
+    old, twin = runs(copy), keep_twin(copy)
     killed(copy, last, "r9")
     with Journal(copy.telemetry.shards, batch_id=second, run_id="r9", clock=utc_now) as living:
         living.append(RunEnd(status="succeeded"))
@@ -123,6 +133,7 @@ def test_old_batches_leave_their_rows_their_models_and_the_runs_that_the_grid_sh
     assert {f"{old[batch].run_id}.db" for batch in (msft, first, last)} <= left
     assert {path.parent.name for path in kept(copy.telemetry.archive)} == {last}
     assert {path.stem for path in (copy.data / "reports").iterdir()} == {last}
+    assert not twin.exists()
     assert f".whole.{os.getpid()}.0123abcd" in left
     assert (copy.rows("FROM window_runs ORDER BY ALL"), copy.models()) == (rows, models)
     again = copy.backfill("--symbols", "IBM")
