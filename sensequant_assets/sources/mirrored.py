@@ -1,9 +1,12 @@
 """The bars of a noise twin: those of another source, with moves turned round by coins."""
 
+from collections.abc import Sequence
+
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.judging.noise import mirrored
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.sources import BarSource
+from sensequant_assets.sources.notes import Note
 
 
 class MirroredBars:
@@ -29,3 +32,8 @@ class MirroredBars:
     def left_out(self) -> tuple[str, ...]:
         """As of the source."""
         return self._source.left_out
+
+    @property
+    def notes(self) -> Sequence[Note]:
+        """As of the source."""
+        return self._source.notes
