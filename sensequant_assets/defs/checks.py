@@ -31,7 +31,8 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part
     outcomes
         Of the same windows, for the table of failures.
     part_of
-        The batch, where the run can be one of several of it.
+        The batch, where the run can be one of several of it: then its numbers are text, which Dagster does not plot, so
+        that the series has one point a batch.
     """
     failed = [
         _failed_window(outcome.pair.symbol, outcome.pair.window.key, outcome.failure, outcome.error_message)
@@ -44,7 +45,8 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part
         passed=verdict.passed,
         severity=severity(verdict),
         description=markdown_text(describe(verdict) + (_PART.format(batch=part_of) if part_of else "")),
-        metadata=verdict_metadata(verdict, failed) | ({"part_of_batch": printable(part_of)} if part_of else {}),
+        metadata=verdict_metadata(verdict, failed, plotted=not part_of)
+        | ({"part_of_batch": printable(part_of)} if part_of else {}),
     )
 
 
@@ -62,7 +64,7 @@ def constant_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 
 def not_constant_result(
-    asset: str, verdict: Verdict, constant: Sequence[Mapping[str, Any]], batch_id: str = ""
+    asset: str, verdict: Verdict, constant: Sequence[Mapping[str, Any]], batch_id: str = "", *, plotted: bool = True
 ) -> dg.AssetCheckResult:
     """Adapt a verdict: whether every model knows something, and the first that do not as a table.
 
@@ -76,6 +78,8 @@ def not_constant_result(
         As `constant_rows` gives them.
     batch_id
         The batch, where it is judged as a whole.
+    plotted
+        Whether its numbers are those of a batch.
     """
     if not verdict.models:
         said = f"No {verdict.model} was trained or reused."
@@ -83,7 +87,7 @@ def not_constant_result(
         said = f"{verdict.constant} of {verdict.models} {verdict.model}s say the same of every row: they know nothing."
     else:
         said = f"None of {verdict.models} {verdict.model}s says the same of every row."
-    metadata: dict[str, Any] = {"models": verdict.models, "constant": verdict.constant}
+    metadata: dict[str, Any] = _numbers({"models": verdict.models, "constant": verdict.constant}, plotted)
     if batch_id:
         metadata["batch"] = printable(batch_id)
     if constant:
@@ -165,6 +169,8 @@ def batch_evaluation(
     batch_id: str,
     silent_runs: int = 0,
     report: str = "",
+    *,
+    plotted: bool = True,
 ) -> dg.AssetCheckEvaluation:
     """Adapt the verdict on a whole batch, which belongs to no run.
 
@@ -184,6 +190,8 @@ def batch_evaluation(
         Runs that ended before they said what they were to do, and of which nobody else could say it.
     report
         The batch's report in short, as Markdown; none if empty.
+    plotted
+        Whether the series has no point of the batch yet.
     """
     shown = [
         _failed_window(row["symbol"], row["window_start"], row["failure_kind"], row["error_message"]) for row in failed
@@ -194,8 +202,8 @@ def batch_evaluation(
         passed=verdict.passed,
         severity=severity(verdict),
         description=markdown_text(describe_batch(verdict, untried, batch_id, silent_runs)),
-        metadata=verdict_metadata(verdict, shown, untried)
-        | {"batch": printable(batch_id), "silent_runs": silent_runs}
+        metadata=verdict_metadata(verdict, shown, untried, plotted=plotted)
+        | {"batch": printable(batch_id), **_numbers({"silent_runs": silent_runs}, plotted)}
         | ({"report": dg.MetadataValue.md(report)} if report else {}),
         blocking=True,
     )
@@ -211,15 +219,17 @@ def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 
 
 def verdict_metadata(
-    verdict: Verdict, failed: Sequence[Mapping[str, str]], untried: Sequence[Mapping[str, str]] = ()
+    verdict: Verdict,
+    failed: Sequence[Mapping[str, str]],
+    untried: Sequence[Mapping[str, str]] = (),
+    *,
+    plotted: bool = True,
 ) -> dict[str, Any]:
     """Counts, rate and limit, and the first failed windows and those that nobody tried as tables."""
-    metadata: dict[str, Any] = {
-        **verdict.counts,
-        "max_failure_rate": verdict.max_failure_rate,
-    }
+    numbers: dict[str, float] = {**verdict.counts, "max_failure_rate": verdict.max_failure_rate}
     if verdict.failure_rate is not None:
-        metadata["failure_rate"] = verdict.failure_rate
+        numbers["failure_rate"] = verdict.failure_rate
+    metadata = _numbers(numbers, plotted)
     for name, windows in (("failed_windows", failed), ("not_attempted_windows", untried)):
         if windows:
             shown = [
@@ -228,6 +238,11 @@ def verdict_metadata(
             ]
             metadata[name] = dg.MetadataValue.table(shown)
     return metadata
+
+
+def _numbers(values: Mapping[str, float], plotted: bool) -> dict[str, Any]:
+    """Numbers as Dagster plots them, or as text, which it does not."""
+    return {name: value if plotted else f"{value:.4g}" for name, value in values.items()}
 
 
 def describe_batch(verdict: Verdict, untried: Sequence[Mapping[str, str]], batch_id: str, silent_runs: int = 0) -> str:

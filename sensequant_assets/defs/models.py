@@ -1,12 +1,13 @@
 """The models: teachers and students of the lattice, and the check between them."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import dagster as dg
 from pydantic import Field
 
 from sensequant_assets.batch.pools import PoolOutcome
+from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, Scope, StudentParameters, TeacherParameters
@@ -22,7 +23,7 @@ from sensequant_assets.defs.names import (
     SYMBOL,
 )
 from sensequant_assets.defs.partitions import keys_of
-from sensequant_assets.defs.plans import tell_backfill
+from sensequant_assets.defs.plans import is_whole, tell_backfill
 from sensequant_assets.defs.pools import by_window
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.defs.runs import identity_of
@@ -145,8 +146,7 @@ def _carried_out(
             context.log_event(universe_event(opened.universe, market.settings.universe))
         log_outcomes(context, outcomes, opened, market)
 
-    # A batch of several runs is a backfill, or has a run that repeats another.
-    part_of = identity.batch_id if identity.backfill_id is not None or identity.attempt > 1 else ""
+    part_of = "" if _is_batch(context, identity, kinds, config.pairs or context.partition_keys) else identity.batch_id
     log_configuration(context, run)
 
     def tell_pool(outcome: PoolOutcome) -> None:
@@ -155,8 +155,19 @@ def _carried_out(
 
     for judged in run.carry_out(tell, tell_pool):
         market.tell_verdict(judged.verdict)
-        yield not_constant_result(ASSETS[judged.model], judged.verdict, constant_rows(judged.outcomes))
+        rows = constant_rows(judged.outcomes)
+        yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
         yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of)
+
+
+def _is_batch(
+    context: dg.AssetExecutionContext, identity: Identity, kinds: Iterable[ModelKind], partitions: Collection[str]
+) -> bool:
+    """Whether a run is its whole batch: it repeats none, and is no backfill's but for one that it covers."""
+    if identity.attempt > 1:
+        return False
+    assets = [ASSETS[kind] for kind in kinds]
+    return identity.backfill_id is None or is_whole(context.instance, identity.backfill_id, assets, partitions)
 
 
 def _backfill_policy(run_size: int) -> dg.BackfillPolicy:

@@ -1,6 +1,6 @@
 """The plan of a whole backfill, told in telemetry with its first run."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import dagster as dg
 
@@ -45,3 +45,14 @@ def tell_backfill(
             if known := [(symbol, window) for symbol, window in keys if symbol in symbols and window in windows]:
                 plans.append(Plan(model=model, windows=known))
         journal.append_many(plans)
+
+
+def is_whole(
+    instance: dg.DagsterInstance, backfill_id: str, assets: Iterable[str], partitions: Collection[str]
+) -> bool:
+    """Whether a run of these partitions is all of a backfill; False where Dagster does not know it."""
+    backfill = instance.get_backfill(backfill_id)
+    if backfill is None:
+        return False
+    targeted = [dagster_private.targeted_partitions(backfill, asset) for asset in assets]
+    return any(targeted) and all(set(keys) <= set(partitions) for keys in targeted)

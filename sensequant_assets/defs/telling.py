@@ -18,6 +18,15 @@ from sensequant_assets.text import json_text, printable
 
 _SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation", "trees")
 
+_PARAMETERS = {
+    "learning_rate": "learning_rate",
+    "min_child_samples": "min_data_in_leaf",
+    "subsample": "bagging_fraction",
+    "colsample_bytree": "feature_fraction",
+    "seed": "seed",
+}
+"""Parameters that the page of a partition shows beside leaves, depth and rounds, and their LightGBM names."""
+
 
 def log_configuration(context: dg.AssetExecutionContext, run: Run) -> None:
     """Log what a run works with, and warn of settings that must be taken for what they do not do."""
@@ -69,7 +78,7 @@ def log_pool(context: dg.AssetExecutionContext, outcome: PoolOutcome) -> None:
         "rows": record.rows,
         "symbols": record.symbols,
         "windows": len(record.span),
-        "calibration_slope": round(record.calibration.slope, 4),
+        "calibration_slope": rounded(record.calibration.slope),
         "trees_fingerprint": record.trees_fingerprint,
         "model": dg.MetadataValue.path(str(stored.path)),
     }
@@ -109,9 +118,10 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
     if outcome.status is Status.SKIPPED:
         metadata |= {"reason": str(outcome.reason), "why": printable(outcome.error_message)}
         return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
-    metadata |= {name: value for name in _SHOWN if (value := outcome.metrics.get(name)) is not None}
+    metadata |= {name: rounded(value) for name in _SHOWN if (value := outcome.metrics.get(name)) is not None}
     metadata |= {
         "largest_tree": _largest_tree(outcome),
+        "parameters": _parameters(outcome),
         "train_rows": outcome.rows["train"],
         "test_rows": outcome.rows["test"],
         "trees_fingerprint": outcome.trees_fingerprint,
@@ -127,6 +137,18 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
     if outcome.metrics.get("calibration_slope") == 0:
         metadata["nothing_learned"] = True
     return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
+
+
+def rounded(value: float) -> float:
+    """Four significant digits, as many as a page shows of a number that stands on some hundred rows."""
+    return float(f"{value:.4g}")
+
+
+def _parameters(outcome: Outcome) -> str:
+    """What the booster took, and how many rounds came of those asked for."""
+    taken = outcome.parameters
+    rounds = f"{outcome.metrics['trees']:.0f} of {taken['num_iterations']} rounds asked"
+    return ", ".join([rounds, *(f"{name} {taken.get(lightgbm, '-')}" for name, lightgbm in _PARAMETERS.items())])
 
 
 def _largest_tree(outcome: Outcome) -> str:

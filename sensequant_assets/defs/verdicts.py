@@ -11,6 +11,7 @@ from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.telemetry.questions.batches import batch_summary, latest_batch_of
 from sensequant_assets.telemetry.questions.failures import failed_windows
+from sensequant_assets.telemetry.questions.verdicts import is_judged
 from sensequant_assets.telemetry.questions.windows import constant_windows, untried_windows
 
 
@@ -25,15 +26,17 @@ def latest_verdict(
         if check == NOT_CONSTANT:
             return not_constant_result(ASSETS[model], nothing, ())
         return check_result(ASSETS[model], nothing, ())
+    # Its point is that of its own verdict, or of the run that it is.
+    plotted = not is_judged(telemetry, batch, model)
     counts = next(row for row in batch_summary(telemetry, batch) if row["model"] == model)
     verdict = Verdict.of(model, counts, max_failure_rate)
     if check == NOT_CONSTANT:
         constant = constant_windows(telemetry, batch, model, FAILURES_SHOWN)
-        return not_constant_result(ASSETS[model], verdict, constant, batch)
+        return not_constant_result(ASSETS[model], verdict, constant, batch, plotted=plotted)
     failed = failed_windows(telemetry, batch, FAILURES_SHOWN, model=model)
     untried = untried_windows(telemetry, batch, model)
     report = markdown(read_report(telemetry, batch))
-    found = batch_evaluation(ASSETS[model], verdict, failed, untried, batch, report=report)
+    found = batch_evaluation(ASSETS[model], verdict, failed, untried, batch, report=report, plotted=plotted)
     return dg.AssetCheckResult(
         asset_key=found.asset_key,
         check_name=found.check_name,

@@ -93,6 +93,25 @@ def test_the_check_of_a_run_that_may_be_one_of_several_says_who_judges_them_all(
     assert "part_of_batch" not in alone.metadata
 
 
+def test_a_series_has_one_point_a_batch_for_numbers_of_a_part_of_it_are_text() -> None:
+    def plotted(found: dg.AssetCheckResult | dg.AssetCheckEvaluation) -> set[str]:
+        numbers = (dg.IntMetadataValue, dg.FloatMetadataValue)
+        return {name for name, value in found.metadata.items() if isinstance(value, numbers)}
+
+    numbers = {"trained", "reused", "skipped", "failed", "not_attempted", "failure_rate", "max_failure_rate"}
+    part = check_result("teacher_models", EXCEEDED, [], "abcdefgh")
+    assert plotted(part) == set()
+    assert {name: part.metadata[name].value for name in ("failed", "failure_rate", "max_failure_rate")} == {
+        "failed": "3", "failure_rate": "0.1579", "max_failure_rate": "0.15",
+    }  # fmt: skip
+    assert part.passed is False
+    assert plotted(check_result("teacher_models", EXCEEDED, [])) == numbers
+    assert plotted(batch_evaluation("teacher_models", EXCEEDED, [], [], "abcdefgh")) == numbers | {"silent_runs"}
+    assert plotted(batch_evaluation("teacher_models", EXCEEDED, [], [], "abcdefgh", plotted=False)) == set()
+    assert plotted(not_constant_result("teacher_models", EXCEEDED, [])) == {"models", "constant"}
+    assert plotted(not_constant_result("teacher_models", EXCEEDED, [], plotted=False)) == set()
+
+
 def test_windows_of_a_batch_that_nobody_tried_are_named_and_so_is_why() -> None:
     whys = ["killed run"] * 2 + ["no run came to it"] * FAILURES_SHOWN
     rows = [{"symbol": f"S{number}", "window": "2022-01-01", "why": why} for number, why in enumerate(whys)]

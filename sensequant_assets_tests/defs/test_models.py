@@ -149,6 +149,12 @@ def test_a_trained_window_shows_its_metrics_and_where_its_model_is(platform: Pla
             assert 1 <= int(grown[2]) < int(grown[1])
             assert "constant" not in metadata
             assert "valid_auc" not in metadata
+            shown = r"(\d+) of (\d+) rounds asked, learning_rate [\d.]+, min_child_samples (\d+), subsample [\d.]+, "
+            rounds = re.fullmatch(shown + r"colsample_bytree [\d.]+, seed 7", metadata["parameters"])
+            assert rounds is not None
+            assert rounds[1] == rounds[2] == f"{metadata['trees']:.0f}"
+            # Four digits are what a page shows.
+            assert all(len(f"{metadata[name]:.10g}".lstrip("-0.")) <= 4 for name in ("test_auc", "test_brier"))
             path = Path(metadata["model"])
             assert path == platform.settings.data_dir / "models" / "five" / model / symbol / f"{window}.txt.gz"
             assert path.is_file()

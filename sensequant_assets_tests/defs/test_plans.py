@@ -9,7 +9,7 @@ from dagster._core.execution.backfill import PartitionBackfill
 
 from sensequant_assets.defs.names import BACKFILL_TAG, RANGE_END, RANGE_START
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
-from sensequant_assets.defs.plans import tell_backfill
+from sensequant_assets.defs.plans import is_whole, tell_backfill
 from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.questions.batches import batch_basis
@@ -69,6 +69,16 @@ def test_the_plan_of_a_whole_backfill_is_all_that_it_covers_of_the_market(office
     # The partition of a symbol outlives its row in the universe.
     launch(office, symbols=[*SYMBOLS, "LONGGONE"])
     assert tell(office) == [(model, *key) for model in ("teacher", "student") for key in ALL]
+
+
+def test_a_run_is_its_whole_backfill_where_it_covers_all_of_it(office: Office) -> None:
+    launch(office)
+    every = [f"{symbol}|{window}" for symbol, window in ALL]
+    both = ("teacher_models", "student_models")
+    assert is_whole(office.instance, "abcdefgh", both, every)
+    assert not is_whole(office.instance, "abcdefgh", both, every[1:])
+    # What Dagster does not know may have any runs.
+    assert not is_whole(office.instance, "nobody's", both, every)
 
 
 # Dagster itself calls it.

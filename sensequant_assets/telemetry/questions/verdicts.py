@@ -50,3 +50,17 @@ def models_judged(store: TelemetryStore, batch_id: str) -> set[str]:
     """Models of a batch that a run of it has judged."""
     rows = store.rows("SELECT DISTINCT model FROM verdicts WHERE batch_id = ? AND run_id <> ''", [batch_id])
     return {row["model"] for row in rows}
+
+
+def is_judged(store: TelemetryStore, batch_id: str, model: str) -> bool:
+    """Whether a batch has its verdict on a model: one on the whole of it, or that of the one run that it is."""
+    rows = store.rows(
+        """
+        SELECT coalesce(bool_or(run_id = ''), false) OR (
+            count(*) = 1 AND (SELECT count(*) FROM runs WHERE batch_id = $batch) = 1
+        ) AS judged
+        FROM verdicts WHERE batch_id = $batch AND model = $model
+        """,
+        {"batch": batch_id, "model": model},
+    )
+    return bool(rows[0]["judged"])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sensequant_assets.telemetry.questions.verdicts import models_judged, verdict_on, whole_verdicts
+from sensequant_assets.telemetry.questions.verdicts import is_judged, models_judged, verdict_on, whole_verdicts
+from sensequant_assets.telemetry.records import BatchStart
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.telling import NOON, verdict
 from sensequant_assets_tests.telling import journal_of as journal
@@ -58,3 +59,18 @@ def test_a_verdict_that_is_kept_from_passing_by_what_nobody_tried_has_not_exceed
 
     # Exactly the limit, and one more; a run's counts before those of the whole batch.
     assert [exceeded("r1", 3), exceeded("r2", 4), exceeded("", 3)] == [False, True, False]
+
+
+def test_a_batch_of_several_runs_is_judged_by_a_verdict_on_all_of_them_alone(store: TelemetryStore) -> None:
+    assert not is_judged(store, "b", "teacher")
+    with journal(store, run_id="r1") as run:
+        run.append(BatchStart(source="cli"))
+        run.append(verdict(True, trained=6, failed=0))
+    assert is_judged(store, "b", "teacher")
+    assert not is_judged(store, "b", "student")
+    with journal(store, run_id="r2") as run:
+        run.append(BatchStart(source="cli"))
+    assert not is_judged(store, "b", "teacher")
+    with journal(store, run_id="") as whole:
+        whole.append(verdict(True, 6, 0))
+    assert is_judged(store, "b", "teacher")
