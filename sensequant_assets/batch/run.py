@@ -244,6 +244,7 @@ class Run:
     def _note_end(self, judged: Mapping[ModelKind, Judged], wall_s: float, cpu_s: float) -> None:
         broke_off = judged.keys() != set(self.models)
         failed = broke_off or any(one.verdict.exceeded for one in judged.values())
+        self.journal.append_many(Event(level="warning", kind="reading", message=note) for note in self.market.notes)
         self.journal.append(
             RunEnd(ended_at=utc_now(), status="failed" if failed else "succeeded", wall_s=wall_s, cpu_s=cpu_s)
         )

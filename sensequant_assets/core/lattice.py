@@ -98,7 +98,7 @@ class Pair:
     reason
         Why it is skipped; None if it is eligible.
     detail
-        The reason in words; empty if there is nothing to say.
+        The reason in words, or why an eligible window is cut; empty if there is nothing to say.
     rows
         Training rows expected, after warm-up and purge.
     open
@@ -203,12 +203,13 @@ def plan_symbol(
 def _pair(symbol: str, window: Window, trading_start: date | None, listed_since: date | None) -> Pair:
     start = trading_start or window.start
     effective_start = max(window.start, start)
+    begins = f"{symbol} trades from {start}" if listed_since else f"The bars of {symbol} begin on {start}"
     if effective_start >= window.end:
-        begins = f"{symbol} trades from {start}" if listed_since else f"The bars of {symbol} begin on {start}"
         detail = f"{begins}, after the window's end {window.end}."
         return Pair(symbol, window, effective_start, SkipReason.PRE_LISTING, detail)
     early = None if listed_since is None else effective_start - listed_since < timedelta(days=EARLY_LIFE_DAYS)
-    return Pair(symbol, window, effective_start, early_life=early)
+    cut = f"{begins}, and window {window.key} is cut to begin there." if effective_start > window.start else ""
+    return Pair(symbol, window, effective_start, detail=cut, early_life=early)
 
 
 def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -> Pair:
@@ -250,8 +251,8 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
             f"Window {window.key} of {symbol} has {len(rows.train)} training rows after warm-up and purge, needs "
             f"{floor.rows}{why}.{without} {floor.way_out}"
         )
-        return decided(SkipReason.INSUFFICIENT_BARS, detail, waits=is_open)
-    return decided(None)
+        return decided(SkipReason.INSUFFICIENT_BARS, f"{pair.detail} {detail}".lstrip(), waits=is_open)
+    return decided(None, pair.detail)
 
 
 def _between(samples: Samples, start: date, end: date) -> tuple[int, int]:

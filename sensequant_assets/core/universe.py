@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.text import brief
@@ -97,10 +98,21 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """An ordered set of listings under a name; `UsageError` for a name that `universe_name` refuses."""
+    """An ordered set of listings under a name; `UsageError` for a name that `universe_name` refuses.
+
+    Attributes
+    ----------
+    name
+        The stem of its file.
+    listings
+        In alphabetical order.
+    unused
+        Columns of its file that say nothing of a listing.
+    """
 
     name: str
     listings: tuple[Listing, ...]
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         universe_name(self.name)
@@ -130,6 +142,20 @@ def _shortened(symbols: tuple[str, ...], most: int = 12) -> str:
     return ", ".join(symbols[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+_COLUMNS = {
+    "symbol": r"symbol|ticker|(?:nse|trading)symbol|scrip",
+    "name": r"name|(?:company|issuer)name|nameofcompany|company",
+    "listing_date": r"(?:listing|listed)(?:date|on)?|dateoflisting|dateofipo|ipodate|ipo",
+    "trading_start_date": r"(?:first)?trad(?:ing|e)(?:start)?date|tradingstart|firsttradingday",
+    "vendor_code": r"vendor(?:code|symbol|name)",
+}
+"""What each column may be called, in lower case without anything but letters and digits."""
+
+_LISTED, _OFFERED = re.compile("list"), re.compile("ipo")
+_SPELLED = re.compile(r"(\d{1,2})[-\s]([a-z]{3})[a-z]*[-\s](\d{4})", re.IGNORECASE)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
 def parse_universe(
     header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]], *, name: str, origin: str
 ) -> Universe:
@@ -138,11 +164,12 @@ def parse_universe(
     Parameters
     ----------
     header
-        Names of the columns, in any case: `symbol`, optional `name`, `listing_date`, `trading_start_date` (ISO dates),
-        `vendor_code`. Others are ignored.
+        Names of the columns, in any case and with anything between their words: `symbol`, optional `name` (or
+        `NAME OF COMPANY`), `listing_date` (or `DATE OF LISTING`, `ipo_date`), `trading_start_date`, `vendor_code`. What
+        is not used of the others is in `Universe.unused`.
     rows
         One a symbol: where its file has it, and its cells. Empty rows are ignored; empty cells are missing, as are
-        those at the end that a row does not have.
+        those at the end that a row does not have. Dates are ISO, or have a month in letters.
     name
         The universe's name: the stem of its file.
     origin
@@ -156,44 +183,82 @@ def parse_universe(
     Raises
     ------
     UsageError
-        A missing column, a bad symbol or date, a symbol named twice, no row at all, a row with more cells than columns:
-        names file, row and rule.
+        A missing column, a bad symbol or date, dates that contradict each other, a symbol or column named twice, no row
+        at all, a row with more cells than columns: names file, row and rule.
     """
     columns = [column.strip().lower() for column in header]
-    if "symbol" not in columns:
-        raise UsageError(f"{origin}: column 'symbol' is missing; it has {brief(', '.join(columns))}.")
+    at = _places(columns, origin)
     listings: dict[str, Listing] = {}
     for row, given in rows:
         if len(given) > len(columns):
             raise UsageError(f"{origin}, row {row}: it has {len(given)} cells, and the header {len(columns)}.")
-        cells = dict.fromkeys(columns, "") | dict(zip(columns, map(str.strip, given), strict=False))
-        if not any(cells.values()):
+        cells = [*map(str.strip, given), *[""] * (len(columns) - len(given))]
+        if not any(cells):
             continue
-        symbol = cells["symbol"]
-        if not is_symbol(symbol):
-            raise UsageError(
-                f"{origin}, row {row}: {brief(symbol)!r} is not a symbol; a symbol is up to 32 of A-Z 0-9 & . _ -, "
-                "begins with a letter or digit and has no '...'."
-            )
-        if symbol in listings:
-            raise UsageError(f"{origin}, row {row}: symbol {symbol} stands there twice; remove one row.")
-        listings[symbol] = Listing(
-            symbol=symbol,
-            name=cells.get("name", ""),
-            listing_date=_day(cells, "listing_date", origin, row),
-            trading_start_date=_day(cells, "trading_start_date", origin, row),
-            vendor_code=cells.get("vendor_code") or None,
-        )
+        listing = _listing(at, columns, cells, f"{origin}, row {row}")
+        if listing.symbol in listings:
+            raise UsageError(f"{origin}, row {row}: symbol {listing.symbol} stands there twice; remove one row.")
+        listings[listing.symbol] = listing
     if not listings:
         raise UsageError(f"{origin}: the universe has no rows; add one symbol a row.")
-    return Universe(name=name, listings=tuple(listings[symbol] for symbol in sorted(listings)))
+    used = {number for numbers in at.values() for number in numbers}
+    return Universe(
+        name=name,
+        listings=tuple(listings[symbol] for symbol in sorted(listings)),
+        unused=tuple(column for number, column in enumerate(columns) if column and number not in used),
+    )
 
 
-def _day(cells: dict[str, str], column: str, origin: str, row: int) -> date | None:
-    text = cells.get(column, "")
+def _places(columns: Sequence[str], origin: str) -> dict[str, list[int]]:
+    """Where each column stands; a listing date may stand there as the day of the offer too."""
+    at: dict[str, list[int]] = {}
+    for name, spelled in _COLUMNS.items():
+        found = [number for number, column in enumerate(columns) if re.fullmatch(spelled, re.sub(r"[\W_]", "", column))]
+        exact = [number for number in found if columns[number] == name]
+        if name == "listing_date":
+            kinds = [[number for number in found if each.search(columns[number])] for each in (_LISTED, _OFFERED)]
+            found = [number for kind in kinds for number in kind[:1]]
+            exact = next((kind for kind in kinds if len(kind) > 1), [])
+        if len(exact) > 1 or (not exact and len(found) > 1 and name != "listing_date"):
+            twice = exact or found
+            shown = " and ".join(dict.fromkeys(columns[number] for number in twice))
+            raise UsageError(f"{origin}: column {shown} stands there twice for {name}; remove one.")
+        at[name] = exact or found
+    if not at["symbol"]:
+        raise UsageError(f"{origin}: column 'symbol' is missing; it has {brief(', '.join(columns))}.")
+    return at
+
+
+def _listing(at: dict[str, list[int]], columns: Sequence[str], cells: Sequence[str], place: str) -> Listing:
+    """A row; `place` is its file and where it stands there."""
+    text = {name: cells[numbers[0]] if numbers else "" for name, numbers in at.items()}
+    if not is_symbol(text["symbol"]):
+        raise UsageError(
+            f"{place}: {brief(text['symbol'])!r} is not a symbol; a symbol is up to 32 of A-Z 0-9 & . _ -, "
+            "begins with a letter or digit and has no '...'."
+        )
+    listed = [(columns[number], _day(cells[number], columns[number], place)) for number in at["listing_date"]]
+    started = [(columns[number], _day(cells[number], columns[number], place)) for number in at["trading_start_date"]]
+    # Shares are offered, listed, and then traded.
+    known = [(name, day) for name, day in (*reversed(listed), *started) if day is not None]
+    for (earlier, first), (later, second) in pairwise(known):
+        if first > second:
+            raise UsageError(f"{place}: {earlier} {first} is after {later} {second}; correct one, or leave it out.")
+    return Listing(
+        symbol=text["symbol"],
+        name=text["name"],
+        listing_date=next((day for _, day in listed if day is not None), None),
+        trading_start_date=next((day for _, day in started), None),
+        vendor_code=text["vendor_code"] or None,
+    )
+
+
+def _day(text: str, column: str, place: str) -> date | None:
     if not text:
         return None
     try:
+        if found := _SPELLED.fullmatch(text):
+            return date(int(found[3]), _MONTHS.index(found[2].lower()) + 1, int(found[1]))
         return date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{origin}, row {row}: {column} {brief(text)!r} is not a date like 2022-05-17.") from None
+        raise UsageError(f"{place}: {column} {brief(text)!r} is not a date like 2022-05-17.") from None

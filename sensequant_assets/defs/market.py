@@ -87,9 +87,11 @@ def universe_event(listed: Universe, file: Path) -> dg.AssetMaterialization:
         {"symbol": one.symbol, "name": printable(one.name), "listing_date": str(one.listing_date or "")}
         for one in listed.listings
     ]
+    unused = {"unused_columns": printable(", ".join(listed.unused))} if listed.unused else {}
     return dg.AssetMaterialization(
         "universe",
         metadata={
+            **unused,
             "symbols": len(rows),
             "file": dg.MetadataValue.path(printable(file)),
             "listings": dg.MetadataValue.table([dg.TableRecord(row) for row in rows]),

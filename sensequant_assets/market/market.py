@@ -28,13 +28,15 @@ from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars
 from sensequant_assets.sources.mirrored import MirroredBars
-from sensequant_assets.sources.notes import told
+from sensequant_assets.sources.notes import Note, told
 from sensequant_assets.sources.sample import SAMPLE, SYMBOLS, SampleBars
 from sensequant_assets.sources.universes import read_universe
 
 KEPT_BYTES = 32 * 2**20
 """Features kept in memory, and those of one symbol at least: a window needs its symbol's only, and pairs come symbol by
 symbol. It holds 140 symbols with five years of daily bars, or seven with a year of five-minute bars."""
+
+_NOT_USED = "Columns of the universe that are not used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,9 @@ class Market:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of how the bars asked for so far were read and labelled, in few sentences."""
-        return told(self._source.notes) + list(filter(None, [self.unlabelled]))
+        """What is to be said of the universe, and how bars asked for so far were read and labelled: few sentences."""
+        unused = (Note(_NOT_USED, place=column) for column in self.universe.unused)
+        return told([*unused, *self._source.notes]) + list(filter(None, [self.unlabelled]))
 
     @cached_property
     def cross_section(self) -> CrossSection:

@@ -67,7 +67,7 @@ def text_form(stream: BinaryIO) -> TextForm:
     while True:
         stream.seek(0)
         head = stream.read(size)
-        encoding = _encoding(head)
+        encoding = encoding_of(head)
         text = codecs.getincrementaldecoder(encoding)().decode(head, final=len(head) < size)
         if len(head) < size or size >= _LONGEST_HEAD or len(text.splitlines()) > 2 * _HEADER_LINES:
             break
@@ -113,7 +113,8 @@ def levels_of(levels: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
     return plain[fields], tickers
 
 
-def _encoding(head: bytes) -> str:
+def encoding_of(head: bytes) -> str:
+    """The encoding that the beginning of a text tells."""
     for mark, encoding in _BOMS:
         if head.startswith(mark):
             return encoding
@@ -128,7 +129,7 @@ def _encoding(head: bytes) -> str:
 def refuse_cut(stream: BinaryIO) -> None:
     """Refuse a file that does not end with the end of a line; the stream is at its beginning afterwards."""
     stream.seek(0)
-    wide = _encoding(stream.read(4)) not in ("utf-8", "utf-8-sig")
+    wide = encoding_of(stream.read(4)) not in ("utf-8", "utf-8-sig")
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - 4))
     end = stream.read()

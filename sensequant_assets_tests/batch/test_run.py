@@ -506,6 +506,14 @@ def test_a_row_tells_since_when_a_window_is_trained_and_whether_its_symbol_was_n
         assert effective < last < end
 
 
+def test_what_is_said_of_reading_is_kept_with_the_batch(workshop: Workshop) -> None:
+    workshop.universe.write_text("symbol,sector\nAAPL,x\nIBM,y\nMSFT,z\n")
+    workshop.run("batch")
+    kept = workshop.rows("SELECT level, message FROM events WHERE kind = 'reading' ORDER BY ALL")
+    assert ("warning", "Columns of the universe that are not used: sector.") in kept
+    assert ("warning", "Symbols without bars: MSFT.") in kept
+
+
 def test_a_run_that_is_broken_off_is_noted_as_failed_though_no_limit_was_exceeded(workshop: Workshop) -> None:
     def tell(model: str, outcomes: Iterator[Outcome]) -> None:
         assert len(list(outcomes)) == 6

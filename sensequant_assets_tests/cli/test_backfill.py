@@ -221,6 +221,9 @@ REFUSED: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
     "no place for data": ((), {"SENSEQUANT_DATA_DIR": "/proc/nowhere"}, ("/proc/nowhere", "SENSEQUANT_DATA_DIR")),
     "a long name": ((), {"SENSEQUANT_DATA_DIR": "x" * 300}, ("File name too long", "SENSEQUANT_DATA_DIR")),
     "both halves alone": (("--teachers-only", "--students-only"), {}, ("exclude each other",)),
+    "no file of bars": (("--bars", "empty"), {}, ("There is no file of bars in empty", ".parquet")),
+    "bars of others": (("--bars", "strange"), {}, ("No bars match a symbol of universe sample", "e/TCS.csv", "AAPL")),
+    "a universe without bars": (("--universe", "strange.csv"), {}, ("No symbol of universe strange", "AAPL", "--bars")),
 }  # fmt: skip
 
 
@@ -231,7 +234,10 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Home, F
     def run(case: str) -> tuple[Home, Finished]:
         arguments, variables, _ = REFUSED[case]
         home = Home(tmp_path_factory.mktemp("refused"))
-        (home.directory / "empty").mkdir()
+        for name in ("empty", "strange"):
+            (home.directory / name).mkdir()
+        (home.directory / "strange" / "TCS.csv").write_text("date,open,high,low,close,volume\n")
+        (home.directory / "strange.csv").write_text("symbol\nTCS\n")
         return home, home.run("backfill", *arguments, **variables)
 
     with ThreadPoolExecutor(2) as pool:

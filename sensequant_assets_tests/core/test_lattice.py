@@ -54,6 +54,10 @@ def test_a_window_before_the_listing_is_pre_listing():
 def test_one_day_of_trading_is_not_pre_listing():
     pair = planned(random_walk(400, 0, first_day=day(179)), listed=day(179))
     assert (pair.reason, pair.effective_start) == (SkipReason.INSUFFICIENT_BARS, day(179))
+    assert pair.detail == (
+        "AAA trades from 2022-06-29, and window 2022-04-01 is cut to begin there. Window 2022-04-01 of AAA has 0 "
+        "training rows after warm-up and purge, needs 20. Widen the window or shorten the horizon."
+    )
 
 
 def test_the_official_listing_does_not_hide_bars_from_before_it():
@@ -68,6 +72,7 @@ def test_a_window_starts_in_its_middle_where_trading_starts_there():
     pair = planned(random_walk(400, 0), trading_start_date=day(130))
     assert (pair.effective_start, pair.eligible, pair.early_life) == (day(130), True, True)
     assert pair.rows == 43  # positions 130 to 172
+    assert pair.detail == "AAA trades from 2022-05-11, and window 2022-04-01 is cut to begin there."
 
 
 def test_rows_within_the_lookback_of_a_new_listing_are_not_counted():

@@ -72,8 +72,53 @@ def test_a_bad_date_names_file_row_column_and_value(column, text):
 
 
 def test_a_universe_without_its_symbol_column_is_refused():
-    with pytest.raises(UsageError, match=r"^u\.csv: column 'symbol' is missing; it has ticker\.$"):
-        universe_of(ticker=["TCS"])
+    with pytest.raises(UsageError, match=r"^u\.csv: column 'symbol' is missing; it has isin\.$"):
+        universe_of(isin=["TCS"])
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("ipo_date", "2022-05-17"), ("DATE OF LISTING", "17-MAY-2022"), (" Date of Listing ", "17-May-2022"),
+     ("listed_on", "2022-05-17"), ("Listing Date", "17 May 2022")],
+)  # fmt: skip
+def test_the_day_of_a_listing_is_read_as_exchanges_and_people_write_it(column, text):
+    (listing,) = universe_of(**{"SYMBOL": ["LICI"], "NAME OF COMPANY": ["LIC"], column: [text]}).listings
+    assert listing == Listing("LICI", "LIC", date(2022, 5, 17))
+
+
+def test_columns_that_say_nothing_of_a_listing_are_kept_by_name():
+    assert universe_of(symbol=["TCS"], ISIN=["x"], sector=["y"], name=["z"]).unused == ("isin", "sector")
+
+
+def test_the_day_of_the_listing_counts_before_that_of_the_offer():
+    (listing,) = universe_of(symbol=["LICI"], ipo_date=["2022-05-04"], listing_date=["2022-05-17"]).listings
+    assert listing.listing_date == date(2022, 5, 17)
+    (listing,) = universe_of(symbol=["LICI"], ipo_date=["2022-05-04"], listing_date=[""]).listings
+    assert listing.listing_date == date(2022, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"ipo_date": "2022-05-18", "listing_date": "2022-05-17"}, "ipo_date 2022-05-18 is after listing_date"),
+        (
+            {"listing_date": "2022-05-18", "trading_start_date": "2022-05-17"},
+            "listing_date 2022-05-18 is after trading",
+        ),
+        (
+            {"ipo_date": "2022-05-18", "trading_start_date": "2022-05-17"},
+            "ipo_date 2022-05-18 is after trading",
+        ),
+    ],
+)
+def test_dates_that_contradict_each_other_are_refused(columns, said):
+    with pytest.raises(UsageError, match=rf"^u\.csv, row 2: {said}.*; correct one, or leave it out\.$"):
+        universe_of(symbol=["LICI"], **{name: [text] for name, text in columns.items()})
+
+
+def test_two_columns_for_one_fact_are_refused():
+    with pytest.raises(UsageError, match="column listing_date and date of listing stands there twice for listing_date"):
+        universe_of(**{"symbol": ["LICI"], "listing_date": [""], "date of listing": [""]})
 
 
 def test_a_universe_without_rows_is_refused():

@@ -4,9 +4,12 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
-from sensequant_assets.core.universe import Universe, is_symbol
+import pytest
+
+from sensequant_assets.core.universe import Listing, Universe, is_symbol
 from sensequant_assets.errors import UsageError
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets_tests.running import as_nobody, within
@@ -135,3 +138,53 @@ def test_a_path_without_permission_or_too_long_is_refused_by_name(tmp_path: Path
     for path, refusal in said.items():
         assert str(path) in str(refusal)
         assert str(refusal).endswith("Give one with --universe or SENSEQUANT_UNIVERSE.")
+
+
+def test_the_exchanges_own_list_of_companies_is_a_universe(tmp_path: Path) -> None:
+    head = "SYMBOL,NAME OF COMPANY, SERIES, DATE OF LISTING, PAID UP VALUE, MARKET LOT, ISIN NUMBER, FACE VALUE"
+    (tmp_path / "EQUITY_L.csv").write_text(f"{head}\nLICI,LIC of India,EQ,17-MAY-2022,10,1,INE0J1Y01017,10\n")
+    universe = read_universe(tmp_path / "EQUITY_L.csv")
+    assert universe.listings == (Listing("LICI", "LIC of India", date(2022, 5, 17)),)
+    assert universe.unused == ("series", "paid up value", "market lot", "isin number", "face value")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_universe_may_be_written_as_spreadsheets_write_it(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    (tmp_path / "u.csv").write_bytes("symbol,name\r\nTCS,Tata\r\n".replace(",", delimiter).encode(encoding))
+    assert read_universe(tmp_path / "u.csv").listings == (Listing("TCS", "Tata"),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"LICI": {"ipo_date": "2022-05-17", "trading_start_date": "2022-05-18"}, "TCS": {"ipo_date": null}}',
+        '[{"symbol": "TCS"}, {"symbol": "LICI", "trading_start_date": "2022-05-18", "ipo_date": "2022-05-17"}]',
+    ],
+)
+def test_a_universe_may_be_json(tmp_path: Path, text: str) -> None:
+    (tmp_path / "u.json").write_text(text)
+    assert read_universe(tmp_path / "u.json").listings == (
+        Listing("LICI", "", date(2022, 5, 17), date(2022, 5, 18)),
+        Listing("TCS"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is not a universe file: Expecting"),
+        ('"TCS"', "neither an object with one for each symbol nor a list"),
+        ('{"TCS": 1}', "neither an object with one for each symbol nor a list"),
+        ('{"TCS": {}, "TCS": {}}', "TCS stands there twice in one object"),
+        ('{"TCS": {"ipo_date": "soon"}}', "row 1: ipo_date 'soon' is not a date"),
+        ('{"tcs": {}}', "row 1: 'tcs' is not a symbol"),
+        ("[]", "column 'symbol' is missing"),
+        ("[" * 100_000, "is not a universe file"),
+    ],
+)
+def test_json_that_is_no_universe_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "u.json").write_text(text)
+    with pytest.raises(UsageError, match=said) as caught:
+        read_universe(tmp_path / "u.json")
+    assert str(tmp_path / "u.json") in str(caught.value)
