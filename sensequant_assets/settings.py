@@ -126,6 +126,10 @@ class MarketSettings(Recipe):
     )
     bars: str = Field(SAMPLE, description="File or directory of bars, or 'sample' for the embedded ones.")
     timezone: str | None = Field(None, description="Exchange time zone of zoned bars, such as Asia/Kolkata.")
+    calendar: str | None = Field(
+        None,
+        description="Exchange calendar that shows which days all bars lack, such as XBOM; needs exchange_calendars.",
+    )
     start: date = Field(date(2009, 1, 1), description="First day of the first window.")
     end: date = Field(date(2012, 12, 11), description="Day after the last window.")
     window_days: int = Field(180, ge=1, le=3650, description="Calendar days a window.")
@@ -450,6 +454,7 @@ def describe_default(model: type[BaseModel], field: str) -> str:
 _WORDS = {
     "bars": f"a path or {SAMPLE}",
     "timezone": "a time zone like Asia/Kolkata",
+    "calendar": "a calendar like XBOM",
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sensequant_assets.core.bars import Bars, Floats
+from sensequant_assets.core.bars import PRICES, BadRow, Bars, Delivery, Floats
 from sensequant_assets.core.capacity import Floor
 from sensequant_assets.core.lattice import Recipe, plan_symbol
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
@@ -73,6 +73,21 @@ def bars_of(close: Floats, *, symbol: str = "AAA", first_day: date = FIRST_DAY, 
         close=close,
         volume=np.full(len(close), 1000.0) if volume is None else volume,
     )
+
+
+def with_bad_rows(bars: Bars, *positions: int) -> Bars:
+    """The bars as they are when the rows at these positions are no bars; a file's first row is its second line."""
+    kept = np.setdiff1d(np.arange(len(bars)), positions)
+    origin = f"{bars.symbol}.csv"
+    bad = tuple(
+        BadRow(
+            bars.symbol, origin, at + 2, "ohlc", "high is below open or close (high is 1)", bars.time[at],
+            bars.time[at - 1] if at else np.datetime64("NaT"),
+        )
+        for at in positions
+    )  # fmt: skip
+    columns = {name: getattr(bars, name)[kept] for name in ("time", *PRICES, "volume")}
+    return replace(bars, **columns, delivery=Delivery.of(origin, kept + 2, len(bars), 0, bad))
 
 
 def with_columns(bars: Bars, columns: dict[str, Any]) -> Bars:

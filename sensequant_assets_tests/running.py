@@ -248,12 +248,28 @@ def how_it_runs(**changed: Any) -> Options:
 
 
 def corrupt(bars: Path, line: int = 100) -> None:
-    """Turn the close of one line of a CSV file negative. Lines count from 1, the header included."""
-    lines = bars.read_text().splitlines()
-    cells = lines[line - 1].split(",")
-    cells[lines[0].split(",").index("close")] = "-1"
-    lines[line - 1] = ",".join(cells)
-    bars.write_text("\n".join(lines) + "\n")
+    """Turn the close of a fifth of a CSV file's lines negative, so that its symbol is refused whole.
+
+    Parameters
+    ----------
+    bars
+        The file.
+    line
+        The first of them. Lines count from 1, the header included.
+    """
+    count = len(bars.read_text().splitlines()) // 5
+    spoil(bars, *range(line, line + count))
+
+
+def spoil(bars: Path, *lines: int) -> None:
+    """Turn the close of some lines of a CSV file negative, which costs the windows that read them."""
+    written = bars.read_text().splitlines()
+    close = written[0].split(",").index("close")
+    for line in lines:
+        cells = written[line - 1].split(",")
+        cells[close] = "-1"
+        written[line - 1] = ",".join(cells)
+    bars.write_text("\n".join(written) + "\n")
 
 
 def free_port() -> int:

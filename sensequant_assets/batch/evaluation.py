@@ -226,7 +226,7 @@ def gather(
         plan = market.plan(symbol)
         if not isinstance(plan.samples, WindowError):
             for pair in plan.pairs:
-                if pair.eligible and pair.window.key in chosen:
+                if pair.trainable and pair.window.key in chosen:
                     lesson = Lesson.of(pair, plan.samples, market.recipe, judging())
                     own = lesson.samples.label[np.concatenate([lesson.rows.train, lesson.rows.valid])]
                     tally.ones[pair.window.key] += int(own.sum())

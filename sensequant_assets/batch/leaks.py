@@ -140,7 +140,7 @@ def _windows(market: Market, symbols: Sequence[str], windows: Iterable[str]) -> 
         plan = market.plan(symbol)
         if not isinstance(plan.samples, WindowError):
             for pair in plan.pairs:
-                if pair.eligible and not pair.served_by and pair.window.key in chosen:
+                if pair.trainable and not pair.served_by and pair.window.key in chosen:
                     lessons[pair.window.key].append(Lesson.of(pair, plan.samples, market.recipe))
     ends = {each.key: np.datetime64(each.end, "s") for each in market.windows}
     return [_Window(key, ends[key], own) for key, own in lessons.items()]

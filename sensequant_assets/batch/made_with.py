@@ -21,7 +21,7 @@ _PARSING = threading.Lock()
 
 
 def code() -> str:
-    """Fingerprint of the core's source without `core/judging`, and of the libraries that can change a tree.
+    """Fingerprint of the core's source but for `judging` and `quality`, and of the libraries that can change a tree.
 
     A model made with other code is trained again.
     """
@@ -50,7 +50,8 @@ def core_fingerprints(directory: Path, libraries: Mapping[str, str]) -> tuple[st
     Parameters
     ----------
     directory
-        Of the core, whose modules count in nested packages too; those below `judging` judge.
+        Of the core, whose modules count in nested packages too; those below `judging` judge. Those below `quality` tell
+        of bars, and what they do to bars is in the fingerprint of the data.
     libraries
         Version by name of each library that can change a tree.
 
@@ -61,5 +62,5 @@ def core_fingerprints(directory: Path, libraries: Mapping[str, str]) -> tuple[st
     """
     sources = {path.relative_to(directory).as_posix(): path.read_text() for path in directory.rglob("*.py")}
     judges = {name: source for name, source in sources.items() if name.startswith("judging/")}
-    makes = {name: source for name, source in sources.items() if name not in judges}
+    makes = {name: source for name, source in sources.items() if not name.startswith(("judging/", "quality/"))}
     return code_fingerprint(makes, libraries), code_fingerprint(judges, {})

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sensequant_assets.core.bars import corrupt
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.training import Fingerprints, Lesson
 from sensequant_assets.errors import WindowError
@@ -29,7 +30,8 @@ class Staleness:
     pairs
         Causes by (symbol, window key), symbol by symbol, windows in order; pairs that are current are left out.
     unreadable
-        Errors of symbols whose bars cannot be read; their pairs are left out, because training cannot mend them.
+        Errors of symbols whose bars cannot be read, or of the first pair of one that reads bad rows; such pairs are
+        left out, because training cannot mend them.
     """
 
     pairs: Mapping[tuple[str, str], frozenset[Cause]] = field(default_factory=dict)
@@ -75,7 +77,9 @@ def stale_pairs(
             unreadable[symbol] = plan.samples
             continue
         for pair in plan.pairs:
-            if pair.eligible:
+            if pair.eligible and pair.spoiled:
+                unreadable.setdefault(symbol, corrupt(pair.spoiled))
+            elif pair.eligible:
                 lesson = market.lesson(pair)
                 found = _causes(lesson, store, teacher, student, code, failed or {})
                 if found:

@@ -24,6 +24,7 @@ _COLLECT_EVERY = 100_000
 
 COMMANDS = {
     "plan": "plan",
+    "check-bars": "check_bars",
     "backfill": "backfill",
     "progress": "progress",
     "evaluate": "evaluate",
@@ -46,7 +47,9 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"sensequant_assets.cli.{COMMANDS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(
+            import_module(f"sensequant_assets.cli.{COMMANDS[cmd_name]}"), cmd_name.replace("-", "_")
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -136,6 +139,7 @@ def main() -> None:
 
     \b
     sensequant plan        what would be trained, and what is skipped and why
+    sensequant check-bars  what is wrong with the bars, by rule, day, file and row
     sensequant backfill    train it
     sensequant progress    how far a batch is, whoever started it
     sensequant evaluate    what its models are worth on the windows after theirs

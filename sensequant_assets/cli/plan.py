@@ -11,6 +11,7 @@ from rich.text import Text
 from sensequant_assets.cli.console import console, say, styled
 from sensequant_assets.cli.options import market_options, selected, settings_of
 from sensequant_assets.core.lattice import Pair
+from sensequant_assets.core.samples import Samples
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import read_student, read_teacher
@@ -58,8 +59,15 @@ def plan_records(market: Market, pairs: Iterable[Pair]) -> Iterator[dict[str, An
             "open": pair.open,
             "early_life": pair.early_life,
             "served_by": pair.served_by.window.key if pair.served_by else None,
-            "error": str(samples) if isinstance(samples, WindowError) else None,
+            "error": _error(pair, samples) or None,
         }
+
+
+def _error(pair: Pair, samples: Samples | WindowError) -> str:
+    """What a pair will fail by; empty where nothing is known."""
+    if isinstance(samples, WindowError):
+        return str(samples)
+    return pair.spoiled if pair.eligible else ""
 
 
 def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
@@ -93,7 +101,8 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
         out.print(f"{reason}, for example: {one.detail}", soft_wrap=True)
     for symbol in by_symbol:
         samples = market.plan(symbol).samples
-        for line in [str(samples)] if isinstance(samples, WindowError) else market.conflicts(symbol):
+        errors = dict.fromkeys(filter(None, (_error(pair, samples) for pair in by_symbol[symbol].values())))
+        for line in [*errors, *([] if isinstance(samples, WindowError) else market.conflicts(symbol))]:
             out.print(Text.assemble(("warning", "yellow"), " ", printable(line)), soft_wrap=True)
 
 
@@ -102,6 +111,6 @@ def _cell(pair: Pair | None, broken: bool) -> Text | str:
         return ""
     if not pair.eligible:
         return styled(pair.reason, "dim")
-    if broken:
+    if broken or pair.spoiled:
         return styled("will fail", "red")
     return f"{pair.rows}{'*' if pair.early_life else ''}{'+' if pair.open else ''}{'<' if pair.served_by else ''}"

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from sensequant_assets.core.bars import told
 from sensequant_assets.core.capacity import Floor
 from sensequant_assets.core.parameters import TeacherParameters
 from sensequant_assets.core.samples import OvernightLabels, Samples
@@ -109,6 +110,9 @@ class Pair:
         It is skipped for want of rows alone, and its window has begun and is not filled: new bars bring it rows.
     served_by
         The pair of an earlier window whose model serves this one, which has none of its own yet; None where it has.
+    spoiled
+        Bad rows of the source that its features or labels read, in a sentence: if it is attempted, it fails by them.
+        Empty if it reads none.
     """
 
     symbol: str
@@ -121,6 +125,7 @@ class Pair:
     early_life: bool | None = None
     waits: bool = False
     served_by: "Pair | None" = None
+    spoiled: str = ""
 
     @property
     def learned_in(self) -> "Pair":
@@ -131,6 +136,11 @@ class Pair:
     def eligible(self) -> bool:
         """Whether it is attempted."""
         return self.reason is None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it is attempted, and reads no bad row."""
+        return self.eligible and not self.spoiled
 
     @property
     def key(self) -> str:
@@ -221,14 +231,28 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
         return pair
     labelled_until = samples.last_labelled_day
     is_open = labelled_until is None or labelled_until < window.end
-    rows = window_rows(samples, window, pair.effective_start, recipe)
+    # A window that reads bad rows fails by them, unless it has too few rows with them too.
+    but_for_bad_rows = replace(samples, usable=samples.usable | samples.spoiled) if samples.missed else samples
+    rows = window_rows(but_for_bad_rows, window, pair.effective_start, recipe)
+    spoiled = _spoiled(samples, window, rows)
 
     def decided(reason: SkipReason | None, detail: str = "", *, waits: bool = False) -> Pair:
         return Pair(
-            symbol, window, pair.effective_start, reason, detail, len(rows.train), is_open, pair.early_life, waits
+            symbol,
+            window,
+            pair.effective_start,
+            reason,
+            detail,
+            len(rows.train),
+            is_open,
+            pair.early_life,
+            waits,
+            spoiled=spoiled,
         )
 
     first, last = _between(samples, pair.effective_start, window.end)
+    if first == last and spoiled:
+        return decided(None)
     if first == last:
         if samples.time[-1] < np.datetime64(window.start):
             return decided(SkipReason.INSUFFICIENT_FUTURE, f"The bars of {symbol} end before {window.start}.")
@@ -253,6 +277,23 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
         )
         return decided(SkipReason.INSUFFICIENT_BARS, f"{pair.detail} {detail}".lstrip(), waits=is_open)
     return decided(None, pair.detail)
+
+
+def _spoiled(samples: Samples, window: Window, rows: WindowRows) -> str:
+    """Bad rows that a window reads, in a sentence; empty if it reads none."""
+    if not samples.missed:
+        return ""
+    first, last = _between(samples, window.start, window.end)
+    begin, end = np.datetime64(window.start), np.datetime64(window.end)
+    own = np.concatenate([rows.train, rows.valid])
+    read = []
+    for one in samples.missed:
+        inside = begin <= one.row.time < end
+        # The purge counts the bars that are there, and takes rows whose label reads the window's last one if it is bad.
+        before = inside and samples.spoiled[max(first, one.first) : last].any()
+        if before or (inside and first == last) or ((own >= one.first) & (own < one.end)).any():
+            read.append(one.row)
+    return told(read) if read else ""
 
 
 def _between(samples: Samples, start: date, end: date) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Samples: features and labels of one symbol, one row a bar, before any window is cut."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -7,11 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sensequant_assets.core.bars import Bars, Floats, Times, day_of
-from sensequant_assets.core.features import FEATURE_NAMES, causal_features
+from sensequant_assets.core.bars import BadRow, Bars, Floats, Times, day_of
+from sensequant_assets.core.features import FEATURE_NAMES, LOOKBACK, causal_features
 from sensequant_assets.core.labels import forward_returns, labels_above, within_sessions
 from sensequant_assets.core.provenance import arrays_fingerprint
-from sensequant_assets.core.sessions import INTRADAY_NAMES, intraday_features
+from sensequant_assets.core.sessions import INTRADAY_NAMES, LOOKBACK_SESSIONS, intraday_features
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.errors import FailureKind, WindowError
 
@@ -40,11 +41,13 @@ class Samples:
     label
         1.0 above the hurdle, 0.0 not, NaN where either is not known, shape (bars,).
     usable
-        Rows whose features and label are all known, shape (bars,).
+        Rows whose features and label are all known and read no bad row, shape (bars,).
     trading_start
         First day on which the symbol trades; None if nothing is known.
     listed_since
         First day of its life on the exchange; None where its row of the universe does not tell.
+    missed
+        Bars that bad rows of the source should have been, in the order of the source.
     """
 
     symbol: str
@@ -57,6 +60,14 @@ class Samples:
     usable: NDArray[np.bool_]
     trading_start: date | None
     listed_since: date | None
+    missed: tuple["MissedBar", ...] = ()
+
+    @property
+    def spoiled(self) -> NDArray[np.bool_]:
+        """Rows that would be usable but for the bad rows that they read, shape (bars,)."""
+        read = _reading(self.missed, len(self.time))
+        known: NDArray[np.bool_] = read & ~np.isnan(self.label) & np.isfinite(self.features).all(axis=1)
+        return known
 
     @property
     def fingerprint(self) -> str:
@@ -68,6 +79,23 @@ class Samples:
         """Day of the last bar whose forward return is known; None if there is none."""
         known = np.flatnonzero(~np.isnan(self.forward_return))
         return day_of(self.time[known[-1]]) if len(known) else None
+
+
+@dataclass(frozen=True, slots=True)
+class MissedBar:
+    """A bar that a bad row should have been.
+
+    Attributes
+    ----------
+    row
+        The bad row.
+    first, end
+        Positions of the first row whose label reads it, and behind the last one whose features do.
+    """
+
+    row: BadRow
+    first: int
+    end: int
 
 
 def build_samples(
@@ -112,8 +140,13 @@ def build_samples(
         features, names = causal_features(bars, listed_since), FEATURE_NAMES
     label = labels_above(ahead, hurdle)
     usable = ~np.isnan(label) & np.isfinite(features).all(axis=1)
+    missed = tuple(_missed(bars, horizon))
+    if missed:
+        usable &= ~_reading(missed, len(bars))
     own = np.broadcast_to(hurdle, ahead.shape)
-    return Samples(bars.symbol, bars.time, features, names, ahead, own, label, usable, trading_start, listed_since)
+    return Samples(
+        bars.symbol, bars.time, features, names, ahead, own, label, usable, trading_start, listed_since, missed
+    )
 
 
 def returns_ahead(bars: Bars, horizon: int, overnight_labels: OvernightLabels) -> Floats:
@@ -121,3 +154,31 @@ def returns_ahead(bars: Bars, horizon: int, overnight_labels: OvernightLabels) -
     ahead = forward_returns(bars.close, horizon)
     held = bars.intraday and overnight_labels == "drop"
     return within_sessions(ahead, bars.time, horizon) if held else ahead
+
+
+def _missed(bars: Bars, horizon: int) -> Iterator[MissedBar]:
+    """Bars that bad rows should have been, unless another row tells them."""
+    for row in bars.delivery.bad:
+        known = not np.isnat(row.time)
+        at = int(np.searchsorted(bars.time, row.time if known else row.after, side="right"))
+        if known and at and bars.time[at - 1] == row.time:
+            continue
+        yield MissedBar(row, max(0, at - horizon), _features_end(bars, at))
+
+
+def _features_end(bars: Bars, at: int) -> int:
+    """Behind the last row whose features read a bar that is missing before a position."""
+    if not bars.intraday:
+        return at + LOOKBACK
+    days = bars.time.astype("datetime64[D]")
+    begun = np.flatnonzero(np.append(True, days[1:] != days[:-1]))
+    # Its own session and those that set it beside earlier ones.
+    later = np.searchsorted(begun, at, side="right") + LOOKBACK_SESSIONS
+    return max(at + LOOKBACK, int(begun[later]) if later < len(begun) else len(bars))
+
+
+def _reading(missed: tuple[MissedBar, ...], rows: int) -> NDArray[np.bool_]:
+    reading = np.zeros(rows, dtype=np.bool_)
+    for one in missed:
+        reading[one.first : one.end] = True
+    return reading

@@ -11,19 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from sensequant_assets.core.bars import Bars, Floats
+from sensequant_assets.core.bars import Bars, Floats, corrupt
 from sensequant_assets.core.capacity import floor_of, pool_floor
 from sensequant_assets.core.hurdles import VOLATILITY_BARS, CrossSection, cross_section, hurdle_of
 from sensequant_assets.core.idle import IdleSetting, idle_settings
 from sensequant_assets.core.lattice import Key, Pair, Recipe, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import PoolRows
+from sensequant_assets.core.quality.rules import Finding
 from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.training import Lesson
-from sensequant_assets.core.universe import Universe
+from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
 from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
+from sensequant_assets.market.quality import Quality
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.files import FileBars
@@ -72,6 +74,8 @@ class Market:
         How bars become labelled rows.
     teacher, student
         Parameters, which say how many rows a window needs, and whether a validation tail is read.
+    calendar
+        The exchange's, by which holes are judged where the universe cannot; None without one.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Market:
         recipe: Recipe,
         teacher: TeacherParameters,
         student: StudentParameters,
+        calendar: str | None = None,
     ) -> None:
         if teacher.scope == "symbol" and student.scope == "pool":
             raise UsageError(
@@ -94,6 +99,7 @@ class Market:
         self._asked = (teacher, student, recipe)
         self.floor = floor_of(teacher, student, recipe.horizon, recipe.min_samples)
         self._source = source
+        self._quality = Quality(recipe.horizon, windows, calendar)
         self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.RLock()
@@ -119,7 +125,7 @@ class Market:
                 f"No symbol of universe {universe.name} is in the embedded sample, which has {', '.join(SYMBOLS)}. "
                 "Give its bars with --bars or SENSEQUANT_BARS."
             )
-        return cls(universe, windows, source, settings.recipe, teacher, student)
+        return cls(universe, windows, source, settings.recipe, teacher, student, settings.calendar)
 
     def mirrored(self, seed: int) -> "Market":
         """The same market, its moves turned round by the coins of a seed: its noise twin."""
@@ -158,6 +164,21 @@ class Market:
         """Validated bars of a symbol; raises its `WindowError`."""
         return self._source.bars(self.universe.listing(symbol))
 
+    @cached_property
+    def findings(self) -> Sequence[Finding]:
+        """What the rules on bars find; the first question reads the bars of the whole universe.
+
+        Raises
+        ------
+        UsageError
+            The exchange's calendar is not there.
+        """
+        with self._lock:
+            for symbol in self.universe.symbols:
+                if not self._quality.knows(symbol):
+                    self._read(self.universe.listing(symbol))
+            return self._quality.findings(self.left_out)
+
     @property
     def pooled(self) -> bool:
         """Whether teachers learn from pools."""
@@ -178,7 +199,7 @@ class Market:
             one.members[pair.window.key]
             for one in own
             for pair in within_pools(one.pairs, filling)
-            if pair.eligible and not pair.served_by
+            if pair.trainable and not pair.served_by
         ]
         floor = partial(pool_floor, teacher, student, self.recipe.horizon)
         least = self.recipe.min_samples
@@ -192,7 +213,7 @@ class Market:
                 continue
             members = {}
             for pair in plan.pairs:
-                if pair.rows and (pair.eligible or pair.waits):
+                if pair.rows and (pair.eligible or pair.waits) and not pair.spoiled:
                     lesson = Lesson.of(pair, plan.samples, self.recipe)
                     members[pair.window.key] = Member((symbol, pair.window.key), pair.rows, lesson.own_data)
             yield _Candidate(plan.samples.feature_names, plan.samples.last_labelled_day, plan.pairs, members)
@@ -217,9 +238,11 @@ class Market:
         Raises
         ------
         WindowError
-            The symbol's bars cannot be used, or not in a pool with those of the others.
+            The symbol's bars cannot be used, or those that the pair reads, or not in a pool with those of the others.
         """
         samples = self._samples(pair.symbol)
+        if pair.spoiled:
+            raise corrupt(pair.spoiled)
         if not self.pooled:
             return Lesson.of(pair, samples, self.recipe, judging)
         window = pair.learned_in.window.key
@@ -261,17 +284,29 @@ class Market:
     def _planned(self, symbol: str) -> SymbolPlan:
         listing = self.universe.listing(symbol)
         samples: Samples | WindowError
+        bars = self._read(listing)
+        try:
+            samples = bars if isinstance(bars, WindowError) else self._samples_of(bars, listing)
+        except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
+            samples = _error_of(symbol, error)
+        return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe, self.floor))
+
+    def _samples_of(self, bars: Bars, listing: Listing) -> Samples:
+        recipe = self.recipe
+        hurdle = self._compared(bars) if recipe.label == "cross_sectional" else hurdle_of(bars, recipe)
+        return build_samples(bars, listing, recipe.horizon, hurdle, recipe.overnight_labels)
+
+    def _read(self, listing: Listing) -> Bars | WindowError:
+        """Bars of a symbol, which the rules take note of, or why they cannot be taken."""
         try:
             bars = self._source.bars(listing)
-            recipe = self.recipe
-            hurdle = self._compared(bars) if recipe.label == "cross_sectional" else hurdle_of(bars, recipe)
-            samples = build_samples(bars, listing, recipe.horizon, hurdle, recipe.overnight_labels)
-        except WindowError as error:
-            samples = error
         except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
-            samples = WindowError(failure_kind(error), f"Bars of {symbol}: {type(error).__name__}: {error}")
-            samples.__cause__ = error
-        return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe, self.floor))
+            found = _error_of(listing.symbol, error)
+            self._quality.note(listing.symbol, str(found))
+            return found
+        if not self._quality.knows(listing.symbol):
+            self._quality.note(listing.symbol, bars)
+        return bars
 
     def _compared(self, bars: Bars) -> Floats:
         """What the universe asks of a symbol's forward returns; its bars are read for that and once more for itself."""
@@ -339,6 +374,14 @@ class Market:
             if still:
                 said.append(f"{symbol} has {still:,} bars without a label: its price stood still before them.")
         return said
+
+
+def _error_of(symbol: str, error: Exception) -> WindowError:
+    if isinstance(error, WindowError):
+        return error
+    found = WindowError(failure_kind(error), f"Bars of {symbol}: {type(error).__name__}: {error}")
+    found.__cause__ = error
+    return found
 
 
 def _size(plan: SymbolPlan) -> int:

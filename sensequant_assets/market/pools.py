@@ -144,6 +144,7 @@ def within_pools(
 
     In a window that is not filled yet, a pair of a symbol that had rows enough before joins the pool with the rows that
     it has, however few. Where it has none, or the pool has too few, the model of the latest window before serves it.
+    One that reads bad rows joins none and fails.
 
     Parameters
     ----------
@@ -162,6 +163,9 @@ def within_pools(
             yield pair
             continue
         known = True
+        if pair.spoiled:
+            yield replace(pair, reason=None, detail="", waits=False)
+            continue
         why = lacks(pair.window.key) if pair.rows else pair.detail
         if not why:
             latest = pair if pair.eligible else replace(pair, reason=None, detail="", waits=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sensequant_assets.core.bars import PRICES, Bars, corrupt, day_of
+from sensequant_assets.core.bars import PRICES, Bars, Delivery, corrupt, day_of, refuse_too_many
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.sources.dates import Proof
@@ -95,17 +95,19 @@ class FileBars:
             self._require_bars(universe)
 
     def bars(self, listing: Listing) -> Bars:
-        """Read and validate the bars of one symbol; no rows if there is no file or row of it."""
+        """Read and validate the bars of one symbol; no rows if there is no file or row of it.
+
+        A row that breaks a rule is put aside, and costs the symbol no more unless there are too many of them.
+        """
         symbol = listing.symbol
         claims = self._claims if self._universe is not None else self._claimed(Matcher([listing]))
         notes: list[Note] = []
         tables = list(_of_one_series(self._tables(symbol, claims.get(symbol, [])), symbol, notes.append))
-        bars = parse_bars(
+        parts = parse_bars(
             tables, symbol=symbol, timezone=self._timezone, clock=self._clock, proof=self._proof, note=notes.append
         )
         self._read_notes[symbol] = tuple(notes)
-        parts = [_Part(rows.origin, one, rows.columns.rows) for rows, one in zip(tables, bars, strict=True)]
-        return _union(parts) if parts else Bars.empty(symbol)
+        return refuse_too_many(_union(parts)) if parts else Bars.empty(symbol)
 
     def _tables(self, symbol: str, claims: Sequence["_Claim"]) -> Iterator[Rows]:
         """The rows of a symbol, file by file."""
@@ -269,15 +271,6 @@ class _Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Bars of one symbol in one file."""
-
-    file: str
-    bars: Bars
-    rows: _Positions
-
-
-@dataclass(frozen=True, slots=True)
 class _Table:
     """A file of several symbols: rows of all of them in one set of columns, or a set of columns for each."""
 
@@ -431,40 +424,40 @@ def _not_taken(path: BarFile, error: Exception) -> str:
     return f"{path} cannot be read: {' '.join(str(error).split()).removesuffix('.')}."
 
 
-def _union(parts: Sequence[_Part]) -> Bars:
+def _union(parts: Sequence[Bars]) -> Bars:
     """Bars of one symbol from several files, in time order; a bar told twice is the one of the first file."""
     if len(parts) == 1:
-        return parts[0].bars
-    symbol = parts[0].bars.symbol
+        return parts[0]
+    symbol = parts[0].symbol
     _refuse_mixed(parts)
-    time = np.concatenate([part.bars.time for part in parts])
-    values = {name: np.concatenate([getattr(part.bars, name) for part in parts]) for name in (*PRICES, "volume")}
-    whose = np.repeat(np.arange(len(parts)), [len(part.bars) for part in parts])
-    rows = np.concatenate([part.rows for part in parts])
+    time = np.concatenate([part.time for part in parts])
+    values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in (*PRICES, "volume")}
     order = np.argsort(time, kind="stable")
+    delivery = Delivery.joined([part.delivery for part in parts], order)
     again = np.flatnonzero(time[order][1:] == time[order][:-1])
     earlier, later = order[again], order[again + 1]
-    for name, told in values.items():
-        differs = np.flatnonzero(~np.isclose(told[earlier], told[later], rtol=_SAME, atol=0))
+    for name, said in values.items():
+        differs = np.flatnonzero(~np.isclose(said[earlier], said[later], rtol=_SAME, atol=0))
         if len(differs):
-            one, other = earlier[differs[0]], later[differs[0]]
+            one, other = again[differs[0]], again[differs[0]] + 1
             more = f" and {len(differs) - 1} more" if len(differs) > 1 else ""
             raise corrupt(
-                f"{parts[whose[other]].file}, row {rows[other]}{more}: {symbol}: {name} of {time[other]} is "
-                f"{told[other]:.10g}, and {told[one]:.10g} in {parts[whose[one]].file}, row {rows[one]}. "
+                f"{delivery.place(other)}{more}: {symbol}: {name} of {time[order[other]]} is "
+                f"{said[order[other]]:.10g}, and {said[order[one]]:.10g} in {delivery.place(one)}. "
                 "Remove the bar that is wrong, or deliver all of the symbol's bars on one basis."
             )
     kept = np.delete(order, again + 1)
-    return Bars(symbol=symbol, time=time[kept], **{name: told[kept] for name, told in values.items()})
+    delivery = Delivery.joined([part.delivery for part in parts], kept)
+    return Bars(symbol, time[kept], **{name: said[kept] for name, said in values.items()}, delivery=delivery)
 
 
-def _refuse_mixed(parts: Sequence[_Part]) -> None:
+def _refuse_mixed(parts: Sequence[Bars]) -> None:
     """Refuse bars of days among those of minutes: both would stand in one history."""
-    intraday = next((part for part in parts if part.bars.intraday), None)
+    intraday = next((part for part in parts if part.intraday), None)
     for part in parts:
-        days = part.bars.time.astype("datetime64[D]")
-        if intraday and len(days) > 1 and (part.bars.time == days).all():
+        days = part.time.astype("datetime64[D]")
+        if intraday and len(days) > 1 and (part.time == days).all():
             raise corrupt(
-                f"{part.file} has daily bars of {part.bars.symbol}, and {intraday.file} intraday ones. Give a "
-                "directory of bars of one kind."
+                f"{part.delivery.origins[0]} has daily bars of {part.symbol}, and {intraday.delivery.origins[0]} "
+                "intraday ones. Give a directory of bars of one kind."
             )

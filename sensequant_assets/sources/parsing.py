@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from itertools import groupby
@@ -15,7 +15,7 @@ from sensequant_assets.sources.dates import Order, Proof, clock_of, different, i
 from sensequant_assets.sources.headers import ADJ_CLOSE, CLOCK, NUMBERS, TIME, missing_columns, roles_of
 from sensequant_assets.sources.notes import Note
 from sensequant_assets.sources.reading import Column, Columns, listed
-from sensequant_assets.sources.rows import as_one_history
+from sensequant_assets.sources.rows import REPEATED, as_one_history
 from sensequant_assets.sources.text import without_thousands
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def parse_bars(
     proof: Proof | None = None,
     note: Callable[[Note], None] = to_nobody,
 ) -> list[Bars]:
-    """Parse, validate and adjust the bars of one symbol, file by file.
+    """Parse, validate and adjust the bars of one symbol, file by file; rows that are none are put aside.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ def parse_bars(
     Returns
     -------
     list of Bars
-        Of each file; they may have no rows.
+        Of each file, as of `validated`.
 
     Raises
     ------
     WindowError
-        Of kind `corrupt_bars`: names file, row and the rule that is broken.
+        Of kind `corrupt_bars`: a column is missing, or intraday times are in UTC.
     """
     for rows in tables:
         _require_columns(rows.columns, symbol, rows.origin)
@@ -105,9 +105,12 @@ def _history(
     raw: RawBars, columns: Columns, in_utc: bool, until: np.datetime64, proof: Proof, note: Callable[[Note], None]
 ) -> Bars:
     """The bars of one file."""
+    read = len(raw.rows)
     raw, notes = as_one_history(raw, lambda role, at: _is_missing(columns, role, at))
     _refuse_days_to_come(raw, until, proof)
     bars = validated(raw, until=until)
+    repeated = sum(each.count for each in notes if each.text == REPEATED)
+    bars = replace(bars, delivery=bars.delivery.of_rows(read, repeated, sum(each.count for each in notes) - repeated))
     if in_utc and len(bars):
         what = "intraday times" if bars.intraday else "times of the daily bars"
         raise corrupt(f"{raw.origin}: the {what} of {raw.symbol} are in UTC, which is no exchange's. {_ZONE_ASKED}")

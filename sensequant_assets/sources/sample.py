@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sensequant_assets.core.bars import Bars
+from sensequant_assets.core.bars import Bars, refuse_too_many
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.sources.notes import Note
 from sensequant_assets.sources.parsing import Rows, parse_bars
@@ -27,7 +27,7 @@ class SampleBars:
         code = listing.vendor_code or listing.symbol
         frame = self._table[self._table["ticker"] == code]
         (bars,) = parse_bars([Rows("bokeh_sampledata.stocks", Columns.of(frame))], symbol=listing.symbol)
-        return bars
+        return refuse_too_many(bars)
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -20,8 +20,17 @@ from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.failures import data_that_failed
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.operating import STUDENT, SYMBOLS, TEACHER, WINDOWS, history, new_days, office_settings
-from sensequant_assets_tests.running import corrupt, how_it_runs
+from sensequant_assets_tests.operating import (
+    END,
+    STUDENT,
+    SYMBOLS,
+    TEACHER,
+    WINDOWS,
+    history,
+    new_days,
+    office_settings,
+)
+from sensequant_assets_tests.running import corrupt, how_it_runs, spoil
 
 PAIRS = [(symbol, window) for symbol in SYMBOLS for window in WINDOWS[:2]]
 OPEN = WINDOWS[1]
@@ -40,8 +49,14 @@ class Shop:
         return self.directory / "bars"
 
     @property
+    def settings(self) -> dict[str, object]:
+        return {"data_dir": self.directory / "data", "universe": self.directory / "four.csv", "end": END}
+
+    @property
     def market(self) -> Market:
-        settings = office_settings(self.directory)
+        # A test that has changed the bars asks for the market that they make.
+        bars = (self.bars / "IBM.csv").exists()
+        settings = self.settings if bars else office_settings(self.directory)
         return Market.open(read_settings(settings | {"bars": str(self.bars)}), self.teacher, self.student)
 
     @property
@@ -98,20 +113,17 @@ def test_after_training_nothing_is_stale(shop: Shop) -> None:
 
 
 def test_new_bars_make_only_the_open_windows_of_their_symbols_stale(shop: Shop) -> None:
-    market = shop.market
     new_days(SYMBOLS[:2]).to_csv(shop.bars / "n.csv", index=False)
-    # The market has read no bars yet, so it finds the new ones.
-    stale = shop.stale(market)
+    stale = shop.stale(shop.market)
     assert stale.pairs == {(symbol, OPEN): frozenset({Cause.DATA}) for symbol in SYMBOLS[:2]}
     assert stale.by(Cause.DATA) == [(symbol, OPEN) for symbol in SYMBOLS[:2]]
     assert stale.by(Cause.CODE, Cause.UNTRAINED) == []
 
 
 def test_bars_of_the_next_window_leave_a_closed_one_current_though_it_is_tested_on_them(shop: Shop) -> None:
-    market = shop.market
     new_days(["IBM"], 40).to_csv(shop.bars / "n.csv", index=False)
     # Forty days reach into the third window, so that the second one closes and the third one opens.
-    assert shop.stale(market).by(Cause.DATA, Cause.UNTRAINED) == [("IBM", OPEN)]
+    assert shop.stale(shop.market).by(Cause.DATA, Cause.UNTRAINED) == [("IBM", OPEN)]
 
 
 def test_a_corrected_bar_makes_the_windows_that_read_it_stale(shop: Shop) -> None:
@@ -145,12 +157,22 @@ def test_a_lost_student_makes_its_pair_stale(shop: Shop) -> None:
 
 
 def test_a_symbol_whose_bars_cannot_be_read_is_told_apart_and_costs_no_other(shop: Shop) -> None:
-    market = shop.market
     corrupt(shop.bars / "IBM.csv", line=50)
     new_days(["AAPL"]).to_csv(shop.bars / "n.csv", index=False)
-    stale = shop.stale(market)
+    stale = shop.stale(shop.market)
     assert list(stale.pairs) == [("AAPL", OPEN)]
     assert stale.unreadable["IBM"].kind is FailureKind.CORRUPT_BARS
+
+
+def test_a_pair_that_reads_a_bad_row_is_not_stale_and_the_others_of_its_symbol_are_as_they_were(shop: Shop) -> None:
+    table = pd.read_csv(shop.bars / "IBM.csv")
+    line = 2 + int((table["date"] < WINDOWS[0]).sum()) + 20
+    spoil(shop.bars / "IBM.csv", line)
+    market = shop.market
+    stale = shop.stale(market)
+    assert list(stale.pairs) == []
+    assert f"IBM.csv, row {line}: IBM: close is not positive" in str(stale.unreadable["IBM"])
+    assert [bool(pair.spoiled) for pair in market.plan("IBM").pairs][:2] == [True, False]
 
 
 def test_only_the_symbols_that_are_asked_for_are_looked_at(tmp_path: Path) -> None:

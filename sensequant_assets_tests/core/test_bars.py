@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sensequant_assets.core.bars import PRICES, Bars, RawBars, validated
+from sensequant_assets.core.bars import PRICES, Bars, RawBars, refuse_too_many, told, validated
 from sensequant_assets.errors import FailureKind, WindowError
 
 VALUES = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 100.0}
@@ -23,10 +23,12 @@ def checked(bars: RawBars) -> Bars:
 
 
 def refusal(bars: RawBars) -> str:
-    with pytest.raises(WindowError) as caught:
-        checked(bars)
-    assert caught.value.kind is FailureKind.CORRUPT_BARS
-    return str(caught.value)
+    """Why rows of these bars are put aside; all others are kept."""
+    found = checked(bars)
+    delivery = found.delivery
+    assert delivery.read == len(bars.rows) == len(found) + delivery.repeated + len(delivery.bad)
+    assert sorted([*delivery.row, *(one.row for one in delivery.bad)]) == bars.rows.tolist()
+    return told(delivery.bad)
 
 
 @pytest.mark.parametrize("column", [*PRICES, "volume", "adj_close"])
@@ -62,11 +64,11 @@ def test_a_broken_row_is_named_by_file_row_symbol_rule_and_what_the_file_says(co
         ("1900-01-01T23:59:59", "time is before 1900-01-02"),
         ("2024-02-01T00:00:01", "time is in the future"),
         ("9999-12-31", "time is in the future"),
-        ("2024-01-02", "the same time stands there twice"),
         ("2023-12-31", "rows are not sorted by time"),
+        ("2024-01-09", "rows are not sorted by time"),
     ],
 )
-def test_a_time_that_is_none_or_is_not_after_the_one_before_is_refused(day, rule):
+def test_a_time_that_is_none_or_is_out_of_place_is_put_aside(day, rule):
     bars = raw()
     bars.time[2] = np.datetime64(day)
     assert refusal(bars) == f"tcs.csv, row 5: TCS: {rule} (time at 2)."
@@ -158,3 +160,47 @@ def test_a_high_or_low_that_rounding_left_just_inside_the_body_is_moved_to_its_e
     assert checked(raw(1, low=10.0 + 1e-6)).low[0] == 10.0
     assert "high is below" in refusal(raw(1, high=11.0 - 1e-4))
     assert "low is above" in refusal(raw(1, low=10.0 + 1e-4))
+
+
+def test_a_bar_that_stands_there_twice_in_the_same_numbers_is_taken_once():
+    bars = raw()
+    bars.time[3] = bars.time[2]
+    found = checked(bars)
+    assert found.delivery.row.tolist() == [1, 3, 5, 9]
+    assert (found.delivery.read, found.delivery.repeated, found.delivery.bad) == (5, 1, ())
+
+
+def test_of_two_rows_that_tell_a_time_differently_neither_is_a_bar():
+    bars = raw(close=[11.0, 11.0, 11.0, 10.5, 11.0])
+    bars.time[3] = bars.time[2]
+    found = checked(bars)
+    assert found.delivery.row.tolist() == [1, 3, 9]
+    assert [(one.rule, one.row, one.time) for one in found.delivery.bad] == [
+        ("duplicate", row, np.datetime64("2024-01-03")) for row in (5, 7)
+    ]
+    assert told(found.delivery.bad) == "tcs.csv, row 5 and 1 more: TCS: the same time stands there twice (time at 2)."
+
+
+def test_a_row_without_a_time_of_its_own_stands_after_the_sound_row_before_it():
+    bars = raw(volume=[100.0, -1.0, 100.0, 100.0, 100.0])
+    bars.time[2] = np.datetime64("2025-01-01")  # in the future
+    negative, future = checked(bars).delivery.bad
+    assert (negative.time, negative.after) == (np.datetime64("2024-01-02"), np.datetime64("2024-01-01"))
+    assert (np.isnat(future.time), future.after) == (True, np.datetime64("2024-01-01"))
+    bars.time[0] = np.datetime64("NaT")
+    assert np.isnat(checked(bars).delivery.bad[0].after)
+
+
+def test_the_fewest_rows_are_out_of_place():
+    bars = raw(20)
+    bars.time[4] = np.datetime64("2023-12-31")
+    bars.time[9] = np.datetime64("2024-01-31")
+    assert [one.row for one in checked(bars).delivery.bad] == [9, 19]
+
+
+def test_a_symbol_is_refused_whole_when_more_than_one_row_in_ten_is_bad():
+    at_the_limit, beyond = raw(20, volume=[-1.0] * 2 + [1.0] * 18), raw(20, volume=[-1.0] * 3 + [1.0] * 17)
+    assert len(refuse_too_many(checked(at_the_limit))) == 18
+    with pytest.raises(WindowError, match="row 1 and 2 more: TCS: volume is negative") as caught:
+        refuse_too_many(checked(beyond))
+    assert caught.value.kind is FailureKind.CORRUPT_BARS

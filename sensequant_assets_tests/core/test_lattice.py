@@ -16,7 +16,7 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, WindowError
-from sensequant_assets_tests.making import ANY_ROWS, FIRST_DAY, random_walk, samples_of
+from sensequant_assets_tests.making import ANY_ROWS, FIRST_DAY, random_walk, samples_of, with_bad_rows
 
 RECIPE = Recipe(threshold=0.0, validation_fraction=0.0)
 SECOND = Window(date(2022, 4, 1), date(2022, 6, 30))
@@ -193,6 +193,64 @@ def test_pairs_of_corrupt_bars_are_attempted_so_that_they_fail():
     pairs = plan_symbol(Listing("AAA"), error, windows, RECIPE, ANY_ROWS)
     assert [pair.window for pair in pairs] == list(windows)
     assert all(pair.eligible for pair in pairs)
+
+
+def spoiled_by(*positions: int, bars: int = 400) -> dict[str, str]:
+    """By window key, what it fails by; windows of 90 bars, labels over 7."""
+    samples = samples_of(with_bad_rows(random_walk(bars, 0), *positions), horizon=7)
+    windows = build_windows(FIRST_DAY, day(360), 90)
+    pairs = plan_symbol(Listing("AAA"), samples, windows, RECIPE, ANY_ROWS)
+    assert all(pair.eligible for pair in pairs[1:])
+    return {str((pair.window.start - FIRST_DAY).days): pair.spoiled for pair in pairs if pair.spoiled}
+
+
+@pytest.mark.parametrize(
+    ("position", "fails"),
+    [
+        (40, ["0", "90"]),  # row 90 reads 50 bars back
+        (39, ["0"]),
+        (89, ["0", "90"]),  # the label of row 82 reads it
+        (175, ["90", "180"]),
+        (180, ["180"]),  # labels that reach the next window are purged from this one
+        (269, ["180", "270"]),
+        (330, ["270"]),
+    ],
+)
+def test_a_bad_row_fails_the_windows_whose_features_or_labels_read_it_and_no_others(position, fails):
+    sentence = f"AAA.csv, row {position + 2}: AAA: high is below open or close (high is 1)."
+    assert spoiled_by(position) == dict.fromkeys(fails, sentence)
+
+
+def test_a_window_tells_of_the_bad_rows_that_it_reads_alone():
+    assert spoiled_by(200, 201, 330) == {
+        "180": "AAA.csv, row 202 and 1 more: AAA: high is below open or close (high is 1).",
+        "270": "AAA.csv, row 332: AAA: high is below open or close (high is 1).",
+    }
+
+
+def test_a_bad_row_behind_the_last_bar_fails_nothing():
+    assert spoiled_by(359, bars=360) == {}
+
+
+def test_a_window_of_nothing_but_bad_rows_fails_and_is_not_skipped_for_want_of_bars():
+    assert "180" in spoiled_by(*range(180, 270))
+
+
+def test_a_window_that_has_too_few_rows_anyway_is_skipped_whatever_it_reads():
+    samples = samples_of(with_bad_rows(random_walk(400, 0), 20), horizon=7)
+    pair = plan_symbol(Listing("AAA"), samples, build_windows(FIRST_DAY, day(70), 70), RECIPE, ANY_ROWS)[0]
+    assert pair.reason is SkipReason.INSUFFICIENT_BARS
+
+
+def test_rows_that_read_a_bad_row_are_in_no_span():
+    whole, lacking = (
+        samples_of(bars, horizon=7) for bars in (random_walk(400, 0), with_bad_rows(random_walk(400, 0), 200))
+    )
+    window = Window(day(90), day(180))
+    kept = window_rows(lacking, window, window.start, RECIPE)
+    assert kept.train.tolist() == window_rows(whole, window, window.start, RECIPE).train.tolist()
+    # The next window is 180 to 269: the labels of 193 to 199 read the bad bar, and the features of 50 bars after it.
+    assert kept.test.tolist() == [*range(180, 193), *range(250, 269)]
 
 
 def test_pairs_of_corrupt_bars_are_skipped_before_their_listing():

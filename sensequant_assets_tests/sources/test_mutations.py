@@ -186,6 +186,10 @@ def bars_or_refusal(path: Path, symbol: str) -> Bars | WindowError | UsageError:
 
 def assert_whole(bars: Bars) -> None:
     """What the rest of the package takes for granted."""
+    delivery = bars.delivery
+    assert delivery.read == len(delivery.row) + delivery.repeated + delivery.empty + len(delivery.bad)
+    assert len(delivery.row) == len(delivery.origin) == len(bars)
+    assert len(delivery.bad) <= 0.1 * delivery.read
     prices = np.array([getattr(bars, name) for name in PRICES])
     assert prices.dtype == bars.volume.dtype == np.float64
     assert ((prices >= 1e-12) & (prices <= 1e15)).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sensequant_assets.core.bars import Bars, day_of
+from sensequant_assets.core.bars import Bars, day_of, told
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.sources.parsing import Rows, parse_bars
 from sensequant_assets.sources.reading import Columns
@@ -25,10 +25,12 @@ def parsed_columns(columns: Columns, **options: Any) -> Bars:
 
 
 def refusal(frame: pd.DataFrame, **options: Any) -> str:
-    with pytest.raises(WindowError) as caught:
-        parsed(frame, **options)
-    assert caught.value.kind is FailureKind.CORRUPT_BARS
-    return str(caught.value)
+    """Why a symbol cannot be parsed, or why some of its rows are put aside."""
+    try:
+        found = parsed(frame, **options)
+    except WindowError as error:
+        return f"{error}" if error.kind is FailureKind.CORRUPT_BARS else f"{error.kind}: {error}"
+    return told(found.delivery.bad)
 
 
 @pytest.mark.parametrize("column", ["date", "open", "high", "low", "close", "volume"])
@@ -119,7 +121,7 @@ def test_two_bars_of_one_time_are_refused_unless_they_are_the_same():
     twice = with_cell(bars_frame(), 2, "date", "2024-01-02")
     assert len(parsed(twice)) == 4
     message = refusal(with_cell(twice, 2, "close", 11.5), row_offset=2)
-    assert message == "tcs.csv, row 4: TCS: the same time stands there twice (date is 2024-01-02)."
+    assert message == "tcs.csv, row 3 and 1 more: TCS: the same time stands there twice (date is 2024-01-02)."
 
 
 def test_a_long_cell_is_shown_in_part():
@@ -254,10 +256,9 @@ def test_a_broken_rule_of_arrays_names_row_and_cell_as_that_of_series_does():
     frame = bars_frame()
     frame = frame.assign(date=pd.to_datetime(frame["date"]).iloc[[0, 1, 2, 2, 4]].to_numpy(), volume=range(5))
     frame.index += 7
-    with pytest.raises(WindowError) as caught:
-        parsed_columns(arrays(frame))
-    assert str(caught.value) == refusal(frame)
-    assert "row 10: TCS: the same time stands there twice (date is 20" in refusal(frame)
+    found = parsed_columns(arrays(frame))
+    assert told(found.delivery.bad) == refusal(frame)
+    assert "row 9 and 1 more: TCS: the same time stands there twice (date is 20" in refusal(frame)
 
 
 def test_rows_that_are_taken_keep_their_positions():

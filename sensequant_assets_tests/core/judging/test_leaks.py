@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensequant_assets.core import hurdles, lattice, splits
-from sensequant_assets.core.bars import Bars, Floats, RawBars, Times, validated
+from sensequant_assets.core.bars import Bars, Floats, RawBars, Times, refuse_too_many, told, validated
 from sensequant_assets.core.boosting import fit, trees_fingerprint
 from sensequant_assets.core.calibration import Calibration, calibrated
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
@@ -475,7 +475,7 @@ def test_without_a_cross_section_no_feature_is_suspected() -> None:
 @pytest.mark.parametrize(
     ("planted", "rule"),
     [
-        (lambda numbers: {"close": np.append(numbers["close"][1:], 1.0)}, "high is below open or close"),
+        (lambda numbers: {"close": np.append(numbers["close"][1:], 1.0)}, "low is above open or close"),
         (lambda numbers: {"high": np.append(numbers["high"][1:], 1.0)}, "high is below open or close"),
     ],
     ids=["close_filed_a_bar_early", "high_filed_a_bar_early"],
@@ -487,7 +487,7 @@ def test_a_column_filed_a_bar_early_is_no_bar(planted: Callable[..., dict[str, F
     assert len(validated(raw, until=bars.time[-1])) == 60
 
     with pytest.raises(WindowError, match=rule):
-        validated(replace(raw, numbers=numbers | planted(numbers)), until=bars.time[-1])
+        refuse_too_many(validated(replace(raw, numbers=numbers | planted(numbers)), until=bars.time[-1]))
 
 
 def test_bars_filed_before_they_have_happened_are_no_bars() -> None:
@@ -495,8 +495,9 @@ def test_bars_filed_before_they_have_happened_are_no_bars() -> None:
     numbers = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
     raw = RawBars("AAA", "AAA.csv", np.arange(60), bars.time, numbers, lambda name, _: name)
 
-    with pytest.raises(WindowError, match="time is in the future"):
-        validated(raw, until=bars.time[-2])
+    found = validated(raw, until=bars.time[-2])
+    assert len(found) == 59
+    assert "time is in the future" in told(found.delivery.bad)
 
 
 # Shuffled folds against purged ones.
