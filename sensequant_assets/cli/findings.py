@@ -16,6 +16,8 @@ from sensequant_assets.telemetry.store import TelemetryStore
 def findings_or_why(telemetry: TelemetryStore, batch_id: str) -> tuple[Mapping[str, Any] | None, str]:
     """What is to be found of a batch, evaluated now where nobody has since it changed; else why nothing is.
 
+    No noise twin is trained for it: that takes as long as a batch.
+
     Parameters
     ----------
     telemetry
@@ -36,7 +38,8 @@ def findings_or_why(telemetry: TelemetryStore, batch_id: str) -> tuple[Mapping[s
         known = findings_of(telemetry, subject, settings.cost_bp)
         if known is None:
             market = Market.open(subject.settings, subject.teacher, subject.student)
-            known = evaluated(subject, market, telemetry, settings).as_json()
+            kept_twin = settings.model_copy(update={"noise_windows": 0})
+            known = evaluated(subject, market, telemetry, kept_twin).as_json()
     except SenseQuantError as error:
         return None, f"This batch cannot be evaluated: {error} What `{command}` can find, stands here afterwards."
     return known, ""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import dagster as dg
 from pydantic import Field
 
+from sensequant_assets.batch.noise import kept_noise, noise_key
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
@@ -144,10 +145,11 @@ def _carried_out(
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:
         if kind == "teacher":
             context.log_event(universe_event(opened.universe, market.settings.universe))
-        log_outcomes(context, outcomes, opened, market)
+        log_outcomes(context, outcomes, opened, market, noise)
 
     part_of = "" if _is_batch(context, identity, kinds, config.pairs or context.partition_keys) else identity.batch_id
     log_configuration(context, run)
+    noise = kept_noise(market.twins, noise_key(market.settings, teacher, student))
 
     def tell_pool(outcome: PoolOutcome) -> None:
         log_pool(context, outcome)

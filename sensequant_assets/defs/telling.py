@@ -1,12 +1,14 @@
 """What Dagster is told of each window as it finishes."""
 
 from collections.abc import Iterable
+from math import isnan, nan
 from typing import Any
 
 import dagster as dg
 
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import Run
+from sensequant_assets.core.judging.noise import NAMES, Noise, WindowScore
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.defs.events import EventLog
 from sensequant_assets.defs.market import symbol_events
@@ -43,12 +45,16 @@ def log_configuration(context: dg.AssetExecutionContext, run: Run) -> None:
 
 
 def log_outcomes(
-    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], market: Market, resource: MarketResource
+    context: dg.AssetExecutionContext,
+    outcomes: Iterable[Outcome],
+    market: Market,
+    resource: MarketResource,
+    noise: Noise | None,
 ) -> None:
     """Tell Dagster and who waits of each window as it finishes, and Dagster of its symbol's tables if its bars are new.
 
     The tables are written beside the training, which goes on in other threads, so that the graph upstream of a model
-    shows what it was trained on.
+    shows what it was trained on. `noise` is the band of the market's noise twin, where one is on disk.
     """
     seen: set[str] = set()
     with EventLog(context) as events:
@@ -58,7 +64,7 @@ def log_outcomes(
                 seen.add(symbol)
                 for event in symbol_events(market, symbol, resource.data_dir, ("bars", "features"), stale_only=True):
                     events.log(event)
-            events.log(event_of(outcome))
+            events.log(event_of(outcome, noise))
             resource.tell(outcome)
 
 
@@ -98,7 +104,7 @@ def log_lacking(context: dg.AssetExecutionContext, pools: Iterable[Pool]) -> Non
                 context.log_event(dg.AssetMaterialization(asset, partition=pool.window, metadata=metadata))
 
 
-def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
+def event_of(outcome: Outcome, noise: Noise | None = None) -> dg.AssetMaterialization | dg.AssetObservation:
     """The Dagster event of one outcome.
 
     A failed window is an observation: it stays missing in the grid, and its events say why. A skipped one is a
@@ -132,11 +138,26 @@ def event_of(outcome: Outcome) -> dg.AssetMaterialization | dg.AssetObservation:
             metadata[flag] = True
     if pair.served_by:
         metadata |= {"served_by": pair.served_by.window.key, "why": printable(pair.detail)}
+    if noise and (told := _noise_band(outcome, noise)):
+        metadata["noise_band"] = told
     if outcome.constant:
         metadata["constant"] = True
     if outcome.metrics.get("calibration_slope") == 0:
         metadata["nothing_learned"] = True
     return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
+
+
+def _noise_band(outcome: Outcome, noise: Noise) -> str:
+    """Where numbers of the window's test rows would lie if nothing could be known; empty where that is not known."""
+    score = WindowScore.of_metrics(outcome.metrics, outcome.rows["test"])
+    said = []
+    for metric, value in () if score is None else (("auc", score.auc), ("rank_ic", score.rank_ic)):
+        band = noise.band(outcome.model, metric)
+        low, high = (nan, nan) if band is None or score is None else band.of(score, metric)
+        if low <= high and not isnan(value):
+            where = "inside" if low <= value <= high else "outside"
+            said.append(f"{NAMES[metric]} {value:.3f} is {where} {low:.3f} to {high:.3f}")
+    return ", ".join(said)
 
 
 def rounded(value: float) -> float:

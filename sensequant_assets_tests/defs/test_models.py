@@ -7,7 +7,7 @@ import logging
 import re
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ import pytest
 
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.cli.launch import Launch, launch
-from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.outcome import Outcome
+from sensequant_assets.core.judging.noise import Band, Noise
+from sensequant_assets.core.lattice import Key, Pair
+from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
+from sensequant_assets.core.windows import Window
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, ATTEMPT_TAG, BATCH_TAG
 from sensequant_assets.defs.partitions import keys_of
 from sensequant_assets.defs.runs import identity_of
+from sensequant_assets.defs.telling import event_of
 from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.market import market
 from sensequant_assets.market.market import Market
@@ -440,6 +443,24 @@ def test_the_check_of_a_run_of_a_backfill_or_of_a_repeat_says_that_there_may_be_
         if evaluation.check_name == "max_failure_rate":
             told = evaluation.metadata.get("part_of_batch")
             assert (told and told.value) == part_of
+
+
+def test_the_page_of_a_partition_says_where_noise_would_lie_once_there_is_a_twin() -> None:
+    # 14 ones of 28 rows: .1110 is a standard deviation of independent rows, and half as much again of these.
+    told = {"test_auc": 0.9, "test_base_rate": 0.5, "test_rank_ic": 0.1, "test_design_effect": 2.25, "trees": 5.0}
+    told |= {"largest_tree_leaves": 3.0, "largest_tree_depth": 2.0}
+    window = Window(date(2022, 1, 1), date(2022, 6, 30))
+    outcome = Outcome(
+        "teacher", Pair("AAPL", window, window.start), Status.TRAINED, metrics=told, rows={"train": 90, "test": 28},
+        parameters={"num_leaves": "15", "max_depth": "6", "num_iterations": "60"}, path="model.txt.gz",
+    )  # fmt: skip
+    noise = Noise({"teacher": {"auc": Band(-2.0, 2.0, 120), "rank_ic": Band(-1.0, 1.0, 120)}}, 4)
+    shown = event_of(outcome, noise).metadata["noise_band"].value
+    assert shown == "AUC 0.900 is outside 0.167 to 0.833, IC over time 0.100 is inside -0.289 to 0.289"
+    assert "noise_band" not in event_of(outcome).metadata
+    student = replace(outcome, model="student")
+    assert "noise_band" not in event_of(student, noise).metadata
+    assert "noise_band" not in event_of(replace(outcome, metrics=told | {"test_auc": None}), noise).metadata
 
 
 def test_runs_of_one_backfill_are_one_batch_and_a_run_alone_is_its_own() -> None:

@@ -231,7 +231,9 @@ def test_the_command_evaluates_a_batch_once_and_shows_that_again(tmp_path: Path)
     again, err = shown()
     assert (again, err) == (text, "")
     # A setting that changes what is found makes it anew; models that are gone leave a sentence.
-    assert home.run("report", SENSEQUANT_COST_BP="50").err.count("judging teacher") == 1
+    anew = home.run("report", SENSEQUANT_COST_BP="50", SENSEQUANT_NOISE_WINDOWS="200").err
+    assert anew.count("judging teacher") == 1
+    assert "noise twin" not in anew
     for file in (home.data / "models").rglob("*.json"):
         file.unlink()
     gone, _ = shown()

@@ -124,6 +124,19 @@ class WindowScore:
             metrics.design_effect(said, position, horizon),
         )
 
+    @classmethod
+    def of_metrics(cls, told: Mapping[str, float | None], rows: int | None) -> Self | None:
+        """Read what a model's record keeps of its test rows, `test_auc` and its like; None without a test AUC."""
+        auc, base_rate, rank_ic, effect = (
+            told.get(f"test_{name}") for name in ("auc", "base_rate", "rank_ic", "design_effect")
+        )
+        if auc is None or base_rate is None or not rows:
+            return None
+        positives = round(base_rate * rows)
+        return cls(
+            auc, nan if rank_ic is None else rank_ic, positives, rows - positives, nan if effect is None else effect
+        )
+
     @property
     def deviations(self) -> dict[str, float]:
         """By how many standard deviations each number of `JUDGED` is off what knowing nothing gives; NaN if unknown."""

@@ -152,3 +152,15 @@ def test_what_is_said_of_windows_names_how_many_there_are_and_what_the_band_stan
         "band_twins": 4,
     }
     assert noise.as_json("base_rate", outside) == {}
+
+
+def test_what_a_record_keeps_of_a_window_is_read_and_what_it_lacks_is_unknown() -> None:
+    told = {"test_auc": 0.6, "test_base_rate": 0.25, "test_rank_ic": 0.1, "test_design_effect": 2.0}
+    assert WindowScore.of_metrics(told, 80) == WindowScore(0.6, 0.1, 20, 60, 2.0)
+    found = WindowScore.of_metrics({"test_auc": 0.6, "test_base_rate": 0.25, "test_rank_ic": None}, 80)
+    assert found is not None
+    assert math.isnan(found.rank_ic)
+    assert math.isnan(found.sd("auc"))
+    for lacking in (told | {"test_auc": None}, {"test_base_rate": 0.25}, {}):
+        assert WindowScore.of_metrics(lacking, 80) is None
+    assert WindowScore.of_metrics(told, 0) is None
