@@ -18,7 +18,7 @@ from sensequant_assets.errors import UsageError
 from sensequant_assets.sources.dates import Proof
 from sensequant_assets.sources.headers import SERIES, roles_of
 from sensequant_assets.sources.matching import Matcher
-from sensequant_assets.sources.notes import Note, shortened
+from sensequant_assets.sources.notes import NOT_USED, Note, shortened
 from sensequant_assets.sources.packing import READ, BarFile, bars_files, is_bars_file, members, passed_over
 from sensequant_assets.sources.parsing import Rows, dates_of, parse_bars
 from sensequant_assets.sources.reading import (
@@ -38,6 +38,7 @@ _SAME = 1e-9
 _PLAIN_SERIES = "EQ"
 """The series of an exchange's plain shares; others are the same shares traded otherwise, bonds, or rights."""
 _NAMES_SHOWN = 5
+_CANNOT = " cannot be read: "
 
 _Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -183,11 +184,12 @@ class FileBars:
         codes = {listing.vendor_code or listing.symbol for listing in self._universe.listings}
         rows = dict.fromkeys(name for table in self._index.tables for name in table.names if name not in taken)
         claimed = {claim.file for claims in self._claims.values() for claim in claims}
-        named = (*(file for file, _ in self._index.named), *self._index.broken)
-        files = [file for file in named if file not in claimed]
+        files = [file for file, _ in self._index.named if file not in claimed]
+        broken = {file: why for file, why in self._index.broken.items() if file not in claimed}
         return (
             *(Note("Names of the bars that match no symbol of the universe", place=name) for name in rows),
             *(Note("Files whose names match no symbol of the universe", place=str(file)) for file in files),
+            *(Note(f"Files are left out: {_reason(why)}", place=str(file)) for file, why in broken.items()),
             *(
                 Note("Names that are taken for symbols", place=f"{name} for {symbol}")
                 for name, symbol in taken.items()
@@ -203,9 +205,11 @@ class FileBars:
         names = [name for table in index.tables for name in table.names]
         files = [str(file) for file, _ in index.named]
         if not (names or files):
+            if index.broken:
+                raise UsageError(f"No file of bars in {self._path} can be read: {next(iter(index.broken.values()))}")
             there = shortened([path.name for path in passed_over(self._path)], _NAMES_SHOWN)
-            why = next(iter(index.broken.values()), f"it has {there}" if there else "it is empty")
-            raise UsageError(f"There is no file of bars in {self._path}: {why.rstrip('.')}. Bars are files of {READ}.")
+            why = f"it has {there}" if there else "it is empty"
+            raise UsageError(f"There is no file of bars in {self._path}: {why}. Bars are files of {READ}.")
         has = f"names {shortened(dict.fromkeys(names), _NAMES_SHOWN)}" if names else ""
         has += " and " if names and files else ""
         has += f"files {shortened(files, _NAMES_SHOWN)}" if files else ""
@@ -358,12 +362,13 @@ class _Index:
             self.tables.append(table)
             if table.unnamed:
                 self.notes.append(Note("Rows without a symbol are left out", place=str(file), count=table.unnamed))
+        if header.form and header.form.preamble:
+            self.notes.append(Note("Lines before the header are passed over", place=str(file)))
         if unused := roles_of(header.names).unused:
-            self.notes.append(Note(f"{_NOT_USED}: {listed(unused)}", place=str(file)))
+            self.notes.append(Note(f"{NOT_USED}: {listed(unused)}", place=str(file)))
 
 
 _ENDING = f"Files that are not read, because bars are files of {READ}"
-_NOT_USED = "Columns that look like prices, dates or adjustments and are not used"
 
 
 def _table(file: BarFile, header: Header, matcher: Matcher | None) -> _Table | None:
@@ -419,9 +424,14 @@ def _series_of(columns: Columns) -> "np.ndarray[Any, np.dtype[np.str_]] | None":
     return columns.values.get(columns.names[at[SERIES]]) if SERIES in at else None
 
 
+def _reason(why: str) -> str:
+    """Why a file was not taken, without its name and the point at the end."""
+    return why.partition(_CANNOT)[2].removesuffix(".")
+
+
 def _not_taken(path: BarFile, error: Exception) -> str:
     # Some libraries tell an error over several lines, with a point at its end or none.
-    return f"{path} cannot be read: {' '.join(str(error).split()).removesuffix('.')}."
+    return f"{path}{_CANNOT}{' '.join(str(error).split()).removesuffix('.')}."
 
 
 def _union(parts: Sequence[Bars]) -> Bars:

@@ -121,12 +121,12 @@ def _add_times(at: dict[str, int], bare: Sequence[str]) -> None:
     exact = [bare.index(name) for name in _TIMES if name in bare]
     alias = [number for number, name in enumerate(bare) if re.fullmatch(_TIME, name)]
     index = [bare.index(name) for name in _INDEX if name in bare[:1]]
-    times = exact or alias or index
+    times = [*exact, *(number for number in alias if number not in exact)] or index
     if not times:
         return
-    at[TIME] = times[0]
-    clocks = [number for number, name in enumerate(bare) if number != times[0] and re.fullmatch(_CLOCK, name)]
-    if clocks and "time" not in bare[times[0]]:
+    clocks = [number for number in times if re.fullmatch(_CLOCK, bare[number])]
+    at[TIME] = next((number for number in times if number not in clocks), times[0])
+    if clocks and clocks[0] != at[TIME]:
         at[CLOCK] = clocks[0]
 
 

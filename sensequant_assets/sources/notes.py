@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+NOT_USED = "Columns that look like prices, dates or adjustments and are not used"
+"""What is said of them, before their names."""
+
 PLACES_SHOWN = 3
 
 

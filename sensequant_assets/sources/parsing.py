@@ -13,7 +13,7 @@ import numpy as np
 from sensequant_assets.core.bars import Bars, Floats, RawBars, Times, corrupt, day_of, validated
 from sensequant_assets.sources.dates import Order, Proof, clock_of, different, is_day, spelled_alike, times_of_numbers
 from sensequant_assets.sources.headers import ADJ_CLOSE, CLOCK, NUMBERS, TIME, missing_columns, roles_of
-from sensequant_assets.sources.notes import Note
+from sensequant_assets.sources.notes import NOT_USED, Note
 from sensequant_assets.sources.reading import Column, Columns, listed
 from sensequant_assets.sources.rows import REPEATED, as_one_history
 from sensequant_assets.sources.text import without_thousands
@@ -96,7 +96,7 @@ def parse_bars(
     found = []
     # Files that are alike are parsed together: a market may have one a day.
     for _, alike in groupby(tables, key=lambda rows: rows.columns.kinds):
-        for raw, rows, in_utc in _raw(list(alike), symbol, timezone, every_date):
+        for raw, rows, in_utc in _raw(list(alike), symbol, timezone, every_date, note):
             found.append(_history(raw, rows.columns, in_utc, until, every_date, note))
     return found
 
@@ -130,13 +130,16 @@ def _require_columns(columns: Columns, symbol: str, origin: str) -> None:
 
 
 def _raw(
-    tables: Sequence[Rows], symbol: str, timezone: str | None, proof: Proof
+    tables: Sequence[Rows], symbol: str, timezone: str | None, proof: Proof, note: Callable[[Note], None]
 ) -> Iterator[tuple[RawBars, Rows, bool]]:
     """Bars of each file as its columns tell them, and whether their times are of UTC; the files are of one kind."""
     columns = Columns.joined([rows.columns for rows in tables])
     name_of = {role: columns.names[number] for role, number in roles_of(columns.names).at.items()}
     column = {role: columns.values[name] for role, name in name_of.items() if name in columns.values}
-    times, in_utc = wall_clock(_stamps(column), timezone, lambda: proof.order)
+    together = _with_clock(column)
+    if CLOCK in column and together is None:
+        note(Note(f"{NOT_USED}: {name_of[CLOCK]}", symbol, tables[0].origin))
+    times, in_utc = wall_clock(column[TIME] if together is None else together, timezone, lambda: proof.order)
     numbers = {name: parsed_numbers(column[name]) for name in NUMBERS if name in column}
     first = 0
     for rows in tables:
@@ -171,16 +174,16 @@ def dates_of(columns: Columns) -> list[str]:
     return list(different(texts)) if texts.dtype.kind == "O" or pd.api.types.is_string_dtype(texts) else []
 
 
-def _stamps(column: dict[str, Any]) -> Any:
-    """The column of times; where it holds days and another one clocks, both together as text."""
+def _with_clock(column: Mapping[str, Any]) -> Any:
+    """Days of one column and clocks of another together, as text; None where the two are no such columns."""
     if CLOCK not in column or (isinstance(column[TIME], np.ndarray) and column[TIME].dtype.kind == "f"):
-        return column[TIME]
+        return None
     days, clocks = (_texts(column[role]) for role in (TIME, CLOCK))
     if not all(map(is_day, different(days))):
-        return column[TIME]
+        return None
     spelled = {text: clock_of(text) for text in different(clocks)}
     if not spelled or None in spelled.values():
-        return column[TIME]
+        return None
     return days.str.cat(clocks.map(spelled), sep=" ")
 
 

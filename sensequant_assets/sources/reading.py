@@ -384,7 +384,7 @@ def _read_text(file: BarFile, header: Header) -> tuple[dict[int, Any], NDArray[n
         source = text_source(stream, form, _BYTES_A_CELL)
         frame = _frame(source, form, texts, symbols, ".")
         numbers = _numbers(form, roles)
-        if decimal_mark(_with_commas(frame, numbers), form.delimiter) == ",":
+        if decimal_mark(_spelled_numbers(frame, numbers), form.delimiter) == ",":
             source.seek(0)
             frame = _frame(source, form, texts, symbols, ",")
     stripped = {label: frame[label].str.strip() for label in texts}
@@ -430,10 +430,14 @@ def _numbers(form: TextForm, roles: Roles) -> list[str]:
     return [str(roles.at[role]) for role in NUMBERS if role in roles.at]
 
 
-def _with_commas(frame: "pd.DataFrame", labels: Sequence[str]) -> Iterator[str]:
-    """Cells of columns of numbers that have commas in them."""
+def _spelled_numbers(frame: "pd.DataFrame", labels: Sequence[str]) -> Iterator[str]:
+    """Cells of columns of numbers, if some have commas in them: those that are text first."""
+    texts = [frame[label].dropna().astype(str).str.strip() for label in labels if frame[label].dtype.kind not in "fiub"]
+    with_commas = [column[column.str.contains(",", regex=False)] for column in texts]
+    if not any(map(len, with_commas)):
+        return
+    yield from chain.from_iterable(with_commas)
+    yield from chain.from_iterable(texts)
     for label in labels:
-        column = frame[label]
-        if column.dtype.kind not in "fiu" and column.dtype.kind != "b":
-            texts = column.dropna().astype(str).str.strip()
-            yield from texts[texts.str.contains(",", regex=False)]
+        if frame[label].dtype.kind == "f":
+            yield from map(str, frame[label].dropna().unique())

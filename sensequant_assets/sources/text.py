@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from sensequant_assets.sources.headers import TIME, missing_columns, plain_name, roles_of
@@ -16,6 +16,8 @@ _HEAD = 2**16
 _LONGEST_HEAD = 2**24
 _HEADER_LINES = 4
 """Lines that a header may have: two levels of names, the name of the times, and one to see that it ends."""
+_PREAMBLE_LINES = 12
+"""Lines of titles and remarks that may stand before a header, which then has every column that bars need."""
 _DELIMITERS = ",;\t|"
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -24,6 +26,7 @@ _BOMS = (
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d*)?")
 """A number whose thousands are parted by commas, or its thousands and then its hundreds of them, as in India."""
+_DECIMAL_POINT = re.compile(r"[+-]?\d+\.(?:\d{1,2}|\d{4,})")
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
 
 
@@ -45,6 +48,8 @@ class TextForm:
         Plain names of the columns.
     tickers
         Whose each column is, where the header has a line that says so; otherwise empty.
+    preamble
+        Whether lines of something else stand before the header.
     """
 
     encoding: str
@@ -53,6 +58,7 @@ class TextForm:
     lines: int
     names: Sequence[str]
     tickers: Sequence[str] = ()
+    preamble: bool = False
 
 
 def text_form(stream: BinaryIO) -> TextForm:
@@ -69,7 +75,7 @@ def text_form(stream: BinaryIO) -> TextForm:
         head = stream.read(size)
         encoding = encoding_of(head)
         text = codecs.getincrementaldecoder(encoding)().decode(head, final=len(head) < size)
-        if len(head) < size or size >= _LONGEST_HEAD or len(text.splitlines()) > 2 * _HEADER_LINES:
+        if len(head) < size or size >= _LONGEST_HEAD or len(text.splitlines()) > _PREAMBLE_LINES + 2 * _HEADER_LINES:
             break
         size *= 8
     stream.seek(0)
@@ -78,7 +84,12 @@ def text_form(stream: BinaryIO) -> TextForm:
     blank = next((number for number, line in enumerate(lines) if line.strip()), None)
     if blank is None:
         raise ValueError("it is empty")
-    return _form(encoding, lines[blank : blank + 2 * _HEADER_LINES], blank)
+    form = _form(encoding, lines[blank : blank + 2 * _HEADER_LINES], blank)
+    if form.tickers or not missing_columns(form.names):
+        return form
+    later = range(blank + 1, min(blank + _PREAMBLE_LINES, len(lines)))
+    first = next((number for number in later if _is_whole(lines[number])), None)
+    return form if first is None else replace(_form(encoding, lines[first : first + 1], first), preamble=True)
 
 
 def _form(encoding: str, lines: Sequence[str], blank: int) -> TextForm:
@@ -91,6 +102,11 @@ def _form(encoding: str, lines: Sequence[str], blank: int) -> TextForm:
         return TextForm(encoding, delimiter, padded, blank + 1, [plain_name(name) for name in rows[0]])
     names, tickers = levels_of([rows[last][:1] + row[1:] for row in rows[:last]])
     return TextForm(encoding, delimiter, padded, blank + last + 1, names, tickers)
+
+
+def _is_whole(line: str) -> bool:
+    """Whether a line names every column that bars need."""
+    return any(not _missing(line, delimiter)[0] for delimiter in _DELIMITERS)
 
 
 def _missing(line: str, delimiter: str) -> tuple[int, int]:
@@ -164,7 +180,7 @@ def _bytes(stream: BinaryIO, row_bytes: int) -> int:
 
 
 def decimal_mark(cells: Iterable[str], delimiter: str) -> str:
-    """What parts the decimals of numbers that have commas in them: `.`, or `,`.
+    """What parts the decimals of numbers of which some have commas in them: `.`, or `,`.
 
     Parameters
     ----------
@@ -180,8 +196,8 @@ def decimal_mark(cells: Iterable[str], delimiter: str) -> str:
     """
     seen = ""
     for cell in cells:
-        if "," not in cell:
-            continue
+        if _DECIMAL_POINT.fullmatch(cell):
+            return "."
         thousands, decimals = _THOUSANDS.fullmatch(cell), _DECIMAL_COMMA.fullmatch(cell)
         if bool(thousands) != bool(decimals):
             return "." if thousands else ","

@@ -83,7 +83,8 @@ def test_two_columns_that_stand_for_one_are_seen(header, said):
 def test_a_clock_beside_a_date_is_one_and_a_time_alone_is_the_time():
     assert roles("Date,Time,Open") == {"time": "date", "clock": "time", "open": "open"}
     assert roles("Time,Open")["time"] == "time"
-    assert "clock" not in roles("datetime,time,open")
+    assert roles("TradDt,time,open")["time"] == "traddt"
+    assert "clock" not in roles("date,timestamp,open")
 
 
 def test_columns_that_name_symbols_come_before_those_that_may():

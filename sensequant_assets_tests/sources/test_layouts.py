@@ -306,6 +306,21 @@ def test_date_and_time_in_two_columns_are_one_time(tmp_path, date, clock):
     assert_same(source(tmp_path).bars(Listing("AAA")), frame)
 
 
+def test_a_time_beside_one_that_says_all_is_not_used_and_said(tmp_path):
+    frame = intraday()
+    frame.assign(time="09:15").to_csv(tmp_path / "AAA.csv", index=False)
+    found = source(tmp_path)
+    assert_same(found.bars(Listing("AAA")), frame)
+    assert any("are not used: time in " in line for line in told(found.notes))
+
+
+def test_titles_before_the_header_are_passed_over_and_said(tmp_path):
+    write(tmp_path / "AAA.csv", ["Prices of AAA", "", *plain(BARS["AAA"])])
+    found = source(tmp_path)
+    assert_same(found.bars(Listing("AAA")), BARS["AAA"])
+    assert any(line.startswith("Lines before the header are passed over: ") for line in told(found.notes))
+
+
 def test_date_and_time_in_two_columns_of_parquet_are_one_time(tmp_path):
     frame = intraday()
     stamps: dict[str, Any] = {"date": frame["date"].dt.date, "time": frame["date"].dt.time}
@@ -378,7 +393,10 @@ def test_files_and_symbols_that_match_nothing_are_named(tmp_path):
     for name in ("AAA", "CCC", "DDD"):
         write(tmp_path / f"{name}.csv", plain(BARS["AAA"]))
     (tmp_path / "book.xlsx").write_text("x")
+    (tmp_path / "2024.csv").write_text("symbol,date,open\nBBB,2024")
     said = told(source(tmp_path).notes)
+    cut = "it does not end with a line end, so it is cut or still being written"
+    assert f"Files are left out: {cut} in {tmp_path}/2024.csv." in said
     assert f"Files whose names match no symbol of the universe: {tmp_path}/CCC.csv, {tmp_path}/DDD.csv." in said
     assert "Symbols without bars: BBB." in said
     assert any(line.startswith("Workbooks are not read: save their sheets as CSV in ") for line in said)

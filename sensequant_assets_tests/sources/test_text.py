@@ -44,6 +44,12 @@ def test_a_header_of_several_lines_ends_with_the_one_that_names_the_time(lines, 
     assert found.lines == len(lines)
 
 
+def test_lines_of_titles_before_the_header_are_passed_over():
+    found = form(f"Prices of TCS, adjusted\n\n# 2024; daily\n{HEADER}\n2024-01-01,1,2,1,2,5\n")
+    assert (found.preamble, found.lines, list(found.names)) == (True, 4, HEADER.split(","))
+    assert not form(f"{HEADER}\n{HEADER}\n").preamble
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "  \n"])
 def test_a_file_without_a_header_is_refused(text):
     with pytest.raises(ValueError, match="it is empty"):
@@ -67,7 +73,8 @@ def test_a_text_without_its_last_line_end_is_cut(encoding):
         (["1.251,64"], ";", ","),
         (["1,234", "251,6"], ";", ","),
         (["12,3456"], ",", ","),
-        (["12.5"], ";", "."),
+        (["1,234", "912.5"], ";", "."),
+        (["1.234", "251,64"], ";", ","),
     ],
 )
 def test_commas_part_thousands_or_decimals_as_the_numbers_say(cells, delimiter, mark):
