@@ -30,7 +30,6 @@ TESTED_ELSEWHERE = {
     "cli/prune.py": ("defs/test_pruning.py", "what it removes is seen of a data directory"),
     "cli/tables.py": ("cli/test_backfill.py", "the summary is printed by a backfill"),
     "cli/telemetry.py": ("telemetry/questions/test_failures.py", "its commands print what telemetry is asked there"),
-    "core/judging/skill.py": ("report/test_report.py", "what a score is worth is shown by the report"),
     "core/samples.py": ("core/test_features.py", "samples are features and labels side by side"),
     "definitions.py": ("daemon/test_backfill.py", "what Dagster loads, in one line"),
     "defs/events.py": ("defs/test_models.py", "events are what a run has logged"),

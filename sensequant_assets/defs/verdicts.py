@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from sensequant_assets.batch.noise import noise_of_batch
 from sensequant_assets.core.outcome import Verdict, judge
 from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result, not_constant_result
@@ -35,7 +36,7 @@ def latest_verdict(
         return not_constant_result(ASSETS[model], verdict, constant, batch, plotted=plotted)
     failed = failed_windows(telemetry, batch, FAILURES_SHOWN, model=model)
     untried = untried_windows(telemetry, batch, model)
-    report = markdown(read_report(telemetry, batch))
+    report = markdown(read_report(telemetry, batch, noise=noise_of_batch(telemetry, batch)))
     found = batch_evaluation(ASSETS[model], verdict, failed, untried, batch, report=report, plotted=plotted)
     return dg.AssetCheckResult(
         asset_key=found.asset_key,

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
-from math import isnan, sqrt
-from statistics import mean, median
+from math import isnan, nan
+from statistics import mean, median, quantiles
 from typing import Any
 
-from sensequant_assets.core.judging.skill import Z95, Skill, null_auc_sd, percentiles
+from sensequant_assets.core.judging.noise import Band, Noise, Outside, WindowScore
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.errors import FailureKind, advice
@@ -19,8 +19,8 @@ from sensequant_assets.telemetry.store import TelemetryStore
 
 METRICS = (
     "test_auc", "test_brier", "test_log_loss", "test_ece", "test_rank_ic", "test_accuracy", "test_majority",
-    "test_base_rate", "valid_auc", "oof_auc", "fidelity_mae", "fidelity_correlation", "fidelity_agreement", "trees",
-    "largest_tree_leaves", "largest_tree_depth",
+    "test_base_rate", "test_design_effect", "valid_auc", "oof_auc", "fidelity_mae", "fidelity_correlation",
+    "fidelity_agreement", "trees", "largest_tree_leaves", "largest_tree_depth",
 )  # fmt: skip
 """Metrics that the report reads; a model that lacks one has None."""
 
@@ -52,13 +52,49 @@ class Row:
         return self.symbol, self.window
 
     @property
-    def auc_null_sd(self) -> float | None:
-        """Standard deviation of the test AUC if the model knew nothing; None without both classes."""
-        base_rate = self.metrics["test_base_rate"]
-        if base_rate is None or not self.test_rows:
+    def score(self) -> WindowScore | None:
+        """Its test AUC and rank IC, and how far chance reaches; None without a test AUC."""
+        auc, base_rate, rank_ic = (self.metrics[f"test_{name}"] for name in ("auc", "base_rate", "rank_ic"))
+        if auc is None or base_rate is None or not self.test_rows:
             return None
-        positives = round(base_rate * self.test_rows)
-        return null_auc_sd(positives, self.test_rows - positives)
+        positives, effect = round(base_rate * self.test_rows), self.metrics["test_design_effect"]
+        known = nan if rank_ic is None else rank_ic, nan if effect is None else effect
+        return WindowScore(auc, known[0], positives, self.test_rows - positives, known[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """Test AUC of the windows of one model against what noise gives, and its accuracy.
+
+    Attributes
+    ----------
+    windows
+        How many windows have a test AUC.
+    unanswered
+        How many models have none: no test rows, or a single class among them.
+    mean, median
+        Of the AUC; NaN without windows.
+    band, outside
+        The noise band, and the windows outside; None without a noise twin.
+    accuracy, majority
+        Shares of all test rows: named right, and named right by always naming the window's more frequent class. NaN
+        without rows.
+    beats_majority
+        Windows whose accuracy is above their majority share.
+    rows
+        Test rows of all these windows.
+    """
+
+    windows: int
+    unanswered: int
+    mean: float
+    median: float
+    band: Band | None
+    outside: Outside | None
+    accuracy: float
+    majority: float
+    beats_majority: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +119,8 @@ class Report:
         What an evaluation of it found, as `pooled` takes it; None without one.
     no_findings
         Why there is none, and which command makes it.
+    noise
+        The noise band of its windows; None where nobody has trained the twin of its market.
     """
 
     batch: Mapping[str, Any]
@@ -93,6 +131,7 @@ class Report:
     against: "Report | None" = None
     findings: Mapping[str, Any] | None = None
     no_findings: str = ""
+    noise: Noise | None = None
 
     @property
     def batch_id(self) -> str:
@@ -117,13 +156,9 @@ class Report:
         """Failed windows."""
         return [row for row in self.rows if row.outcome == "failed"]
 
-    def tested(self, model: str) -> list[Row]:
-        """Rows of one model that have a test AUC and a null to weigh it against."""
-        return [
-            row
-            for row in self.rows
-            if row.model == model and row.metrics["test_auc"] is not None and row.auc_null_sd is not None
-        ]
+    def band(self, model: str) -> Band | None:
+        """The noise band of a model's test AUC; None without a twin."""
+        return None if self.noise is None else self.noise.band(model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +206,7 @@ def read_report(
     against: str | None = None,
     findings: Mapping[str, Any] | None = None,
     no_findings: str = "",
+    noise: Noise | None = None,
 ) -> Report:
     """Read a batch, and the one to compare it with, from one state of the database.
 
@@ -180,6 +216,8 @@ def read_report(
         Which batches.
     findings, no_findings
         As of `Report`; without the former the latter names the command unless it is given.
+    noise
+        As of `Report`.
 
     Raises
     ------
@@ -189,7 +227,7 @@ def read_report(
     with store.session():
         read = _read(store, batch_id, None if against is None else _read(store, against, None))
     why = no_findings or f"Nobody has evaluated this batch as it is: sensequant evaluate --batch {batch_id}"
-    return replace(read, findings=findings, no_findings="" if findings else why)
+    return replace(read, findings=findings, no_findings="" if findings else why, noise=noise)
 
 
 def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Report:
@@ -264,12 +302,7 @@ def growth(report: Report) -> list[Growth]:
 def skill(report: Report, model: str) -> Skill:
     """Weigh a model's per-window test AUC against noise, and its accuracy against the majority."""
     trained = [row for row in report.of(model).values() if row.outcome in ("trained", "reused")]
-    horizon = int(report.batch["settings"].get("horizon") or 1)
-    scores = [
-        (auc, sd)
-        for row in trained
-        if (auc := row.metrics["test_auc"]) is not None and (sd := row.auc_null_sd) is not None
-    ]
+    scores = [score for row in trained if (score := row.score) is not None]
     called = [
         (row.test_rows, accuracy, majority)
         for row in trained
@@ -278,24 +311,29 @@ def skill(report: Report, model: str) -> Skill:
         and (majority := row.metrics["test_majority"]) is not None
     ]
     rows = sum(count for count, _, _ in called)
-    aucs = [auc for auc, _ in scores]
-    above = sum(auc - 0.5 > Z95 * sd for auc, sd in scores)
-    below = sum(0.5 - auc > Z95 * sd for auc, sd in scores)
+    aucs, band = [score.auc for score in scores], report.band(model)
     return Skill(
         windows=len(scores),
         unanswered=len(trained) - len(scores),
-        mean=mean(aucs) if aucs else float("nan"),
+        mean=mean(aucs) if aucs else nan,
         median=percentiles(aucs)[1],
-        outside=above + below,
-        above=above,
-        below=below,
-        outside_overlap=sum(abs(auc - 0.5) > Z95 * sd * sqrt(horizon) for auc, sd in scores),
-        horizon=horizon,
-        accuracy=sum(count * accuracy for count, accuracy, _ in called) / rows if rows else float("nan"),
-        majority=sum(count * majority for count, _, majority in called) / rows if rows else float("nan"),
+        band=band,
+        outside=None if band is None else band.outside(scores, "auc"),
+        accuracy=sum(count * accuracy for count, accuracy, _ in called) / rows if rows else nan,
+        majority=sum(count * majority for count, _, majority in called) / rows if rows else nan,
         beats_majority=sum(accuracy > majority for _, accuracy, majority in called),
         rows=rows,
     )
+
+
+def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """The 10th, 50th and 90th percentile, linear between ranks; NaN without values."""
+    if not values:
+        return (nan,) * 3
+    if len(values) == 1:
+        return (values[0],) * 3
+    cuts = quantiles(values, n=10, method="inclusive")
+    return cuts[0], cuts[4], cuts[8]
 
 
 def values_of(report: Report, model: str, metric: str) -> list[float]:

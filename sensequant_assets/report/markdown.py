@@ -17,10 +17,11 @@ def markdown(report: Report) -> str:
     for model in report.models:
         found = skill(report, model.model)
         if found.windows:
-            lines.append(
-                f"- {_md(model.model)}: median test AUC {found.median:.3f} over {found.windows} windows, "
-                f"{found.outside / found.windows:.0%} outside the 95 % null band (noise: 5 %, more as labels overlap)"
-            )
+            told = f"median test AUC {found.median:.3f} over {found.windows} windows"
+            if found.outside and found.outside.windows:
+                of = f"{found.outside.count} of {found.outside.windows} ({found.outside.share:.0%})"
+                told += f", {of} outside the noise band"
+            lines.append(f"- {_md(model.model)}: {told}")
     lines += [
         f"- {model.model}: {model.constant} of {model.models} models say the same of every row"
         for model in report.models

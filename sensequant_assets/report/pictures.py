@@ -1,15 +1,14 @@
 """Heat maps and histograms as the page draws them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, log10, sqrt
+from math import floor, isnan, log10, nan
 from statistics import median
 
-from sensequant_assets.core.judging.skill import Z95, null_counts
 from sensequant_assets.core.outcome import COUNTED
-from sensequant_assets.report.facts import Report, skill
+from sensequant_assets.report.facts import Report
 
 MAX_CELLS = 5000
 """Most cells of one heat map; a page with more takes a phone seconds to open."""
@@ -62,18 +61,12 @@ class Histogram:
         What it shows, for those who do not see it.
     bars, ticks, top
         Bars, (x, label) below them, and the count at the upper edge.
-    lines
-        (CSS class, points) of curves over the bars.
-    band
-        Left edge and width of a shaded span; None for none.
     """
 
     title: str
     bars: Sequence[Bar]
     ticks: Sequence[tuple[float, str]]
     top: int
-    lines: Sequence[tuple[str, str]] = ()
-    band: tuple[float, float] | None = None
 
 
 def seconds(value: float | None) -> str:
@@ -135,6 +128,7 @@ def outcome_map(report: Report, model: str) -> HeatMap:
 def auc_map(report: Report, model: str) -> HeatMap:
     """Test AUC of each pair."""
     rows, (symbols, note) = report.of(model), _shown(report)
+    noise = report.band(model)
     by_window: dict[str, list[float]] = {window: [] for window in report.windows}
     for row in rows.values():
         auc = row.metrics["test_auc"]
@@ -146,9 +140,9 @@ def auc_map(report: Report, model: str) -> HeatMap:
         auc = None if row is None else row.metrics["test_auc"]
         if row is None or auc is None:
             return Cell("none", "", f"{symbol} {window}: no test AUC")
-        sd = row.auc_null_sd
-        outside = sd is not None and abs(auc - 0.5) > Z95 * sd
-        band = "" if sd is None else f", null band {0.5 - Z95 * sd:.2f} to {0.5 + Z95 * sd:.2f}"
+        low, high = (nan, nan) if noise is None or row.score is None else noise.of(row.score, "auc")
+        outside = auc < low or auc > high
+        band = "" if isnan(low) else f", noise band {low:.2f} to {high:.2f}"
         return Cell(
             f"{_shade(auc)}{' out' if outside else ''}",
             _short(auc),
@@ -194,13 +188,11 @@ def _histogram(
     counts: Sequence[int],
     names: Sequence[str],
     ticks: Sequence[tuple[float, str]],
-    curves: Mapping[str, Sequence[float]],
-    band: tuple[float, float] | None = None,
 ) -> Histogram:
-    """Lay out bars of equal width; ticks and band are shares of the width."""
+    """Lay out bars of equal width; ticks are shares of the width."""
     span = _WIDTH - 2 * _LEFT
     width = span / max(len(counts), 1)
-    top = max([*counts, *(ceil(value) for curve in curves.values() for value in curve), 1])
+    top = max([*counts, 1])
 
     def y(count: float) -> float:
         return _TOP + (_HEIGHT - _TOP) * (1 - count / top)
@@ -214,31 +206,21 @@ def _histogram(
         ],
         [(_LEFT + share * span, label) for share, label in ticks],
         top,
-        [
-            (css, " ".join(f"{_LEFT + (i + 0.5) * width:.1f},{y(value):.1f}" for i, value in enumerate(curve)))
-            for css, curve in curves.items()
-        ],
-        None if band is None else (_LEFT + band[0] * span, (band[1] - band[0]) * span),
     )
 
 
 def auc_histogram(report: Report, model: str) -> Histogram:
-    """Test AUC of all windows beside what noise would give."""
-    rows = report.tested(model)
+    """Test AUC of all windows."""
+    scores = [score for row in report.rows if row.model == model and (score := row.score) is not None]
     edges = [index / 20 for index in range(21)]
     counts = [0] * 20
-    for row in rows:
-        counts[min(int((row.metrics["test_auc"] or 0.0) * 20), 19)] += 1
-    sds = [row.auc_null_sd or 0.0 for row in rows]
-    reach = Z95 * median(sds) if rows else 0.0
-    overlap = sqrt(skill(report, model).horizon)
+    for score in scores:
+        counts[min(int(score.auc * 20), 19)] += 1
     return _histogram(
-        f"Test AUC of {len(rows):,} {model}s by window",
+        f"Test AUC of {len(scores):,} {model}s by window",
         counts,
         [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges)],
         [(index / 4, f"{index / 4:g}") for index in range(5)],
-        {"null": null_counts(sds, edges), "wide-line": null_counts(sds, edges, widened=overlap)} if rows else {},
-        (max(0.0, 0.5 - reach), min(1.0, 0.5 + reach)) if rows else None,
     )
 
 
@@ -262,5 +244,4 @@ def duration_histogram(report: Report, model: str) -> Histogram | None:
         counts,
         [f"{seconds(low)} to {seconds(high)}" for low, high in pairwise(edges)],
         [((power - first) / (last - first), seconds(10.0**power)) for power in range(first, last + 1)],
-        {},
     )

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from sensequant_assets.cli.main import main
-from sensequant_assets.core.judging.skill import null_auc_sd, null_counts, percentiles
+from sensequant_assets.core.judging.noise import NO_BAND, Band, Noise
 from sensequant_assets.errors import FailureKind, UsageError
 from sensequant_assets.report.comparison import compare
 from sensequant_assets.report.facts import (
@@ -19,6 +19,7 @@ from sensequant_assets.report.facts import (
     failures_by_cause,
     growth,
     headline,
+    percentiles,
     read_report,
     skill,
     skips_by_reason,
@@ -45,8 +46,9 @@ def store(tmp_path: Path) -> TelemetryStore:
 def trained(
     symbol: str, start: str, auc: float | None, *, rows: int = 28, base: float = 0.5, **fields: Any
 ) -> WindowRun:
-    """A trained teacher; 28 rows, half of them positive, give a null standard deviation of 0.1110."""
+    """A trained teacher; 28 rows, half of them positive, let its AUC stray by 0.1110 if labels overlap not."""
     metrics = {"test_auc": auc, "test_base_rate": base, "test_accuracy": 0.5, "test_majority": 0.75}
+    metrics["test_design_effect"] = 1.0
     prints = {f"{name}_fingerprint": f"{name}0" for name in ("data", "parameters", "code")}
     own = {"metrics": metrics, "test_rows": rows, "trees_fingerprint": f"{symbol}{start}"}
     values: dict[str, Any] = {"outcome": "trained", **prints, **own, **fields}
@@ -105,32 +107,48 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def test_the_null_of_the_auc_is_that_of_mann_and_whitney() -> None:
-    # Two positives and one negative: AUC 0, 1/2 or 1, each in two of the six orders; variance 1/6 = 4 / (12 * 2).
-    assert null_auc_sd(2, 1) == math.sqrt(1 / 6)
-    assert null_auc_sd(14, 14) == math.sqrt(29 / (12 * 14 * 14))
-    assert null_auc_sd(5, 0) is None
+NOISE = Noise({"teacher": {"auc": Band(-2.0, 1.5, 768)}}, 4)
 
 
-def test_skill_counts_windows_outside_their_own_band(store: TelemetryStore) -> None:
+def test_skill_counts_windows_outside_their_own_noise_band(store: TelemetryStore) -> None:
     rows = [
-        # The band of 14 against 14 is 0.5 +- 0.2176, widened by the root of 7 it is 0.5 +- 0.576.
-        trained("A", W1, 0.72),
-        trained("B", W1, 0.71),
-        trained("C", W1, 0.28),
-        # 400 rows, half of them positive: +- 0.0566, widened 0.1497.
-        trained("D", W1, 0.66, rows=400),
-        trained("E", W1, 0.64, rows=400),
+        # The band of 14 against 14 is 0.5 - 0.222 to 0.5 + 0.166.
+        trained("A", W1, 0.67),
+        trained("B", W1, 0.66),
+        trained("C", W1, 0.27),
+        # 400 rows, half of them positive: 0.442 to 0.543.
+        trained("D", W1, 0.55, rows=400),
+        trained("E", W1, 0.45, rows=400),
         trained("F", W1, None, base=0.0),
     ]
     write_run(store, rows, settings={"horizon": 7})
-    found = skill(read_report(store, "b"), "teacher")
+    found = skill(read_report(store, "b", noise=NOISE), "teacher")
     assert (found.windows, found.unanswered) == (5, 1)
-    assert (found.above, found.below, found.outside, found.outside_overlap) == (3, 1, 4, 1)
-    assert found.mean == pytest.approx(0.602)
-    assert found.median == 0.66
+    assert found.outside is not None
+    assert (found.outside.windows, found.outside.above, found.outside.below) == (5, 2, 1)
+    assert found.mean == pytest.approx(0.52)
+    assert found.median == 0.55
     # Every window names half its rows right, so all of them do, whatever their sizes.
     assert (found.rows, found.accuracy, found.majority, found.beats_majority) == (912, 0.5, 0.75, 0)
+
+
+def test_without_a_noise_twin_no_band_is_claimed(store: TelemetryStore) -> None:
+    report = mixed(store)
+    assert skill(report, "teacher").outside is None
+    text = page(report)
+    assert text.count(NO_BAND) == 1
+    assert "noise band 0." not in text
+    assert "outside the noise band" not in markdown(report)
+
+
+def test_a_page_says_how_many_windows_lie_outside_and_what_the_band_stands_on(store: TelemetryStore) -> None:
+    mixed(store)
+    report = read_report(store, "b", noise=NOISE)
+    text = Page(page(report)).text
+    assert "50.0% of 2 windows lie outside their own noise band (1 above, 0 below)" in text
+    assert "The band stands on 768 windows of the noise twin" in text
+    assert NO_BAND not in text
+    assert "1 of 2 (50%) outside the noise band" in markdown(report)
 
 
 def test_accuracy_is_weighed_by_rows(store: TelemetryStore) -> None:
@@ -144,16 +162,6 @@ def test_accuracy_is_weighed_by_rows(store: TelemetryStore) -> None:
     assert found.accuracy == pytest.approx(0.4)
     assert found.majority == pytest.approx(0.575)
     assert found.beats_majority == 1
-
-
-def test_the_expected_counts_of_noise_add_up_to_the_windows(store: TelemetryStore) -> None:
-    write_run(store, [trained("A", W1, 0.9), trained("B", W1, 0.1), trained("C", W1, None)])
-    sds = [row.auc_null_sd or 0.0 for row in read_report(store, "b").tested("teacher")]
-    sd = 0.11097
-    counts = null_counts(sds, [0, 0.5 - sd, 0.5 + sd, 1])
-    # 68.27 % of a normal lie within one standard deviation.
-    assert counts == pytest.approx([2 * 0.15866, 2 * 0.68268, 2 * 0.15866], abs=1e-3)
-    assert null_counts(sds, [0, 0.5 - sd, 0.5 + sd, 1], widened=2)[1] == pytest.approx(2 * 0.38292, abs=1e-3)
 
 
 def test_percentiles_are_linear_between_ranks() -> None:
@@ -247,7 +255,11 @@ def test_the_page_has_every_symbol_and_window_of_both_models(store: TelemetrySto
     text = found.text
     for word in ("failed", "1 of 3 teachers failed: 33.3%, limit 15.0%.", "pre_listing", "num_leaves", "4.7.0"):
         assert word in text
-    assert 'title="AAA 2022-01-01: test AUC 0.900 on 28 rows, null band 0.28 to 0.72">.90</td>' in page(mixed(store))
+    assert 'title="AAA 2022-01-01: test AUC 0.900 on 28 rows">.90</td>' in page(mixed(store))
+    banded = page(read_report(store, "b", noise=NOISE))
+    assert (
+        'class="hi5 out" title="AAA 2022-01-01: test AUC 0.900 on 28 rows, noise band 0.28 to 0.67">.90</td>' in banded
+    )
 
 
 def test_a_page_of_a_batch_without_any_window_opens(store: TelemetryStore) -> None:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from sensequant_assets.batch.noise import noise_of_batch
 from sensequant_assets.batch.rows import check_verdict
 from sensequant_assets.defs.checks import (
     FAILURES_SHOWN,
@@ -63,7 +64,7 @@ def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, s
     """Judge a batch as a whole, record it as the checks' last verdicts, and tell of one that is not kept."""
     telemetry, batch_id = desk.telemetry, batch.batch_id
     verdicts = judge_whole(batch, batch_summary(telemetry, batch_id))
-    report = markdown(read_report(telemetry, batch_id))
+    report = markdown(read_report(telemetry, batch_id, noise=noise_of_batch(telemetry, batch_id)))
     for model, verdict in verdicts.items():
         failed = failed_windows(telemetry, batch_id, FAILURES_SHOWN, model=model)
         untried = untried_windows(telemetry, batch_id, model) if verdict.not_attempted else []
