@@ -9,7 +9,7 @@ from math import isnan, nan
 from statistics import mean, median, quantiles
 from typing import Any
 
-from sensequant_assets.core.judging.noise import Band, Noise, Outside, WindowScore
+from sensequant_assets.core.judging.noise import NO_BAND, Band, Noise, Outside, WindowScore, noise_lines
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.errors import FailureKind, advice
@@ -54,12 +54,7 @@ class Row:
     @property
     def score(self) -> WindowScore | None:
         """Its test AUC and rank IC, and how far chance reaches; None without a test AUC."""
-        auc, base_rate, rank_ic = (self.metrics[f"test_{name}"] for name in ("auc", "base_rate", "rank_ic"))
-        if auc is None or base_rate is None or not self.test_rows:
-            return None
-        positives, effect = round(base_rate * self.test_rows), self.metrics["test_design_effect"]
-        known = nan if rank_ic is None else rank_ic, nan if effect is None else effect
-        return WindowScore(auc, known[0], positives, self.test_rows - positives, known[1])
+        return WindowScore.of_metrics(self.metrics, self.test_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +319,17 @@ def skill(report: Report, model: str) -> Skill:
         beats_majority=sum(accuracy > majority for _, accuracy, majority in called),
         rows=rows,
     )
+
+
+def noise_said(report: Report) -> list[str]:
+    """How many windows lie outside the noise band, by model, and what that stands on; which command makes one."""
+    if report.noise is None:
+        return [NO_BAND]
+    scores: dict[str, list[WindowScore]] = {}
+    for row in report.rows:
+        if row.outcome in ("trained", "reused") and (score := row.score) is not None:
+            scores.setdefault(row.model, []).append(score)
+    return noise_lines(report.noise, report.noise.outside(scores))
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, float, float]:

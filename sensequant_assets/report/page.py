@@ -10,7 +10,6 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from sensequant_assets.core.judging.noise import NO_BAND
 from sensequant_assets.core.outcome import COUNTED
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
@@ -21,6 +20,7 @@ from sensequant_assets.report.facts import (
     failures_by_cause,
     growth,
     headline,
+    noise_said,
     percentiles,
     skill,
     skips_by_reason,
@@ -86,7 +86,7 @@ def page(report: Report) -> str:
         pooled=None if report.findings is None else pooled(report.findings),
         no_findings=report.no_findings,
         score_heads=("score", "rows", *(heading for heading, *_ in SCORE_METRICS)),
-        no_band=NO_BAND,
+        noise_said=noise_said(report),
         skills=[(model, skill(report, model), auc_histogram(report, model)) for model in models],
         metrics=[entry for entry in _metric_table(report, models) if entry[1]],
         durations=[(model, duration_histogram(report, model)) for model in models],

@@ -186,8 +186,8 @@ def test_the_page_shows_pooled_scores_first_and_windows_last(store: TelemetrySto
     found = Page(text)
     order = [found.text.index(said) for said in (
         "The models of 2 windows", "teacher 1,234 0.500", "3 teachers are not on disk", "Which is better",
-        "Said and happened", "Rank IC by month", "What teachers look at", "Best and worst symbols", "Window by window",
-        "Test AUC by symbol and window",
+        "Noise band Inside a window", "No noise band: run", "Said and happened", "Rank IC by month",
+        "What teachers look at", "Best and worst symbols", "Window by window", "Test AUC by symbol and window",
     )]  # fmt: skip
     assert order == sorted(order)
     # A picture says what it shows to who does not see it.

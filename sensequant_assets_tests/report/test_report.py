@@ -145,8 +145,8 @@ def test_a_page_says_how_many_windows_lie_outside_and_what_the_band_stands_on(st
     mixed(store)
     report = read_report(store, "b", noise=NOISE)
     text = Page(page(report)).text
-    assert "50.0% of 2 windows lie outside their own noise band (1 above, 0 below)" in text
-    assert "The band stands on 768 windows of the noise twin" in text
+    assert "Noise band, AUC of a window: 1 of 2 teachers outside (50.0%; 1 above, 0 below)." in text
+    assert "what holds 95% of 768 windows of the noise twin" in text
     assert NO_BAND not in text
     assert "1 of 2 (50%) outside the noise band" in markdown(report)
 
