@@ -10,7 +10,7 @@ from copy import copy
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentParameters, TeacherParameters
+from sensequant_assets.core.quality.rules import Reaction
 from sensequant_assets.core.universe import universe_name
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
@@ -44,6 +45,8 @@ _PREFIX = "SENSEQUANT_"
 
 _PLAIN_VARIABLES = {
     "open_windows": "OPEN_WINDOWS",
+    "bars_on_hole": "BARS_ON_HOLE",
+    "bars_on_corporate_action": "BARS_ON_CORPORATE_ACTION",
     "max_failure_rate": "BATCH_TRAINING_MAX_FAILURE_RATE",
     "retry_limit": "PARALLEL_RETRY_LIMIT",
     "stalled_after_min": "STALLED_AFTER_MIN",
@@ -129,6 +132,17 @@ class MarketSettings(Recipe):
     calendar: str | None = Field(
         None,
         description="Exchange calendar that shows which days all bars lack, such as XBOM; needs exchange_calendars.",
+    )
+    bars_on_hole: Reaction = Field("flag", description="What becomes of windows that read a hole in their bars.")
+    bars_on_corporate_action: Reaction = Field(
+        "flag", description="What becomes of windows that read a step of prices, such as a split that nobody took out."
+    )
+    adjust: Literal["given", "detected"] = Field(
+        "given",
+        description="By which corporate actions bars are adjusted: those of a file, or also those that are found.",
+    )
+    corporate_actions: str | None = Field(
+        None, description="CSV file of corporate actions by which bars are adjusted: symbol, ex_date, factor."
     )
     start: date = Field(date(2009, 1, 1), description="First day of the first window.")
     end: date = Field(date(2012, 12, 11), description="Day after the last window.")
@@ -455,6 +469,7 @@ _WORDS = {
     "bars": f"a path or {SAMPLE}",
     "timezone": "a time zone like Asia/Kolkata",
     "calendar": "a calendar like XBOM",
+    "corporate_actions": "a path",
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",
@@ -529,9 +544,12 @@ def remember_market(settings: Settings) -> None:
         raise UsageError(f"{file} cannot be written: {reason(error)}. {_FORGET}") from error
 
 
+_PATHS = ("universe", "bars", "corporate_actions")
+
+
 def absolute_market(market: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a market with paths that mean the same in every directory."""
-    paths = {name: str(Path(market[name]).resolve()) for name in ("universe", "bars") if market[name] != SAMPLE}
+    paths = {name: str(Path(market[name]).resolve()) for name in _PATHS if market[name] not in (None, SAMPLE)}
     return {**market, **paths}
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Verdict
+from sensequant_assets.core.quality.rules import Finding
 from sensequant_assets.telemetry.journal import utc_now
+from sensequant_assets.telemetry.questions.events import FINDING
 from sensequant_assets.telemetry.records import CheckVerdict, Event, WindowRun
 
 
@@ -120,6 +122,17 @@ def pool_event(outcome: PoolOutcome) -> Event:
         window_start=date.fromisoformat(pool.window),
         message=f"The {model} of window {pool.window}, {pool.rows} rows of {pool.symbols} symbols, {became}",
         data=told,
+    )
+
+
+def finding_event(finding: Finding) -> Event:
+    """What a rule on bars has found, as the journal holds it."""
+    return Event(
+        level=finding.severity,
+        kind=FINDING,
+        symbol=finding.symbol,
+        message=finding.message,
+        data=finding.as_json() | {"evidence": dict(finding.evidence)},
     )
 
 

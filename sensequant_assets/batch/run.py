@@ -11,7 +11,7 @@ from typing import Any
 
 from sensequant_assets.batch.made_with import versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
-from sensequant_assets.batch.rows import Identity, check_verdict, pool_event
+from sensequant_assets.batch.rows import Identity, check_verdict, finding_event, pool_event
 from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
 from sensequant_assets.core.idle import IdleSetting
@@ -31,6 +31,10 @@ from sensequant_assets.text import printable
 
 SYMBOLS_LOOKED_AT = 8
 """Most symbols whose rows are looked at before a run begins; the rest are read when their turn comes."""
+
+
+FINDINGS_NOTED = 1_000
+"""Most findings of a run that telemetry keeps; `sensequant check-bars` has them all."""
 
 
 def to_nobody(told: object) -> None:
@@ -159,6 +163,7 @@ class Run:
                 judged[model] = self._judge(windows)
                 yield judged[model]
         finally:
+            self._note_findings()
             self._note_end(judged, perf_counter() - wall, process_time() - cpu)
 
     @property
@@ -240,6 +245,11 @@ class Run:
             )
         )
         self.journal.append_many(Plan(model=model, windows=self.keys) for model in self.models)
+
+    def _note_findings(self) -> None:
+        """Note what the rules on bars find in the run's symbols, if all that they ask has been read."""
+        found = self.market.findings_at_hand(dict.fromkeys(symbol for symbol, _ in self.keys))
+        self.journal.append_many(map(finding_event, found[:FINDINGS_NOTED]))
 
     def _note_end(self, judged: Mapping[ModelKind, Judged], wall_s: float, cpu_s: float) -> None:
         broke_off = judged.keys() != set(self.models)

@@ -28,6 +28,7 @@ from sensequant_assets.cli.tables import Told, summary_table, where_it_is
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import COUNTED, Outcome, Verdict
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.quality.rules import NAMED_BY, summary
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.errors import BrokeOffError, Exit, UsageError
 from sensequant_assets.market.market import Market
@@ -218,7 +219,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
                 show_pool,
             )
         )  # fmt: skip
-    notes = market.notes
+    notes = _notes(market, keys)
     # Bars leave memory before the ingest, which takes as much.
     del market
     _sum_up(out, batch_id, told, notes, settings)
@@ -227,6 +228,13 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         raise failure
     _require_verdicts(batch_id, request.models, told)
     return Summary(batch_id, told.models())
+
+
+def _notes(market: Market, keys: Sequence[Key]) -> list[str]:
+    """How bars were read, and what the rules on bars find in them."""
+    symbols = {symbol for symbol, _ in keys}
+    found = market.findings_at_hand(symbols)
+    return [*market.notes, *([f"{summary(found, len(symbols))} {NAMED_BY}"] if found else [])]
 
 
 def _sum_up(out: Console, batch_id: str, told: Told, notes: Sequence[str], settings: Settings) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from sensequant_assets.cli.console import console, say, styled
 from sensequant_assets.cli.options import market_options, selected, settings_of
 from sensequant_assets.core.lattice import Pair
+from sensequant_assets.core.quality.rules import NAMED_BY, summary
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
@@ -38,6 +39,8 @@ def plan(as_json: bool, **options: Any) -> None:
         largest = max((pair.rows for pair in shown if pair.eligible), default=0)
     for note in market.notes:
         say(f"note {note}", err=as_json)
+    if found := market.findings_of({symbol for symbol, _ in keys}):
+        say(f"warning {summary(found, len({symbol for symbol, _ in keys}))} {NAMED_BY}", err=as_json)
     for idle in market.idle_settings(largest):
         # Where a program reads standard output, each of its lines is a pair.
         say(f"{'warning' if idle.misleading else 'note'} {idle}", err=as_json)

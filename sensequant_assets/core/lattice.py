@@ -35,6 +35,7 @@ class SkipReason(StrEnum):
     INSUFFICIENT_BARS = "insufficient_bars"
     INSUFFICIENT_FUTURE = "insufficient_future"
     NO_BARS = "no_bars"
+    SUSPECT_BARS = "suspect_bars"
 
 
 class Recipe(BaseModel):

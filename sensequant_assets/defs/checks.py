@@ -8,10 +8,12 @@ import dagster as dg
 
 from sensequant_assets.core.judging.leaks import Finding, summary
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
-from sensequant_assets.defs.names import CHECK, NO_LEAK, NOT_CONSTANT, WALK_FORWARD
+from sensequant_assets.core.quality.rules import Finding as BarFinding
+from sensequant_assets.core.quality.rules import summary as bars_summary
+from sensequant_assets.defs.names import CHECK, NO_LEAK, NOT_CONSTANT, SOUND, WALK_FORWARD
 from sensequant_assets.text import markdown_text, printable
 
-FAILURES_SHOWN = 20
+FAILURES_SHOWN, FINDINGS_SHOWN = 20, 100
 
 _PART = (
     " That is one run of batch {batch}: where it has several, the sensor batch_failure_rate gives the verdict on all "
@@ -101,6 +103,48 @@ def not_constant_result(
         description=markdown_text(f"Batch {batch_id}, all runs: {said}" if batch_id else said),
         metadata=metadata,
     )
+
+
+def sound_result(findings: Sequence[BarFinding], symbols: int) -> dg.AssetCheckResult:
+    """Adapt what the rules on bars find in some symbols, errors first: it stops nothing.
+
+    Parameters
+    ----------
+    findings
+        Of these symbols, and of all together.
+    symbols
+        How many.
+    """
+    errors = sum(one.severity == "error" for one in findings)
+    by_rule = Counter(one.rule for one in findings)
+    metadata: dict[str, Any] = {"symbols": symbols, "errors": errors, "warnings": len(findings) - errors}
+    if findings:
+        shown = sorted(findings, key=lambda one: one.severity)[:FINDINGS_SHOWN]
+        metadata["rules"] = dg.MetadataValue.table(
+            [dg.TableRecord({"rule": rule, "findings": count}) for rule, count in by_rule.most_common()]
+        )
+        metadata["findings"] = dg.MetadataValue.table([dg.TableRecord(_finding_row(one)) for one in shown])
+    return dg.AssetCheckResult(
+        asset_key="bars",
+        check_name=SOUND,
+        passed=not errors,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=markdown_text(bars_summary(findings, symbols)),
+        metadata=metadata,
+    )
+
+
+def _finding_row(one: BarFinding) -> dict[str, str | int]:
+    return {
+        "symbol": printable(one.symbol),
+        "rule": one.rule,
+        "severity": one.severity,
+        "first": str(one.first or ""),
+        "last": str(one.last or ""),
+        "rows": one.rows,
+        "windows": len(one.windows),
+        "message": printable(one.message),
+    }
 
 
 def no_leak_result(findings: Sequence[Finding], windows: Sequence[str]) -> dg.AssetCheckResult:

@@ -6,14 +6,25 @@ from typing import Any
 
 import dagster as dg
 
+from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.provenance import arrays_fingerprint
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import Universe
+from sensequant_assets.defs.checks import sound_result
+from sensequant_assets.defs.names import SOUND
 from sensequant_assets.defs.partitions import add_symbols
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.errors import WindowError
 from sensequant_assets.market.market import Market
-from sensequant_assets.market.tables import bars_table, features_table, is_current, table_path, write_parquet
+from sensequant_assets.market.tables import (
+    bars_table,
+    features_table,
+    is_current,
+    quarantine_table,
+    table_path,
+    write_parquet,
+)
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.text import printable
 
@@ -44,41 +55,59 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
         partitions_def=symbols,
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
-        specs=[
-            dg.AssetSpec(
-                "bars",
-                description="Validated, adjusted bars of one symbol, one row a bar.",
-                group_name=GROUP,
-                kinds={"parquet"},
-                skippable=True,
-                deps=["universe"],
-            ),
-            dg.AssetSpec(
-                "features",
-                description="Causal features and labels of one symbol over its whole history, one row a bar.",
-                group_name=GROUP,
-                kinds={"parquet", "numpy"},
-                skippable=True,
-                deps=["bars"],
-            ),
-        ],
+        check_specs=[_check_spec()],
+        specs=_specs(),
     )
     def symbol_data(
         context: dg.AssetExecutionContext,
         market: dg.ResourceParam[MarketResource],
         teacher: dg.ResourceParam[TeacherParameters],
         student: dg.ResourceParam[StudentParameters],
-    ) -> Iterator[dg.AssetMaterialization]:
+    ) -> Iterator[dg.AssetCheckResult]:
         """Write the tables of each symbol; one that breaks a rule is noted and costs no other."""
         opened = market.open(teacher, student)
         wanted = {key.to_user_string() for key in context.selected_asset_keys}
+        if not wanted:
+            # A check executed alone has no partitions of its own: it looks at the whole universe.
+            yield sound_result(opened.findings, len(opened.universe.symbols))
+            return
         for symbol in context.partition_keys:
             for event in symbol_events(opened, symbol, market.data_dir, wanted):
                 context.log_event(event)
-        # Only a generator is taken to yield nothing; anything else is taken for a value of every partition.
-        yield from ()
+        if context.selected_asset_check_keys:
+            yield sound_result(opened.findings_of(context.partition_keys), len(context.partition_keys))
 
     return [universe, symbol_data]
+
+
+def _specs() -> list[dg.AssetSpec]:
+    return [
+        dg.AssetSpec(
+            "bars",
+            description="Validated, adjusted bars of one symbol, one row a bar.",
+            group_name=GROUP,
+            kinds={"parquet"},
+            skippable=True,
+            deps=["universe"],
+        ),
+        dg.AssetSpec(
+            "features",
+            description="Causal features and labels of one symbol over its whole history, one row a bar.",
+            group_name=GROUP,
+            kinds={"parquet", "numpy"},
+            skippable=True,
+            deps=["bars"],
+        ),
+    ]
+
+
+def _check_spec() -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        SOUND,
+        asset="bars",
+        description="The rules on bars find no error: no row that is none, no split that nobody took out, no other "
+        "unit or company. It stops nothing; docs/data.md has the rules.",
+    )
 
 
 def universe_event(listed: Universe, file: Path) -> dg.AssetMaterialization:
@@ -128,20 +157,38 @@ def symbol_events(
             yield dg.AssetObservation(asset, partition=symbol, metadata={"status": "failed", "error": str(samples)})
         return
     fingerprint = samples.fingerprint
+    if samples.missed:
+        # A row that is no bar changes what is told of them, and no bar.
+        fingerprint = arrays_fingerprint((), (fingerprint, *(str(one.row) for one in samples.missed)))
     for asset in sorted(assets):
         path = table_path(directory, asset, market.universe.name, symbol)
         if stale_only and is_current(path, fingerprint):
             continue
-        write_parquet(
-            bars_table(market.bars(symbol)) if asset == "bars" else features_table(samples), path, fingerprint
-        )
-        yield _materialized(asset, symbol, path, samples, market.warnings(symbol))
+        written = [str(path)]
+        if asset == "bars":
+            bars = market.bars(symbol)
+            write_parquet(bars_table(bars), path, fingerprint)
+            aside = table_path(directory, "quarantine", market.universe.name, symbol)
+            written += _quarantined(bars, aside, fingerprint)
+        else:
+            write_parquet(features_table(samples), path, fingerprint)
+        yield _materialized(asset, symbol, written, samples, market.warnings(symbol))
+
+
+def _quarantined(bars: Bars, path: Path, fingerprint: str) -> list[str]:
+    """Write the rows that are none of a symbol's bars; the file, if there are any."""
+    if not bars.delivery.bad:
+        path.unlink(missing_ok=True)
+        return []
+    return [str(write_parquet(quarantine_table(bars.delivery.bad), path, fingerprint))]
 
 
 def _materialized(
-    asset: str, symbol: str, path: Path, samples: Samples, warnings: list[str]
+    asset: str, symbol: str, written: list[str], samples: Samples, warnings: list[str]
 ) -> dg.AssetMaterialization:
-    metadata: dict[str, Any] = {"rows": len(samples.time), "file": dg.MetadataValue.path(str(path))}
+    metadata: dict[str, Any] = {"rows": len(samples.time), "file": dg.MetadataValue.path(written[0])}
+    if len(written) > 1:
+        metadata["quarantine"] = dg.MetadataValue.path(written[-1])
     if len(samples.time):
         metadata |= {"first": str(samples.time[0]), "last": str(samples.time[-1])}
     if asset == "features":

@@ -18,16 +18,19 @@ from sensequant_assets.core.idle import IdleSetting, idle_settings
 from sensequant_assets.core.lattice import Key, Pair, Recipe, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import PoolRows
-from sensequant_assets.core.quality.rules import Finding
+from sensequant_assets.core.quality.adjustment import Action, adjusted, detected
+from sensequant_assets.core.quality.rules import EVERYBODY, Finding
 from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
 from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
-from sensequant_assets.market.quality import Quality
+from sensequant_assets.market.quality import BarRules, Quality, require_calendar
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
+from sensequant_assets.sources.actions import read_actions
+from sensequant_assets.sources.adjusted import AdjustedBars
 from sensequant_assets.sources.files import FileBars
 from sensequant_assets.sources.mirrored import MirroredBars
 from sensequant_assets.sources.notes import Note, told
@@ -74,8 +77,8 @@ class Market:
         How bars become labelled rows.
     teacher, student
         Parameters, which say how many rows a window needs, and whether a validation tail is read.
-    calendar
-        The exchange's, by which holes are judged where the universe cannot; None without one.
+    rules
+        How bars are judged, and what becomes of what is found.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class Market:
         recipe: Recipe,
         teacher: TeacherParameters,
         student: StudentParameters,
-        calendar: str | None = None,
+        rules: BarRules = BarRules(),  # noqa: B008  # it is frozen
     ) -> None:
         if teacher.scope == "symbol" and student.scope == "pool":
             raise UsageError(
@@ -98,8 +101,11 @@ class Market:
         self.recipe = recipe.used_by(teacher)
         self._asked = (teacher, student, recipe)
         self.floor = floor_of(teacher, student, recipe.horizon, recipe.min_samples)
-        self._source = source
-        self._quality = Quality(recipe.horizon, windows, calendar)
+        self._rules = rules
+        self._raw = AdjustedBars(source, lambda symbol: rules.actions.get(symbol, ())) if rules.actions else source
+        found = rules.adjust == "detected"
+        self._source = AdjustedBars(self._raw, lambda symbol: self._taken_out.get(symbol, ())) if found else self._raw
+        self._quality = Quality(recipe.horizon, windows, rules.calendar)
         self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.RLock()
@@ -125,7 +131,13 @@ class Market:
                 f"No symbol of universe {universe.name} is in the embedded sample, which has {', '.join(SYMBOLS)}. "
                 "Give its bars with --bars or SENSEQUANT_BARS."
             )
-        return cls(universe, windows, source, settings.recipe, teacher, student, settings.calendar)
+        actions = read_actions(Path(settings.corporate_actions)) if settings.corporate_actions else {}
+        rules = BarRules(
+            settings.calendar, settings.bars_on_hole, settings.bars_on_corporate_action, settings.adjust, actions
+        )
+        if rules.calendar is not None:
+            require_calendar(rules.calendar)
+        return cls(universe, windows, source, settings.recipe, teacher, student, rules)
 
     def mirrored(self, seed: int) -> "Market":
         """The same market, its moves turned round by the coins of a seed: its noise twin."""
@@ -166,18 +178,44 @@ class Market:
 
     @cached_property
     def findings(self) -> Sequence[Finding]:
-        """What the rules on bars find; the first question reads the bars of the whole universe.
+        """What the rules on bars find, and by what bars were adjusted; the first question reads the whole universe.
 
         Raises
         ------
         UsageError
             The exchange's calendar is not there.
         """
+        found = self._found
+        known = (self._rules.actions, self._taken_out)
+        actions = [(symbol, each) for by_symbol in known for symbol, own in by_symbol.items() for each in own]
+        taken_out = {each.origin for _, each in actions}
+        records = [self._quality.record(symbol, each) for symbol, each in actions]
+        return [*filter(None, records), *(one for one in found if one.message not in taken_out)]
+
+    def findings_at_hand(self, symbols: Iterable[str]) -> Sequence[Finding]:
+        """As `findings_of` where the whole universe has been read anyway; none where it has not."""
+        if all(map(self._quality.knows, self.universe.symbols)):
+            return self.findings_of(symbols)
+        return ()
+
+    @cached_property
+    def _found(self) -> Sequence[Finding]:
+        """What the rules find in bars as they are given."""
         with self._lock:
-            for symbol in self.universe.symbols:
-                if not self._quality.knows(symbol):
-                    self._read(self.universe.listing(symbol))
+            for listing in self.universe.listings:
+                if not self._quality.knows(listing.symbol):
+                    self._read(listing)
             return self._quality.findings(self.left_out)
+
+    @cached_property
+    def _taken_out(self) -> Mapping[str, Sequence[Action]]:
+        """Steps that are found and taken out, by symbol."""
+        return detected(self._found) if self._rules.adjust == "detected" else {}
+
+    def findings_of(self, symbols: Iterable[str]) -> Sequence[Finding]:
+        """Findings of some symbols, and of all together."""
+        wanted = {*symbols, EVERYBODY}
+        return [one for one in self.findings if one.symbol in wanted]
 
     @property
     def pooled(self) -> bool:
@@ -286,10 +324,17 @@ class Market:
         samples: Samples | WindowError
         bars = self._read(listing)
         try:
-            samples = bars if isinstance(bars, WindowError) else self._samples_of(bars, listing)
+            samples = bars if isinstance(bars, WindowError) else self._samples_of(self._adjusted(bars), listing)
         except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
             samples = _error_of(symbol, error)
-        return SymbolPlan(samples, plan_symbol(listing, samples, self.windows, self.recipe, self.floor))
+        pairs = plan_symbol(listing, samples, self.windows, self.recipe, self.floor)
+        if self._rules.react:
+            found = [one for one in self.findings if one.symbol == symbol]
+            pairs = tuple(self._rules.applied(pair, found) for pair in pairs)
+        return SymbolPlan(samples, pairs)
+
+    def _adjusted(self, bars: Bars) -> Bars:
+        return adjusted(bars, self._taken_out.get(bars.symbol, ()))
 
     def _samples_of(self, bars: Bars, listing: Listing) -> Samples:
         recipe = self.recipe
@@ -297,9 +342,9 @@ class Market:
         return build_samples(bars, listing, recipe.horizon, hurdle, recipe.overnight_labels)
 
     def _read(self, listing: Listing) -> Bars | WindowError:
-        """Bars of a symbol, which the rules take note of, or why they cannot be taken."""
+        """Bars of a symbol, of which the rules take note as they are given, or why they cannot be taken."""
         try:
-            bars = self._source.bars(listing)
+            bars = self._raw.bars(listing)
         except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
             found = _error_of(listing.symbol, error)
             self._quality.note(listing.symbol, str(found))

@@ -5,19 +5,71 @@ beside the market's.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from typing import Literal
 
 import numpy as np
 
 from sensequant_assets.core.bars import Bars
+from sensequant_assets.core.lattice import Pair, SkipReason
+from sensequant_assets.core.quality.adjustment import Action, record_of
 from sensequant_assets.core.quality.findings import findings_of
 from sensequant_assets.core.quality.outline import Days, Outline, outline
-from sensequant_assets.core.quality.rules import EVERYBODY, Finding
+from sensequant_assets.core.quality.rules import EVERYBODY, STEPS, Finding, Reaction
 from sensequant_assets.core.quality.sessions import Sessions
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class BarRules:
+    """How bars are judged, and what becomes of what is found.
+
+    Attributes
+    ----------
+    calendar
+        Name of the exchange's, by which holes are judged where the universe cannot; None without one.
+    on_hole, on_corporate_action
+        What becomes of windows that read a hole, or a step of prices.
+    adjust
+        Whether steps that are found are taken out.
+    actions
+        Corporate actions that are known, by symbol.
+    """
+
+    calendar: str | None = None
+    on_hole: Reaction = "flag"
+    on_corporate_action: Reaction = "flag"
+    adjust: Literal["given", "detected"] = "given"
+    actions: Mapping[str, Sequence[Action]] = field(default_factory=dict)
+
+    @property
+    def react(self) -> bool:
+        """Whether a finding changes what becomes of a window."""
+        return self.on_hole != "flag" or self.on_corporate_action != "flag"
+
+    def applied(self, pair: Pair, found: Sequence[Finding]) -> Pair:
+        """A pair as the findings of its symbol leave it: as it is, skipped, or to fail.
+
+        Parameters
+        ----------
+        pair
+            As its rows have it.
+        found
+            Of its symbol.
+        """
+        for one in found:
+            hole = one.rule == "hole"
+            reaction = self.on_hole if hole else self.on_corporate_action if one.rule in STEPS else "flag"
+            if reaction == "flag" or not pair.eligible or pair.window.key not in one.windows:
+                continue
+            why = f"{one.message} {'BARS_ON_HOLE' if hole else 'BARS_ON_CORPORATE_ACTION'} is {reaction}."
+            if reaction == "skip":
+                return replace(pair, reason=SkipReason.SUSPECT_BARS, detail=why, waits=False)
+            pair = pair if pair.spoiled else replace(pair, spoiled=why)
+        return pair
 
 
 class Quality:
@@ -55,6 +107,11 @@ class Quality:
         """Whether a symbol's bars have been taken in."""
         return symbol in self._outlines or symbol in self._unreadable
 
+    def record(self, symbol: str, action: Action) -> Finding | None:
+        """That the bars of a symbol were adjusted; None where none of them were."""
+        known = self._outlines.get(symbol)
+        return None if known is None else record_of(symbol, known.days, action)
+
     def findings(self, left_out: Iterable[str]) -> list[Finding]:
         """What the rules find in all symbols, by symbol; what is about all of them stands last.
 
@@ -79,6 +136,19 @@ class Quality:
         return sorted(found, key=lambda one: (one.symbol == EVERYBODY, one.symbol))
 
 
+def require_calendar(exchange: str) -> None:
+    """Make sure that there is an exchange's calendar, as of `sessions_of`, before anything rests on it."""
+    if find_spec("exchange_calendars") is None:
+        raise UsageError(
+            f"Calendar {exchange} needs the package exchange_calendars: pip install 'sensequant-assets[calendars]', "
+            "or leave SENSEQUANT_CALENDAR out, and most symbols of the universe say what a session is."
+        )
+    import exchange_calendars
+
+    if exchange not in exchange_calendars.get_calendar_names(include_aliases=True):
+        raise UsageError(f"There is no calendar {exchange}; exchange_calendars has XBOM, XNYS, XLON and others.")
+
+
 def sessions_of(exchange: str, first: np.datetime64, last: np.datetime64) -> Days:
     """Days between two that an exchange's calendar names as sessions.
 
@@ -94,11 +164,7 @@ def sessions_of(exchange: str, first: np.datetime64, last: np.datetime64) -> Day
     UsageError
         The package is not there, or knows no such exchange, or not these years.
     """
-    if find_spec("exchange_calendars") is None:
-        raise UsageError(
-            f"Calendar {exchange} needs the package exchange_calendars: pip install 'sensequant-assets[calendars]', "
-            "or leave SENSEQUANT_CALENDAR out, and most symbols of the universe say what a session is."
-        )
+    require_calendar(exchange)
     import exchange_calendars
     from exchange_calendars.errors import CalendarError
 

@@ -1,13 +1,15 @@
 """Tables of bars and features on disk, written under a temporary name and then renamed."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sensequant_assets.core.bars import PRICES, Bars
+from sensequant_assets.core.bars import PRICES, BadRow, Bars
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import is_symbol, universe_name
 from sensequant_assets.errors import UsageError
@@ -46,6 +48,19 @@ def is_current(path: Path, fingerprint: str) -> bool:
 def bars_table(bars: Bars) -> pa.Table:
     """Bars as a table: `time`, prices and `volume`."""
     return pa.table({name: pa.array(getattr(bars, name)) for name in ("time", *PRICES, "volume")})
+
+
+def quarantine_table(bad: Sequence[BadRow]) -> pa.Table:
+    """Rows that are no bars as a table: `file`, `row`, the `rule` that each breaks, what it `said`, and its `time`."""
+    return pa.table(
+        {
+            "file": [one.origin for one in bad],
+            "row": pa.array([one.row for one in bad], pa.int64()),
+            "rule": [one.rule for one in bad],
+            "said": [one.why for one in bad],
+            "time": pa.array(np.array([one.time for one in bad], "datetime64[s]")),
+        }
+    )
 
 
 def features_table(samples: Samples) -> pa.Table:

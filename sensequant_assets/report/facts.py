@@ -14,6 +14,7 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.errors import FailureKind, advice
 from sensequant_assets.telemetry.questions import batches, windows
+from sensequant_assets.telemetry.questions.events import findings as findings_on_bars
 from sensequant_assets.telemetry.questions.verdicts import whole_verdicts
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -116,6 +117,8 @@ class Report:
         Why there is none, and which command makes it.
     noise
         The noise band of its windows; None where nobody has trained the twin of its market.
+    bars
+        What the rules on bars found, as `questions.events.findings` gives it; nothing where they were not asked.
     """
 
     batch: Mapping[str, Any]
@@ -127,6 +130,7 @@ class Report:
     findings: Mapping[str, Any] | None = None
     no_findings: str = ""
     noise: Noise | None = None
+    bars: Sequence[Mapping[str, Any]] = ()
 
     @property
     def batch_id(self) -> str:
@@ -235,6 +239,7 @@ def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Repor
         rows=[_row(row) for row in windows.attempts(store, batch_id, METRICS)],
         judged=whole_verdicts(store, batch_id),
         against=against,
+        bars=findings_on_bars(store, batch_id),
     )
 
 

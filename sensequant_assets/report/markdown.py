@@ -32,6 +32,9 @@ def markdown(report: Report) -> str:
         for cause in failures_by_cause(report)[:5]
     ]
     lines += [f"- skipped {cause.count} {_md(cause.name)}" for cause in skips_by_reason(report)[:5]]
+    errors = sum(one["severity"] == "error" for one in report.bars)
+    if report.bars:
+        lines.append(f"- bars: {errors} errors and {len(report.bars) - errors} warnings of the rules on bars")
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.settings import Settings, read_settings
-from sensequant_assets_tests.running import corrupt, leave, sample_bars, write_universe
+from sensequant_assets_tests.running import corrupt, leave, sample_bars, spoil, write_universe
 
 
 @pytest.fixture
@@ -95,3 +95,27 @@ def test_corrupt_bars_are_noted_and_cost_no_other_symbol(settings: Settings, ins
     assert observation.partition == "AAPL"
     assert "AAPL.csv, row 77" in str(observation.metadata["error"].value)
     assert not (settings.data_dir / "bars" / "two" / "AAPL.parquet").exists()
+
+
+def test_rows_that_are_no_bars_are_a_table_and_the_check_shows_what_is_found(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    instance.add_dynamic_partitions("symbols_two", ["AAPL", "IBM"])
+    spoil(Path(settings.bars) / "AAPL.csv", 77, 78)
+    materialize(settings, instance, "bars", "AAPL", "IBM")
+    assert instance.get_materialized_partitions(dg.AssetKey("bars")) == {"AAPL", "IBM"}
+    quarantine = settings.data_dir / "quarantine" / "two"
+    assert [path.name for path in quarantine.iterdir()] == ["AAPL.parquet"]
+    rows = pd.read_parquet(quarantine / "AAPL.parquet")
+    assert rows[["row", "rule"]].to_numpy().tolist() == [[77, "non_positive"], [78, "non_positive"]]
+    assert rows["said"][0] == "close is not positive (close is -1.0)"
+    whole = len(pd.read_csv(Path(settings.bars) / "AAPL.csv"))
+    assert len(pd.read_parquet(settings.data_dir / "bars" / "two" / "AAPL.parquet")) == whole - 2
+
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("bars"), "sound"), limit=1
+    )
+    evaluation = record.event.dagster_event.asset_check_evaluation_data
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
+    (shown,) = evaluation.metadata["findings"].records
+    assert (shown.data["symbol"], shown.data["rule"], shown.data["rows"]) == ("AAPL", "non_positive", 2)

@@ -10,6 +10,13 @@ import numpy as np
 from sensequant_assets.core.bars import BadRow, day_of
 
 Severity = Literal["error", "warning"]
+Reaction = Literal["flag", "skip", "fail"]
+"""What becomes of a window that reads what a rule has found: it is told, or the window is skipped, or fails."""
+
+STEPS = ("corporate_action", "seam", "unit", "wrong_instrument")
+"""Rules that find a step of the prices."""
+
+NAMED_BY = "`sensequant check-bars` names each."
 
 EVERYBODY = "*"
 """Symbol of a finding that is about all of a market's bars; no symbol is called so."""
@@ -76,6 +83,7 @@ RULES: Mapping[str, Rule] = {
             "wrong_instrument", "error", "1.3 and back, 50 for good",
             "bars at another level for a while or for good, or the last 60 closes of another symbol",
         ),
+        Rule("adjusted", "warning", "asked for", "bars that were adjusted by a factor that is given or detected"),
         Rule("same_fault", "error", "3 symbols and a tenth", "one rule finds the same day in many symbols"),
     )
 }  # fmt: skip
