@@ -70,3 +70,16 @@ def test_help_says_what_exit_codes_mean_and_shows_an_example(home: Home) -> None
     shown = home.run("check-bars", "--help").out
     assert "Exit codes: 0 no error was found" in shown
     assert "sensequant check-bars --universe nifty100.csv --bars nse_daily.parquet" in shown
+
+
+def test_the_plan_counts_findings_and_a_setting_skips_the_windows_that_read_them_with_the_reason(home: Home) -> None:
+    said = "warning The rules on bars found 2 errors and 0 warnings in 4 symbols; 3 windows of 2 symbols read them."
+    assert f"{said} `sensequant check-bars` names each." in home.run("plan", *SPAN).out
+    planned = home.run("plan", *SPAN, "--json", BARS_ON_CORPORATE_ACTION="skip")
+    rows = [json.loads(line) for line in planned.out.splitlines()]
+    skipped = [row for row in rows if row["reason"] == "suspect_bars"]
+    assert [(row["symbol"], row["window_start"]) for row in skipped] == [("BBB", "2022-06-30"), ("BBB", "2022-09-28")]
+    assert "BBB.csv, row 252: BBB: it opens on 2022-09-08 at " in skipped[0]["detail"]
+    assert skipped[0]["detail"].endswith("BARS_ON_CORPORATE_ACTION is skip.")
+    assert [row["window_start"] for row in rows if row["error"]] == ["2022-06-30"]
+    assert "CCC.csv, row 202: CCC: close is not positive" in next(row["error"] for row in rows if row["error"])

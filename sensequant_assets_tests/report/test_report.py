@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from sensequant_assets.batch.rows import finding_event
 from sensequant_assets.cli.main import main
 from sensequant_assets.core.judging.noise import NO_BAND, Band, Noise
+from sensequant_assets.core.quality.rules import Finding
 from sensequant_assets.errors import FailureKind, UsageError
 from sensequant_assets.report.comparison import compare
 from sensequant_assets.report.facts import (
@@ -28,7 +31,7 @@ from sensequant_assets.report.facts import (
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.report.page import default_path, page, write_page
 from sensequant_assets.report.pictures import MAX_CELLS, outcome_map
-from sensequant_assets.telemetry.journal import Journal
+from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import CheckVerdict, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import Home
@@ -435,3 +438,25 @@ def test_the_report_tells_of_every_run(store: TelemetryStore) -> None:
         ("first", 1, NOON),
         ("second", 1, after(3)),
     ]
+
+
+def test_findings_on_bars_stand_in_the_report_once_and_their_text_is_text(store: TelemetryStore) -> None:
+    write_run(store, [trained("AAA", W1, 0.5)], status="succeeded", settings={"horizon": 7})
+    split = Finding("AAA", "corporate_action", "error", date(2024, 1, 5), date(2024, 1, 5), 1, EVIL, windows=(W1,))
+    hole = Finding("*", "hole", "warning", date(2024, 2, 1), date(2024, 2, 20), 14, "no bar", windows=(W1, W2))
+    for run in ("one", "two"):
+        journal = Journal(store.shards, batch_id="b", run_id=run, clock=utc_now)
+        journal.append_many(map(finding_event, (hole, split)))
+        journal.close()
+    report = read_report(store, "b")
+    assert [one["rule"] for one in report.bars] == ["corporate_action", "hole"]
+    shown = Page(page(report))
+    assert "found 1 errors and 1 warnings" in shown.text
+    assert "script" not in shown.tags
+    assert "corporate_action error 2024-01-05 2024-01-05 1" in shown.text
+    assert "bars: 1 errors and 1 warnings of the rules on bars" in markdown(report)
+
+
+def test_a_batch_without_findings_on_bars_says_so(store: TelemetryStore) -> None:
+    write_run(store, [trained("AAA", W1, 0.5)], status="succeeded", settings={"horizon": 7})
+    assert "The rules on bars found nothing, or were not asked" in Page(page(read_report(store, "b"))).text
