@@ -19,6 +19,9 @@ METRICS = (
 FEATURES_SHOWN = 15
 SYMBOLS_SHOWN = 5
 
+FEWEST_DATES = 5
+"""Dates of a month from which the picture of months reaches as far as it does; one of fewer is cut off at its edge."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -216,14 +219,8 @@ def interval(value: float | None, low: float | None, high: float | None, *, digi
 def _difference(each: Mapping[str, Any]) -> list[str]:
     value = interval(each["value"], each["low"], each["high"], digits=4, sign="+")
     p = "-" if each["p"] is None else f"{each['p']:.3f}"
-    return [
-        each["metric"].replace("_", " "),
-        f"{each['rows']:,}",
-        f"{each['dates']:,}",
-        f"{each['blocks']:,}",
-        value,
-        p,
-    ]
+    counts = [f"{each[name]:,}" for name in ("rows", "dates", "blocks")]
+    return [each["metric"].replace("_", " "), value, p, *counts]
 
 
 def _sentences(findings: Mapping[str, Any]) -> list[str]:
@@ -293,20 +290,21 @@ _WIDTH, _HEIGHT, _EDGE = 360.0, 160.0, 8.0
 
 def course(model: str, months: Sequence[Mapping[str, Any]]) -> Course:
     """Lay out a rank IC month by month about 0."""
-    ends = [abs(each[name]) for each in months for name in ("rank_ic", "low", "high") if each[name] is not None]
+    whole = [each for each in months if each["dates"] >= FEWEST_DATES] or months
+    ends = [abs(each[name]) for each in whole for name in ("rank_ic", "low", "high") if each[name] is not None]
     reach = max([*ends, 0.01])
     zero = _EDGE + (_HEIGHT - _EDGE) / 2
     scale = (_HEIGHT - _EDGE) / 2 / reach
     step = (_WIDTH - 2 * _EDGE) / len(months)
 
     def y(value: float) -> float:
-        return float(zero - value * scale)
+        return float(zero - max(-reach, min(reach, value)) * scale)
 
     bars = [
         MonthBar(
             x=_EDGE + (at + 0.5) * step,
             top=min(zero, y(each["rank_ic"])),
-            height=abs(each["rank_ic"]) * scale,
+            height=abs(zero - y(each["rank_ic"])),
             low=None if each["low"] is None else y(each["low"]),
             high=None if each["high"] is None else y(each["high"]),
             title=f"{each['month']}: {interval(each['rank_ic'], each['low'], each['high'], sign='+')} of "
@@ -360,7 +358,7 @@ def _symbols(model: str, found: Mapping[str, Any]) -> Symbols:
             if stays["value"] is not None
             else "Whether its AUC stays with it cannot be told of so few windows: "
         )
-        + ("an AUC does not stay with its symbol. " if stays["low"] is None or stays["low"] <= 0 else "")
+        + ("nothing shows that an AUC stays with its symbol. " if stays["low"] is None or stays["low"] <= 0 else "")
         + "Choose no symbol by this list."
     )
     return Symbols(
