@@ -80,7 +80,7 @@ RULES: Mapping[str, Rule] = {
         ),
         Rule("seam", "error", "1.15", "such a step where one file ends and the next one begins"),
         Rule(
-            "wrong_instrument", "error", "1.3 and back, 50 for good",
+            "wrong_instrument", "error", "2 and back, 50 for good",
             "bars at another level for a while or for good, or the last 60 closes of another symbol",
         ),
         Rule("adjusted", "warning", "asked for", "bars that were adjusted by a factor that is given or detected"),
