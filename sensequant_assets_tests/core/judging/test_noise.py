@@ -1,12 +1,13 @@
 """Claims about mirrored markets, and the band that models trained on them give."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sensequant_assets.core.bars import Bars, Floats
+from sensequant_assets.core.judging.leaks import some_bars
 from sensequant_assets.core.judging.noise import (
     FEWEST_WINDOWS,
     WIDER,
@@ -23,11 +24,6 @@ BARS = replace(random_walk(400, 3, drift=0.01), open=random_walk(400, 3, drift=0
 
 def moves(bars: Bars) -> Floats:
     return np.diff(np.log(bars.close))
-
-
-def cut(bars: Bars, last: int) -> Bars:
-    columns = {field.name: getattr(bars, field.name)[:last] for field in fields(bars) if field.name != "symbol"}
-    return replace(bars, **columns)
 
 
 def test_a_mirrored_market_keeps_the_size_of_every_move_and_its_volume_and_turns_half_of_them_round() -> None:
@@ -55,7 +51,7 @@ def test_all_symbols_of_a_time_share_its_coin_and_later_bars_change_none() -> No
     other = replace(random_walk(400, 9), symbol="BBB")
     mine, theirs = (np.sign(moves(mirrored(one, 5))) * np.sign(moves(one)) for one in (BARS, other))
     assert (mine == theirs).all()
-    assert (mirrored(cut(BARS, 300), 5).close == mirrored(BARS, 5).close[:300]).all()
+    assert (mirrored(some_bars(BARS, slice(300)), 5).close == mirrored(BARS, 5).close[:300]).all()
     assert (mirrored(BARS, 5).close != mirrored(BARS, 6).close).any()
     assert len(mirrored(Bars.empty("AAA"), 5)) == 0
 
