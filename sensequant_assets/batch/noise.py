@@ -64,7 +64,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One window of one twin that is to be trained: its symbols, and what it is made from."""
 
     seed: int
@@ -113,7 +113,7 @@ def noise_of(
     }
     missing = [part for place, part in wanted.items() if place not in kept]
     for seed, of_seed in groupby(missing, key=lambda part: part.seed):
-        twin = _Twin(market.mirrored(seed), subject.teacher, subject.student)
+        twin = Twin(market.mirrored(seed), subject.teacher, subject.student)
         for trained in twin.train(list(of_seed), options):
             kept[trained.seed, trained.window] = trained
             tell(len(kept) - len(wanted) + len(missing), len(missing))
@@ -191,7 +191,7 @@ def _noise(parts: Iterable[NoisePart]) -> Noise | None:
     return Noise.of(found, len(seeds))
 
 
-def _parts(market: Market, windows: int) -> list[_Part]:
+def _parts(market: Market, windows: int) -> list[Part]:
     """Windows of twins that are wanted, by seed: those of the market that have test rows, or an even sample of them."""
     tested = list(_tested(market))
     if not tested:
@@ -211,7 +211,7 @@ def _parts(market: Market, windows: int) -> list[_Part]:
             pool = market.pools[window].fingerprint if market.pooled else ""
             made_from = arrays_fingerprint((), (pool, *(f"{symbol} {data}" for (symbol, _), data in own)))
             symbols = [symbol for (symbol, _), _ in own]
-            parts.append(_Part(turn * TWINS + number % TWINS, window, symbols, made_from))
+            parts.append(Part(turn * TWINS + number % TWINS, window, symbols, made_from))
     return sorted(parts, key=lambda part: (part.seed, part.window))
 
 
@@ -236,22 +236,22 @@ def _evenly(values: Sequence[Any], most: int) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Twin:
+class Twin:
     """A mirrored market, trained by the code that trains the market itself."""
 
     market: Market
     teacher: TeacherParameters
     student: StudentParameters
 
-    def train(self, parts: Sequence[_Part], options: Options) -> Iterator[NoisePart]:
+    def train(self, parts: Sequence[Part], options: Options) -> Iterator[NoisePart]:
         """Train windows; one that fails or takes too long is none of the twin's."""
         work = self._pooled if self.market.pooled else self._alone
-        tasks: list[_Part | Settled[NoisePart | None]] = list(parts)
+        tasks: list[Part | Settled[NoisePart | None]] = list(parts)
         for finished in run_all(tasks, work, workers=options.workers, timeout_s=options.timeout_s):
             if isinstance(finished, tuple) and not isinstance(finished[1], GivenUp) and finished[1] is not None:
                 yield finished[1]
 
-    def _pooled(self, part: _Part, expired: Expired) -> NoisePart | None:
+    def _pooled(self, part: Part, expired: Expired) -> NoisePart | None:
         rows, soft = self.market.pool_rows(part.window), self.student.shared
         try:
             teacher = train_pool(rows, self.teacher, expired)
@@ -276,7 +276,7 @@ class _Twin:
         rows = self.market.pool_rows(lesson.pair.window.key, lesson.pair.symbol)
         return correct_shared_student(shared, rows, soft_targets[own], self.student.correction, expired)
 
-    def _alone(self, part: _Part, expired: Expired) -> NoisePart:
+    def _alone(self, part: Part, expired: Expired) -> NoisePart:
         scores = []
         for lesson in self._lessons(part):
             samples, rows, horizon = lesson.samples, lesson.rows, lesson.recipe.horizon
@@ -288,14 +288,14 @@ class _Twin:
             scores.append((lesson, teacher.booster, student))
         return _judged(part, scores)
 
-    def _lessons(self, part: _Part) -> Iterator[Lesson]:
+    def _lessons(self, part: Part) -> Iterator[Lesson]:
         for symbol in part.symbols:
             pair = self.market.pair(symbol, part.window)
             if pair.eligible and not pair.served_by:
                 yield self.market.lesson(pair)
 
 
-def _judged(part: _Part, trained: "Sequence[tuple[Lesson, lgb.Booster, lgb.Booster]]") -> NoisePart:
+def _judged(part: Part, trained: "Sequence[tuple[Lesson, lgb.Booster, lgb.Booster]]") -> NoisePart:
     found: dict[str, dict[str, list[float | None]]] = {model: {name: [] for name in JUDGED} for model in MODELS}
     for lesson, *boosters in trained:
         samples, test = lesson.samples, lesson.rows.test

@@ -10,6 +10,7 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sensequant_assets.batch.canaries import canaries_of
 from sensequant_assets.batch.evaluation import Gathered, Subject, gather
 from sensequant_assets.batch.examination import Examination, examine, note
 from sensequant_assets.batch.leaks import probe
@@ -17,6 +18,7 @@ from sensequant_assets.batch.noise import Options, noise_of
 from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
 from sensequant_assets.core.judging.bootstrap import COVERAGE, ENOUGH_DATES, Estimate
+from sensequant_assets.core.judging.canaries import Canaries
 from sensequant_assets.core.judging.comparison import SET_SIZE, Difference
 from sensequant_assets.core.judging.leaks import summary
 from sensequant_assets.core.judging.noise import FEWEST_WINDOWS, noise_lines
@@ -68,8 +70,16 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
     market = Market.open(subject.settings, subject.teacher, subject.student)
     examined = evaluated(subject, market, telemetry, settings)
     gathered, judged = examined.gathered, examined.judged
-    leaks = probe(market, [window.key for window in gathered.windows], subject.teacher.folds)
-    remarks = [*gathered.remarks, *filter(None, [market.unlabelled]), *_warnings(judged), *summary(leaks)]
+    tested = [window.key for window in gathered.windows]
+    canaries = canaries_of(subject, market, tested, examined.noise, _how(settings), telemetry)
+    leaks = probe(market, tested, subject.teacher.folds)
+    remarks = [
+        *gathered.remarks,
+        *filter(None, [market.unlabelled]),
+        *_warnings(judged),
+        *_sung(canaries),
+        *summary(leaks),
+    ]
     if as_json:
         for score in examined.scores:
             click.echo(json_text(score | {"label": subject.settings.label}))
@@ -94,10 +104,9 @@ def evaluated(subject: Subject, market: Market, telemetry: TelemetryStore, setti
     """Evaluate the models of a subject on its market, show how far it is, and write down what was found."""
     store = ModelStore(settings.models_dir, market.universe.name)
     twins = NoiseStore(settings.noise_dir, market.universe.name)
-    how = Options(settings.noise_windows, settings.worker_count, settings.window_timeout_s)
     with _progress() as (read, judged_one, trained):
         gathered = gather(subject, market, store, tell=read)
-        noise = noise_of(subject, market, twins, how, trained) if len(gathered.rows) else None
+        noise = noise_of(subject, market, twins, _how(settings), trained) if len(gathered.rows) else None
         examined = examine(subject, gathered, settings.cost_bp, telemetry, judged_one, noise)
     note(telemetry, examined)
     return examined
@@ -194,6 +203,15 @@ def _beyond(examined: Examination) -> Iterator[str]:
 
 def _p(value: float) -> str:
     return "-" if isnan(value) else f"{value:.3f}"
+
+
+def _how(settings: Settings) -> Options:
+    """How the noise twin and the canaries are trained."""
+    return Options(settings.noise_windows, settings.worker_count, settings.window_timeout_s)
+
+
+def _sung(canaries: Canaries | None) -> list[str]:
+    return [] if canaries is None else [str(canaries)]
 
 
 def _noise(examined: Examination, wanted: int) -> list[str]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import dagster as dg
 
+from sensequant_assets.core.judging.canaries import Canaries, Watch
 from sensequant_assets.core.judging.leaks import Finding, summary
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.quality.rules import Finding as BarFinding
 from sensequant_assets.core.quality.rules import summary as bars_summary
-from sensequant_assets.defs.names import CHECK, NO_LEAK, NOT_CONSTANT, SOUND, WALK_FORWARD
+from sensequant_assets.defs.names import CANARIES, CHECK, NO_LEAK, NOT_CONSTANT, SOUND, WALK_FORWARD
 from sensequant_assets.text import markdown_text, printable
 
 FAILURES_SHOWN, FINDINGS_SHOWN = 20, 100
@@ -183,6 +184,34 @@ def no_leak_result(findings: Sequence[Finding], windows: Sequence[str]) -> dg.As
             "last_window": max(windows, default=""),
             "findings": dg.MetadataValue.table(rows) if rows else "none",
         },
+    )
+
+
+def canaries_result(watch: Watch, latest: Canaries | None) -> dg.AssetCheckResult:
+    """Adapt what the canaries of the last batches came to: a warning where they sing, which stops nothing.
+
+    Parameters
+    ----------
+    watch
+        Over the last batches.
+    latest
+        Of the last one; None where there is none.
+    """
+    metadata: dict[str, Any] = {
+        "batches": watch.nights,
+        "windows": watch.windows,
+        "windows_outside_band": watch.outside,
+        "edges_missed": watch.missed,
+    }
+    if latest is not None:
+        metadata |= {"latest": str(latest), "cpu_s": round(latest.cpu_s, 2)}
+    return dg.AssetCheckResult(
+        asset_key=WALK_FORWARD,
+        check_name=CANARIES,
+        passed=watch.passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=markdown_text(str(watch)),
+        metadata=metadata,
     )
 
 

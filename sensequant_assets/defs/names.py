@@ -6,7 +6,8 @@ BACKFILL_TAG = "dagster/backfill"
 DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
 """On a run whose process is gone; on the run that repeats it, with its id."""
 
-CHECK, NOT_CONSTANT, NO_LEAK, SOUND = "max_failure_rate", "not_constant", "no_leak", "sound"
+CHECK, NOT_CONSTANT, NO_LEAK = "max_failure_rate", "not_constant", "no_leak"
+SOUND, CANARIES = "sound", "canaries"
 ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
 JUDGING_GROUP, WALK_FORWARD = "judging", "walk_forward"
 POOLS, SHARED_STUDENTS = "pooled_teachers", "shared_students"

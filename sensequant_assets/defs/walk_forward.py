@@ -2,23 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from sensequant_assets.batch.canaries import canaries_of
 from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject, gather
 from sensequant_assets.batch.examination import Examination, examine, note
 from sensequant_assets.batch.leaks import probe
 from sensequant_assets.batch.noise import Options, noise_of
+from sensequant_assets.core.judging.canaries import Canaries, Watch
 from sensequant_assets.core.judging.noise import NO_BAND, noise_lines
 from sensequant_assets.core.judging.walk_forward import Score
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.defs.checks import no_leak_result
-from sensequant_assets.defs.names import ASSETS, JUDGING_GROUP, NO_LEAK, WALK_FORWARD
+from sensequant_assets.defs.checks import canaries_result, no_leak_result
+from sensequant_assets.defs.names import ASSETS, CANARIES, JUDGING_GROUP, NO_LEAK, WALK_FORWARD
 from sensequant_assets.defs.pools import by_window
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.settings import Settings
+from sensequant_assets.telemetry.questions.events import latest_canaries
 from sensequant_assets.telemetry.questions.windows import latest_teacher_batch
+
+NIGHTS = 30
+"""Batches whose canaries are weighed together."""
 
 _SHOWN = ("auc", "rank_ic", "log_loss_over_base_rate", "top_return_net")
 """Metrics of models that the asset's page plots window by window."""
@@ -53,7 +60,7 @@ def walk_forward_asset(
         pool=pool,
         backfill_policy=dg.BackfillPolicy.single_run(),
         specs=[_spec()],
-        check_specs=[_check_spec()],
+        check_specs=_check_specs(),
     )
     def evaluation(
         context: dg.AssetExecutionContext,
@@ -67,18 +74,22 @@ def walk_forward_asset(
         subject = Subject("", market.settings, teacher, student)
         how = Options(config.noise_windows, settings.worker_count, settings.window_timeout_s)
         noise = noise_of(subject, opened, market.twins, how)
+        tested: dict[str, list[str]] = {}
         for window in context.partition_keys:
             batch = latest_teacher_batch(market.telemetry, opened.keys(windows=[window]), opened.universe.name)
             meant = replace(subject, batch_id=batch or "")
             gathered = gather(meant, opened, market.models, windows=[window])
-            found = (
-                examine(meant, gathered, config.cost_bp, market.telemetry, noise=noise) if len(gathered.rows) else None
-            )
+            judge = partial(examine, meant, gathered, config.cost_bp, market.telemetry, noise=noise)
+            found = judge() if len(gathered.rows) else None
             context.log_event(
                 dg.AssetMaterialization(WALK_FORWARD, partition=window, metadata=_metadata(gathered, found))
             )
             if found:
                 note(market.telemetry, found)
+                tested.setdefault(meant.batch_id, []).append(window)
+        for name, own in tested.items():
+            canaries_of(replace(subject, batch_id=name), opened, sorted(own), noise, how, market.telemetry)
+        yield _canaries(market)
         yield no_leak_result(probe(opened, context.partition_keys, teacher.folds), context.partition_keys)
 
     return evaluation
@@ -97,14 +108,30 @@ def _spec() -> dg.AssetSpec:
     )
 
 
-def _check_spec() -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        NO_LEAK,
-        asset=WALK_FORWARD,
-        description="Features and labels read no bar that they must not, and rows to learn from share none with rows "
-        "that are judged (errors); no feature or fold looks as if it knew more than it can (warnings). It stops "
-        "nothing; docs/judging.md says what each probe does.",
-    )
+def _check_specs() -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            NO_LEAK,
+            asset=WALK_FORWARD,
+            description="Features and labels read no bar that they must not, and rows to learn from share none with "
+            "rows that are judged (errors); no feature or fold looks as if it knew more than it can (warnings). It "
+            "stops nothing; docs/judging.md says what each probe does.",
+        ),
+        dg.AssetCheckSpec(
+            CANARIES,
+            asset=WALK_FORWARD,
+            description=f"Of the last {NIGHTS} batches, symbols of noise lie outside their noise band no more often "
+            "than chance lets them, and an edge that was planted was found. They are trained beside a batch when it is "
+            "judged, and are none of its windows. A warning stops nothing.",
+        ),
+    ]
+
+
+def _canaries(market: MarketResource) -> dg.AssetCheckResult:
+    """What the canaries of the last batches of the market's universe came to."""
+    rows = latest_canaries(market.telemetry, universe=market.settings.universe_name, most=NIGHTS)
+    nights = [Canaries(**row) for row in rows]
+    return canaries_result(Watch.over(nights), nights[0] if nights else None)
 
 
 def _metadata(gathered: Gathered, examined: Examination | None) -> dict[str, Any]:

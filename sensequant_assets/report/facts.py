@@ -9,12 +9,14 @@ from math import isnan, nan
 from statistics import mean, median, quantiles
 from typing import Any
 
+from sensequant_assets.core.judging.canaries import Canaries
 from sensequant_assets.core.judging.noise import NO_BAND, Band, Noise, Outside, WindowScore, noise_lines
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.errors import FailureKind, advice
 from sensequant_assets.telemetry.questions import batches, windows
 from sensequant_assets.telemetry.questions.events import findings as findings_on_bars
+from sensequant_assets.telemetry.questions.events import latest_canaries
 from sensequant_assets.telemetry.questions.verdicts import whole_verdicts
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -119,6 +121,8 @@ class Report:
         The noise band of its windows; None where nobody has trained the twin of its market.
     bars
         What the rules on bars found, as `questions.events.findings` gives it; nothing where they were not asked.
+    canaries
+        What became of its canaries, in a sentence; empty without any.
     """
 
     batch: Mapping[str, Any]
@@ -131,6 +135,7 @@ class Report:
     no_findings: str = ""
     noise: Noise | None = None
     bars: Sequence[Mapping[str, Any]] = ()
+    canaries: str = ""
 
     @property
     def batch_id(self) -> str:
@@ -240,6 +245,7 @@ def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Repor
         judged=whole_verdicts(store, batch_id),
         against=against,
         bars=findings_on_bars(store, batch_id),
+        canaries=" ".join(str(Canaries(**row)) for row in latest_canaries(store, batch_id=batch_id)),
     )
 
 

@@ -59,7 +59,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     judged = noise_module._judged
 
-    def watched(part: noise_module._Part, scores: object) -> NoisePart:
+    def watched(part: noise_module.Part, scores: object) -> NoisePart:
         found.append((part.seed, part.window))
         return judged(part, scores)  # type: ignore[arg-type]
 

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from markdown_it import MarkdownIt
 
+from sensequant_assets.core.judging.canaries import Canaries, Watch
 from sensequant_assets.core.judging.leaks import Finding, Severity
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
@@ -15,6 +16,7 @@ from sensequant_assets.core.windows import Window
 from sensequant_assets.defs.checks import (
     FAILURES_SHOWN,
     batch_evaluation,
+    canaries_result,
     check_result,
     constant_rows,
     describe,
@@ -200,3 +202,13 @@ def test_a_certain_leak_is_an_error_and_a_suspicion_a_warning(found, passed, sev
 
 def test_no_leak_cannot_pass_where_nobody_looked() -> None:
     assert not no_leak_result([], []).passed
+
+
+@pytest.mark.parametrize(("nights", "passed"), [([], False), ([0], True), ([16, 16], False)])
+def test_canaries_warn_where_they_sing_or_were_never_kept(nights: list[int], passed: bool) -> None:
+    kept = [Canaries(16, outside, 16, 9, 5.0, 1.0) for outside in nights]
+    result = canaries_result(Watch.over(kept), kept[0] if kept else None)
+    assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert result.metadata["batches"].value == len(nights)
+    assert result.metadata["windows_outside_band"].value == sum(nights)
+    assert ("latest" in result.metadata) == bool(nights)

@@ -5,8 +5,8 @@ from typing import Any
 
 from sensequant_assets.telemetry.store import TelemetryStore
 
-NOTED = ("notified", "stalled", "problem")
-"""Kinds of events that sensors write: no sign of life of a batch."""
+NOTED = ("notified", "stalled", "problem", "canaries")
+"""Kinds of events that sensors and evaluations write: no sign of life of a batch."""
 
 
 FINDING = "finding"
@@ -29,3 +29,19 @@ def is_noted(store: TelemetryStore, kind: str, identity: str) -> bool:
         "SELECT 1 FROM events WHERE kind = ? AND json_extract_string(data, '$.id') = ? LIMIT 1", [kind, identity]
     )
     return bool(rows)
+
+
+def latest_canaries(
+    store: TelemetryStore, *, batch_id: str | None = None, universe: str | None = None, most: int = 1
+) -> list[dict[str, Any]]:
+    """What became of the canaries of one batch, or of the last batches of a universe, latest first, as they told it."""
+    rows = store.rows(
+        """
+        SELECT data FROM events JOIN batches USING (batch_id)
+        WHERE kind = 'canaries' AND batch_id = coalesce(?, batch_id) AND universe = coalesce(?, universe)
+        QUALIFY row_number() OVER (PARTITION BY batch_id ORDER BY happened_at DESC) = 1
+        ORDER BY happened_at DESC LIMIT ?
+        """,
+        [batch_id, universe, most],
+    )
+    return [json.loads(row["data"]) for row in rows]
