@@ -147,6 +147,11 @@ class Verdict:
         return bool(self.blocked) or (self.failure_rate is not None and self.failure_rate > self.max_failure_rate)
 
     @property
+    def mostly_constant(self) -> bool:
+        """Whether more than half of the models say the same of every row, so that the batch knows nothing."""
+        return 2 * self.constant > self.models
+
+    @property
     def passed(self) -> bool:
         """Whether something was attempted, nothing left out and the limit is not exceeded."""
         return not self.exceeded and self.attempted > 0 and not self.not_attempted

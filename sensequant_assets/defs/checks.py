@@ -71,6 +71,9 @@ def not_constant_result(
 ) -> dg.AssetCheckResult:
     """Adapt a verdict: whether every model knows something, and the first that do not as a table.
 
+    Where more than half know nothing it is an error, else a warning. Neither stops anything: a model whose calibration
+    has a slope of 0 is no constant, and is flagged elsewhere.
+
     Parameters
     ----------
     asset
@@ -100,7 +103,7 @@ def not_constant_result(
         asset_key=asset,
         check_name=NOT_CONSTANT,
         passed=verdict.models > 0 and not verdict.constant,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if verdict.mostly_constant else dg.AssetCheckSeverity.WARN,
         description=markdown_text(f"Batch {batch_id}, all runs: {said}" if batch_id else said),
         metadata=metadata,
     )

@@ -236,7 +236,8 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             NOT_CONSTANT,
             asset=asset,
-            description=f"No {model} that was trained or reused says the same of every row. It stops nothing.",
+            description=f"No {model} that was trained or reused says the same of every row: an error where more than "
+            "half do, else a warning. It stops nothing.",
         )
         for model, asset in ASSETS.items()
     ]

@@ -170,7 +170,8 @@ class Headline:
     """The verdict in a word and in sentences.
 
     The word is `passed`, `failed`, `running`, `interrupted`, `incomplete` (the rate is within the limit and planned
-    windows have no outcome) or `empty` (nothing was attempted).
+    windows have no outcome), `constant` (it is, and more than half of the models say the same of every row) or `empty`
+    (nothing was attempted).
     """
 
     word: str
@@ -274,6 +275,8 @@ def headline(report: Report) -> Headline:
         word = "failed"
     elif not attempted:
         word = "empty"
+    elif any(model.mostly_constant for model in report.models):
+        word = "constant"
     else:
         word = "incomplete" if missing else "passed"
     return Headline(word, tuple(said) or ("Nothing is planned.",))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sensequant_assets.batch.evaluation import BASELINES
-from sensequant_assets_tests.running import Finished, Home
+from sensequant_assets_tests.running import FEW, Finished, Home
 
 FIRST = (
     "score", "rows", "dates", "blocks", "auc", "auc_low", "auc_high", "rank_ic", "rank_ic_low", "rank_ic_high",
@@ -242,3 +242,34 @@ def test_pooled_teachers_are_judged_beside_those_of_pairs_and_losses_are_of_what
     left = home.run("evaluate", "--json")
     assert "pools are not on disk" in left.err
     assert list(scores(left)) == ["teacher", "student", *BASELINES]
+
+
+def test_the_first_evaluation_trains_the_noise_twin_and_the_canaries_and_a_second_one_neither(tmp_path: Path) -> None:
+    home = Home(tmp_path, {"SENSEQUANT_NOISE_WINDOWS": "100"})
+    pooled = ("--param", "TEACHER_SCOPE=pool", "--param", "STUDENT_SCOPE=pool", *FEW)
+    batch = home.backfill(*SYMBOLS, "--end", "2010-12-22", *pooled).json["batch_id"]
+    windows = home.rows("FROM window_runs ORDER BY ALL")
+    first = home.run("evaluate", "--json")
+    told = scores(first)
+    assert "windows trained" in first.err
+    for model in ("teacher", "student"):
+        found = told[model]
+        assert found["band_windows"] >= 100
+        assert found["band_low_sd"] < 0 < found["band_high_sd"]
+        assert 0 <= found["windows_above_band"] <= found["windows_outside_band"] <= found["windows"] <= 16
+        assert found["windows"] > 0
+    assert "windows" not in told["base_rate"]
+    (event,) = home.rows("FROM events WHERE kind = 'canaries'")
+    assert event["batch_id"] == batch
+    assert event["message"] in first.err
+    second = home.run("evaluate")
+    assert "windows trained" not in second.err
+    assert "Noise band, AUC of a window: " in second.out
+    assert " ".join(event["message"].split()) in " ".join(second.out.split())
+    assert home.rows("FROM window_runs ORDER BY ALL") == windows
+    assert [row["batch_id"] for row in home.rows("FROM batches")] == [batch]
+    assert home.run("report").code == 0
+    (page,) = (home.data / "reports").glob("*.html")
+    text = page.read_text()
+    assert "Noise band" in text
+    assert "Canaries: " in text

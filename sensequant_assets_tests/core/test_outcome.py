@@ -1,5 +1,6 @@
 """Claims about when a batch has failed."""
 
+from dataclasses import replace
 from datetime import date
 from math import isnan
 from typing import Any
@@ -52,6 +53,12 @@ def test_a_constant_counts_as_what_it_is_and_is_counted_beside():
     assert found.passed
     assert Verdict.of("student", found.counts | {"constant": 2}, 0.0) == found
     assert Verdict.of("student", found.counts, 0.0).constant == 0
+
+
+@pytest.mark.parametrize(("constant", "mostly"), [(0, False), (5, False), (6, True), (10, True)])
+def test_a_batch_knows_nothing_when_more_than_half_of_its_models_are_constant(constant: int, mostly: bool):
+    assert replace(verdict(trained=6, reused=4, failed=1), constant=constant).mostly_constant is mostly
+    assert not verdict(failed=3).mostly_constant
 
 
 def test_skips_never_count():

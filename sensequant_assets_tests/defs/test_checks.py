@@ -137,7 +137,9 @@ def test_windows_of_a_batch_that_nobody_tried_are_named_and_so_is_why() -> None:
         (replace(EXACT, trained=0, reused=0), False, "No teacher was trained or reused."),
     ],
 )
-def test_models_that_know_nothing_are_a_warning_at_most(verdict: Verdict, passed: bool, description: str) -> None:
+def test_models_that_know_nothing_are_a_warning_while_others_know_something(
+    verdict: Verdict, passed: bool, description: str
+) -> None:
     result = not_constant_result("teacher_models", verdict, [])
     assert (result.check_name, result.passed, result.description) == ("not_constant", passed, description)
     assert result.severity is dg.AssetCheckSeverity.WARN
@@ -145,6 +147,12 @@ def test_models_that_know_nothing_are_a_warning_at_most(verdict: Verdict, passed
     assert check_result("teacher_models", verdict, []).passed is (verdict.attempted > 0 and not verdict.exceeded)
     whole = not_constant_result("teacher_models", verdict, [], "b1")
     assert whole.description == f"Batch b1, all runs: {description}"
+
+
+@pytest.mark.parametrize(("constant", "severity"), [(8, "WARN"), (9, "ERROR"), (17, "ERROR")])
+def test_a_batch_most_of_whose_models_know_nothing_is_an_error(constant: int, severity: str) -> None:
+    result = not_constant_result("teacher_models", replace(EXACT, constant=constant), [])
+    assert (result.passed, result.severity.value) == (False, severity)
 
 
 def test_the_first_windows_whose_models_know_nothing_are_a_table() -> None:

@@ -210,7 +210,7 @@ def test_models_that_know_nothing_count_as_trained_and_are_flagged_and_stop_noth
         assert all(one["constant"] is True for one in metadata.values())
         assert platform.verdict(asset, "constant").passed
         knowing = platform.verdict(asset, "constant", "not_constant")
-        assert (knowing.passed, knowing.blocking, knowing.severity) == (False, False, dg.AssetCheckSeverity.WARN)
+        assert (knowing.passed, knowing.blocking, knowing.severity) == (False, False, dg.AssetCheckSeverity.ERROR)
         rows = [record.data for record in knowing.metadata["constant_windows"].records]
         assert [(row["symbol"], row["window"]) for row in rows] == keys
     assert platform.run("constant").status is dg.DagsterRunStatus.SUCCESS

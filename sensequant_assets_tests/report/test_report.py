@@ -135,6 +135,14 @@ def test_skill_counts_windows_outside_their_own_noise_band(store: TelemetryStore
     assert (found.rows, found.accuracy, found.majority, found.beats_majority) == (912, 0.5, 0.75, 0)
 
 
+def test_a_batch_most_of_whose_models_say_the_same_of_every_row_does_not_look_fine(store: TelemetryStore) -> None:
+    write_run(store, [trained(symbol, W1, 0.5, constant=symbol != "C") for symbol in "ABC"])
+    report = read_report(store, "b")
+    assert headline(report).word == "constant"
+    assert "2 of 3 say the same of every row." in Page(page(report)).text
+    assert "constant" in markdown(report).splitlines()[0]
+
+
 def test_without_a_noise_twin_no_band_is_claimed(store: TelemetryStore) -> None:
     report = mixed(store)
     assert skill(report, "teacher").outside is None
