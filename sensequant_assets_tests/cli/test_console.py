@@ -29,13 +29,15 @@ MESSAGE = "SELECT error_message AS \"\x1b[1m\" FROM window_runs WHERE outcome = 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A market of two symbols; one of the files has a cell that would speak for us, in a folder that would too."""
+    """A market of two symbols; one of the files has cells that would speak for us, in a folder that would too."""
     directory = tmp_path_factory.mktemp("outside")
     bars = sample_bars(directory / FOLDER, ("AAPL", "IBM"))
     lines = (bars / "IBM.csv").read_text().splitlines()
-    cells = lines[99].split(",")
-    cells[lines[0].split(",").index("close")] = f'"{CELL}"'
-    lines[99] = ",".join(cells)
+    # So many that the whole symbol fails for them.
+    for row in range(99, len(lines), 5):
+        cells = lines[row].split(",")
+        cells[lines[0].split(",").index("close")] = f'"{CELL}"'
+        lines[row] = ",".join(cells)
     (bars / "IBM.csv").write_text("\n".join(lines) + "\n")
     universe = directory / "two.csv"
     universe.write_text(f'symbol,name,listing_date\nAAPL,"{CELL}",1990-01-01\nIBM,,1990-01-01\n')
@@ -52,7 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def trained(home: Home) -> Finished:
-    """A backfill in which IBM fails for its cell."""
+    """A backfill in which IBM fails for its cells."""
     return home.backfill()
 
 
