@@ -101,8 +101,9 @@ class Spoiled:
         names = sorted(pd.read_csv(UNIVERSE)["symbol"])
         self.bad = set(names[:symbols])
         table = pd.read_parquet(BARS)
-        last = ~table["symbol"].duplicated(keep="last") & table["symbol"].isin(self.bad)
-        table["high"] = np.where(last, table["low"] / 2, table["high"])
+        # More than a tenth of a symbol's rows, for which the whole symbol fails.
+        fifth = (table.groupby("symbol").cumcount() % 5 == 0) & table["symbol"].isin(self.bad)
+        table["high"] = np.where(fifth, table["low"] / 2, table["high"])
         path = directory / "bars.parquet"
         table.to_parquet(path, index=False)
         self.home = Home(directory)
