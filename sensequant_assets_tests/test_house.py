@@ -45,8 +45,7 @@ TESTED_ELSEWHERE = {
     "report/markdown.py": ("report/test_report.py", "a report is one page"),
     "report/page.py": ("report/test_report.py", "a report is one page"),
     "report/pictures.py": ("report/test_report.py", "a report is one page"),
-    "sources/mirrored.py": ("core/judging/test_noise.py", "bars are mirrored there"),
-    "sources/adjusted.py": ("sources/test_actions.py", "bars are adjusted by actions"),
+    "sources/changed.py": ("sources/test_actions.py", "bars are adjusted by actions"),
     "storage/indexing.py": (
         "storage/test_sqlite.py",
         "what the index holds is compared with the stock class, row by row",

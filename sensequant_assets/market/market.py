@@ -15,6 +15,7 @@ from sensequant_assets.core.bars import Bars, Floats, corrupt
 from sensequant_assets.core.capacity import floor_of, pool_floor
 from sensequant_assets.core.hurdles import VOLATILITY_BARS, CrossSection, cross_section, hurdle_of
 from sensequant_assets.core.idle import IdleSetting, idle_settings
+from sensequant_assets.core.judging.noise import mirrored
 from sensequant_assets.core.lattice import Key, Pair, Recipe, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import PoolRows
@@ -30,9 +31,8 @@ from sensequant_assets.market.quality import BarRules, Quality, require_calendar
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.actions import read_actions
-from sensequant_assets.sources.adjusted import AdjustedBars
+from sensequant_assets.sources.changed import ChangedBars
 from sensequant_assets.sources.files import FileBars
-from sensequant_assets.sources.mirrored import MirroredBars
 from sensequant_assets.sources.notes import Note, told
 from sensequant_assets.sources.sample import SAMPLE, SYMBOLS, SampleBars
 from sensequant_assets.sources.universes import read_universe
@@ -102,9 +102,8 @@ class Market:
         self._asked = (teacher, student, recipe)
         self.floor = floor_of(teacher, student, recipe.horizon, recipe.min_samples)
         self._rules = rules
-        self._raw = AdjustedBars(source, lambda symbol: rules.actions.get(symbol, ())) if rules.actions else source
-        found = rules.adjust == "detected"
-        self._source = AdjustedBars(self._raw, lambda symbol: self._taken_out.get(symbol, ())) if found else self._raw
+        self._raw = ChangedBars(source, self._as_given) if rules.actions else source
+        self._source = ChangedBars(self._raw, self._adjusted) if rules.adjust == "detected" else self._raw
         self._quality = Quality(recipe.horizon, windows, rules.calendar)
         self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
         self._kept_bytes = 0
@@ -142,7 +141,8 @@ class Market:
     def mirrored(self, seed: int) -> "Market":
         """The same market, its moves turned round by the coins of a seed: its noise twin."""
         teacher, student, recipe = self._asked
-        return Market(self.universe, self.windows, MirroredBars(self._source, seed), recipe, teacher, student)
+        turned = ChangedBars(self._source, partial(mirrored, seed=seed))
+        return Market(self.universe, self.windows, turned, recipe, teacher, student)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -332,6 +332,9 @@ class Market:
             found = [one for one in self.findings if one.symbol == symbol]
             pairs = tuple(self._rules.applied(pair, found) for pair in pairs)
         return SymbolPlan(samples, pairs)
+
+    def _as_given(self, bars: Bars) -> Bars:
+        return adjusted(bars, self._rules.actions.get(bars.symbol, ()))
 
     def _adjusted(self, bars: Bars) -> Bars:
         return adjusted(bars, self._taken_out.get(bars.symbol, ()))

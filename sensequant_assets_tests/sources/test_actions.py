@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensequant_assets.core.quality.adjustment import Action
+from sensequant_assets.core.quality.adjustment import Action, adjusted
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.errors import UsageError
 from sensequant_assets.sources.actions import read_actions
-from sensequant_assets.sources.adjusted import AdjustedBars
+from sensequant_assets.sources.changed import ChangedBars
 from sensequant_assets_tests.making import bars_of
 from sensequant_assets_tests.market.test_market import Shelf
 
@@ -51,9 +51,9 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_source_gives_the_bars_of_another_as_its_symbols_actions_make_them() -> None:
-    shelf = Shelf(TCS=bars_of(np.array([10.0, 20.0, 4.0])), INFY=bars_of(np.array([10.0])))
+    shelf = Shelf(TCS=bars_of(np.array([10.0, 20.0, 4.0]), symbol="TCS"), INFY=bars_of(np.array([10.0]), symbol="INFY"))
     actions = {"TCS": [Action(date(2022, 1, 3), 5.0, "")]}
-    source = AdjustedBars(shelf, lambda symbol: actions.get(symbol, ()))
+    source = ChangedBars(shelf, lambda bars: adjusted(bars, actions.get(bars.symbol, ())))
     assert source.bars(Listing("TCS")).close.tolist() == [2.0, 4.0, 4.0]
     assert source.bars(Listing("INFY")).close.tolist() == [10.0]
     assert (source.left_out, list(source.notes)) == ((), [])

@@ -1,32 +1,31 @@
-"""Bars of another source, adjusted by corporate actions."""
+"""Bars of another source, changed: adjusted by corporate actions, or turned round for a noise twin."""
 
 from collections.abc import Callable, Sequence
 
 from sensequant_assets.core.bars import Bars
-from sensequant_assets.core.quality.adjustment import Action, adjusted
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.notes import Note
 
 
-class AdjustedBars:
-    """Bars of a source as `adjusted` makes them.
+class ChangedBars:
+    """Bars of a source as a function makes them.
 
     Parameters
     ----------
     source
         Of the market.
-    actions_of
-        Gives the actions of a symbol.
+    change
+        From the bars of a symbol to others of it.
     """
 
-    def __init__(self, source: BarSource, actions_of: Callable[[str], Sequence[Action]]) -> None:
+    def __init__(self, source: BarSource, change: Callable[[Bars], Bars]) -> None:
         self._source = source
-        self._actions_of = actions_of
+        self._change = change
 
     def bars(self, listing: Listing) -> Bars:
-        """Adjusted bars of a symbol; raises what the source does."""
-        return adjusted(self._source.bars(listing), self._actions_of(listing.symbol))
+        """Changed bars of a symbol; raises what the source does."""
+        return self._change(self._source.bars(listing))
 
     @property
     def left_out(self) -> tuple[str, ...]:
