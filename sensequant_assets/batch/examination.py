@@ -12,7 +12,7 @@ from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.noise import window_scores
 from sensequant_assets.core.bars import Floats
-from sensequant_assets.core.judging.bootstrap import COVERAGE, Estimate
+from sensequant_assets.core.judging.bootstrap import COVERAGE, UNKNOWN, or_null
 from sensequant_assets.core.judging.comparison import ConfidenceSet, Difference, confidence_set, differences
 from sensequant_assets.core.judging.course import Month, months
 from sensequant_assets.core.judging.noise import Noise, Outside
@@ -99,12 +99,10 @@ class Examination:
             },
             "symbols_judged": None if symbols is None else symbols.judged,
             "symbols_stay": None if symbols is None else len(symbols.stay),
-            "sharpe": None if found is None else _null(found.ratio.value),
-            "sharpe_low": None if found is None else _null(found.ratio.low),
-            "sharpe_high": None if found is None else _null(found.ratio.high),
+            **(UNKNOWN if found is None else found.ratio).named("sharpe"),
             "periods": None if found is None else found.periods,
-            "probabilistic_sharpe": None if found is None else _null(found.probabilistic),
-            "deflated_sharpe": None if found is None else _null(found.deflated),
+            "probabilistic_sharpe": None if found is None else or_null(found.probabilistic),
+            "deflated_sharpe": None if found is None else or_null(found.deflated),
             "trials": self.trials if score.name in MODELS else None,
             "overfitting": None if chosen is None else chosen.probability,
             "overfitting_trials": None if chosen is None else chosen.trials,
@@ -230,7 +228,8 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
                 dates=score.dates,
                 blocks=score.blocks,
                 block_length=judged.block_length,
-                **_intervals(score),
+                **score["auc"].named("auc"),
+                **score["rank_ic"].named("rank_ic"),
                 metrics=told[score.name],
                 series=_series(score, judged) if score.name in MODELS else None,
                 parameters_fingerprint=subject.parameters,
@@ -248,18 +247,6 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
                 evaluated_at=now,
             )
         )
-
-
-def _intervals(score: Score) -> dict[str, float]:
-    return {
-        f"{metric}{end}": value
-        for metric in ("auc", "rank_ic")
-        for end, value in zip(("", "_low", "_high"), _ends(score[metric]), strict=True)
-    }
-
-
-def _ends(found: Estimate) -> tuple[float, float, float]:
-    return found.value, found.low, found.high
 
 
 def _trials(
@@ -290,17 +277,12 @@ def _of_dates(series: Mapping[str, float], judged: Judgement) -> Floats | None:
 
 
 def _difference(found: Difference) -> dict[str, Any]:
-    value, low, high = map(_null, _ends(found.tested.estimate))
     return {
-        "less": found.less, "metric": found.metric, "value": value, "low": low, "high": high,
-        "p": _null(found.tested.p), "rows": found.rows, "dates": found.dates, "blocks": found.blocks,
+        "less": found.less, "metric": found.metric, **found.tested.estimate.ends,
+        "p": or_null(found.tested.p), "rows": found.rows, "dates": found.dates, "blocks": found.blocks,
     }  # fmt: skip
 
 
 def _month(found: Month) -> dict[str, Any]:
-    value, low, high = map(_null, _ends(found.rank_ic))
-    return {"month": found.month, "dates": found.dates, "rank_ic": value, "low": low, "high": high}
-
-
-def _null(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    ends = found.rank_ic.ends
+    return {"month": found.month, "dates": found.dates, "rank_ic": ends.pop("value"), **ends}

@@ -30,6 +30,20 @@ class Estimate:
     low: float = float("nan")
     high: float = float("nan")
 
+    @property
+    def ends(self) -> dict[str, float | None]:
+        """`value`, `low` and `high` as JSON has them: null where the rows cannot answer."""
+        return {"value": or_null(self.value), "low": or_null(self.low), "high": or_null(self.high)}
+
+    def named(self, name: str) -> dict[str, float | None]:
+        """The same as keys of a larger object: the name, and the name with `_low` and `_high`."""
+        return {name if end == "value" else f"{name}_{end}": number for end, number in self.ends.items()}
+
+
+def or_null(value: float) -> float | None:
+    """A number as JSON has it; null where there is none."""
+    return float(value) if np.isfinite(value) else None
+
 
 UNKNOWN = Estimate(float("nan"))
 

@@ -108,6 +108,14 @@ def ratio_of_dates(values: Floats) -> Statistic:
     return statistic
 
 
+def correlation_of_sums(number: Floats, x: Floats, y: Floats, xx: Floats, yy: Floats, xy: Floats) -> Floats:
+    """Pearson correlation from how many there are and their sums, all of one shape; NaN where a side is constant."""
+    mean_x, mean_y = over(x, number), over(y, number)
+    spread = (over(xx, number) - mean_x**2) * (over(yy, number) - mean_y**2)
+    found: Floats = (over(xy, number) - mean_x * mean_y) / np.sqrt(np.where(spread > 1e-20, spread, np.nan))
+    return found
+
+
 def correlation_within(left: Floats, right: Floats, group: Positions, date: Positions, dates: int) -> Statistic:
     """Mean over groups of the Spearman correlation within each, a group as heavy as it has rows.
 
@@ -132,10 +140,8 @@ def correlations_within(left: Floats, right: Floats, group: Positions, date: Pos
     tables = [total(values, cells, size).reshape(dates, groups) for values in columns]
 
     def within(weights: Floats) -> tuple[Floats, Floats]:
-        rows, at, bt, aa, bb, ab = (weights @ table for table in tables)
-        mean_a, mean_b = over(at, rows), over(bt, rows)
-        spread = (over(aa, rows) - mean_a**2) * (over(bb, rows) - mean_b**2)
-        return (over(ab, rows) - mean_a * mean_b) / np.sqrt(np.where(spread > 1e-20, spread, np.nan)), rows
+        rows, *others = (weights @ table for table in tables)
+        return correlation_of_sums(rows, *others), rows
 
     return within
 

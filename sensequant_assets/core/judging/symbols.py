@@ -8,7 +8,7 @@ import numpy as np
 
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.judging import sums
-from sensequant_assets.core.judging.bootstrap import COVERAGE, DRAWS, UNKNOWN, Estimate, Tested
+from sensequant_assets.core.judging.bootstrap import COVERAGE, DRAWS, UNKNOWN, Estimate, Tested, or_null
 from sensequant_assets.core.judging.walk_forward import Forecast, Judgement, Rows
 
 FALSE_DISCOVERIES = 0.05
@@ -97,11 +97,11 @@ class BySymbol:
             "judged": self.judged,
             "stay": len(self.stay),
             "false_discovery_rate": FALSE_DISCOVERIES,
-            "persistence": {**_ends(found.correlation), "pairs": found.pairs, "symbols": found.symbols},
+            "persistence": {**found.correlation.ends, "pairs": found.pairs, "symbols": found.symbols},
             "by_symbol": [
                 {
                     "symbol": symbols[each.symbol], "rows": each.rows, "dates": each.dates, "blocks": each.blocks,
-                    "auc": _ends(each.auc), "ic": _ends(each.ic.estimate), "p": _null(each.ic.p), "stays": each.stays,
+                    "auc": each.auc.ends, "ic": each.ic.estimate.ends, "p": or_null(each.ic.p), "stays": each.stays,
                 }
                 for each in self.skills
             ],
@@ -206,23 +206,8 @@ def persistence(rows: Rows, raw: Floats) -> Persistence:
     if len(table) < _FEWEST:
         return Persistence(UNKNOWN, int(both.sum()), len(table))
     drawn = np.random.default_rng(_SEED).multinomial(len(table), np.full(len(table), 1 / len(table)), size=DRAWS)
-    value, values = float(_correlation(table.sum(axis=0)[None])[0]), _correlation(drawn @ table)
+    (value,) = sums.correlation_of_sums(*table.sum(axis=0)[:, None]).tolist()
+    values = sums.correlation_of_sums(*(drawn @ table).T)
     tail = (1 - COVERAGE) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail]) if np.isfinite(values).any() else (np.nan, np.nan)
     return Persistence(Estimate(value, float(low), float(high)), int(both.sum()), len(table))
-
-
-def _correlation(table: Floats) -> Floats:
-    """Pearson correlation from sums: counts, x, y, xx, yy and xy, shape (draws, 6)."""
-    number, x, y, xx, yy, xy = table.T
-    spread = (xx / number - (x / number) ** 2) * (yy / number - (y / number) ** 2)
-    found: Floats = (xy / number - x * y / number**2) / np.sqrt(np.where(spread > 1e-20, spread, np.nan))
-    return found
-
-
-def _ends(found: Estimate) -> dict[str, float | None]:
-    return {"value": _null(found.value), "low": _null(found.low), "high": _null(found.high)}
-
-
-def _null(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

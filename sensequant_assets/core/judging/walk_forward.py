@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import Floats, day_of
 from sensequant_assets.core.judging import metrics, sums
-from sensequant_assets.core.judging.bootstrap import UNKNOWN, Estimate, Resampling, resample
+from sensequant_assets.core.judging.bootstrap import UNKNOWN, Estimate, Resampling, or_null, resample
 
 FEWEST_SYMBOLS = 3
 """Symbols of a moment below which it has no cross-section: the correlation of two is 1 or -1 whatever they are."""
@@ -132,12 +132,12 @@ class Score:
         bare = ("log_loss", "brier", "ece")
         head: dict[str, Any] = {"score": self.name, "rows": self.rows, "dates": self.dates, "blocks": self.blocks}
         for name in ("auc", "rank_ic"):
-            head |= _with_interval(name, self[name])
-        head |= {name: _null(self[name].value) for name in bare}
+            head |= self[name].named(name)
+        head |= {name: or_null(self[name].value) for name in bare}
         rest: dict[str, Any] = {}
         for name in METRICS:
             if name not in ("auc", "rank_ic"):
-                rest |= _with_interval(name, self[name])
+                rest |= self[name].named(name)
         bins = [{name: getattr(one, name) for name in ReliabilityBin.__slots__} for one in self.reliability]
         return head | {name: value for name, value in rest.items() if name not in head} | {"reliability": bins}
 
@@ -443,11 +443,3 @@ def _bins(rows: Floats, ones: Floats, said: Floats) -> tuple[ReliabilityBin, ...
         for place, (count, came, said_of) in enumerate(totals)
         if count
     )
-
-
-def _with_interval(name: str, found: Estimate) -> dict[str, float | None]:
-    return {name: _null(found.value), f"{name}_low": _null(found.low), f"{name}_high": _null(found.high)}
-
-
-def _null(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
