@@ -35,6 +35,11 @@ def brief(text: object, most: int = 100) -> str:
     return whole if len(whole) <= most else f"{whole[:most]}..."
 
 
+def counted(number: int, noun: str) -> str:
+    """How many of something there are, such as `1 row` or `1,200 rows`."""
+    return f"{number:,} {noun}{'s'[number == 1 :]}"
+
+
 def json_text(value: object, *, indent: int | None = None) -> str:
     """Write JSON that reads as the same value and has nothing in its texts that cannot be printed."""
     written = json.dumps(value, ensure_ascii=False, indent=indent)

@@ -31,7 +31,7 @@ from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.text import json_text
+from sensequant_assets.text import counted, json_text
 
 _COLUMNS = {
     "AUC": "auc",
@@ -114,15 +114,15 @@ def evaluated(subject: Subject, market: Market, telemetry: TelemetryStore, setti
 
 def _head(subject: Subject, gathered: Gathered, judged: Judgement) -> Iterator[str]:
     first, last = gathered.windows[0], gathered.windows[-1]
-    models = ", ".join(_count(number, model) for model, number in gathered.models.items())
-    windows = _count(len(gathered.windows), "window")
+    models = ", ".join(counted(number, model) for model, number in gathered.models.items())
+    windows = counted(len(gathered.windows), "window")
     yield (
         f"Batch {subject.batch_id} ({subject.settings.universe_name}): {models} of {windows} "
         f"{first.key} to {last.key}, each judged on the window after its own, by the label {subject.settings.label}."
     )
     yield (
-        f"{_count(len(gathered.rows), 'row')} of {_count(judged.dates, 'date')}, {judged.first} to {judged.last}: "
-        f"{_count(judged.blocks, 'block')} of {_count(judged.block_length, 'date')}. "
+        f"{counted(len(gathered.rows), 'row')} of {counted(judged.dates, 'date')}, {judged.first} to {judged.last}: "
+        f"{counted(judged.blocks, 'block')} of {counted(judged.block_length, 'date')}. "
         + (f"Brackets hold the {COVERAGE:.0%} interval." if judged.blocks > 1 else "That is too few for an interval.")
     )
 
@@ -176,28 +176,28 @@ def _beyond(examined: Examination) -> Iterator[str]:
     for name, symbols in examined.by_symbol.items():
         if symbols.judged:
             yield (
-                f"{name}: {len(symbols.stay)} of {_count(symbols.judged, 'symbol')} with an IC over time other than 0, "
-                f"all considered together (Benjamini-Hochberg, {FALSE_DISCOVERIES:.0%} of them false)."
+                f"{name}: {len(symbols.stay)} of {counted(symbols.judged, 'symbol')} with an IC over time other "
+                f"than 0, all considered together (Benjamini-Hochberg, {FALSE_DISCOVERIES:.0%} of them false)."
             )
     for metric, best in examined.sets.items():
         among = ", ".join(name for name in best.p if best.stays(name))
         yield (
-            f"{metric.replace('_', ' ')}: the best of {_count(len(best.p), 'score')} is among {among} "
-            f"({1 - SET_SIZE:.0%} confidence set, {_count(best.dates, 'date')})."
+            f"{metric.replace('_', ' ')}: the best of {counted(len(best.p), 'score')} is among {among} "
+            f"({1 - SET_SIZE:.0%} confidence set, {counted(best.dates, 'date')})."
         )
     for name, found in examined.sharpes.items():
         if name in MODELS and found.periods:
             yield (
                 f"{name}: Sharpe ratio of the net top decile {_cell(found.ratio, 'sharpe')} a horizon "
-                f"({_count(found.periods, 'period')}); above 0 with probability {_p(found.probabilistic)}, "
-                f"above the luckiest of {_count(found.trials, 'trial')} with {_p(found.deflated)}."
+                f"({counted(found.periods, 'period')}); above 0 with probability {_p(found.probabilistic)}, "
+                f"above the luckiest of {counted(found.trials, 'trial')} with {_p(found.deflated)}."
             )
     chosen = examined.overfitting
     yield "Probability of backtest overfitting: " + (
         "unknown, for there are too few periods or trials."
         if chosen is None
-        else f"{chosen.probability:.3f} ({_count(chosen.trials, 'trial')}, {_count(chosen.periods, 'period')}, "
-        f"{_count(chosen.splits, 'split')})."
+        else f"{chosen.probability:.3f} ({counted(chosen.trials, 'trial')}, {counted(chosen.periods, 'period')}, "
+        f"{counted(chosen.splits, 'split')})."
     )
 
 
@@ -222,16 +222,12 @@ def _noise(examined: Examination, wanted: int) -> list[str]:
     return ["No noise band: SENSEQUANT_NOISE_WINDOWS is 0, so that no noise twin is trained."]
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s'[number == 1 :]}"
-
-
 def _warnings(judged: Judgement) -> list[str]:
     if judged.dates >= ENOUGH_DATES:
         return []
     return [
-        f"{_count(judged.dates, 'date')}, fewer than {ENOUGH_DATES}: intervals rest on "
-        f"{_count(judged.blocks, 'block')} and cover badly. Judge more windows before you rely on them."
+        f"{counted(judged.dates, 'date')}, fewer than {ENOUGH_DATES}: intervals rest on "
+        f"{counted(judged.blocks, 'block')} and cover badly. Judge more windows before you rely on them."
     ]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sensequant_assets.text import counted
+
 MODELS = ("teacher", "student", "pool")
 METRICS = (
     ("AUC", "auc", 3, 1, ""),
@@ -187,13 +189,13 @@ def pooled(findings: Mapping[str, Any]) -> Pooled:
 def _stands_on(head: Mapping[str, Any]) -> str:
     interval = (
         f"brackets hold the {head['coverage']:.0%} interval over dates, drawn again in "
-        f"{_count(head['blocks'], 'block')} of {_count(head['block_length'], 'date')}"
+        f"{counted(head['blocks'], 'block')} of {counted(head['block_length'], 'date')}"
         if head["blocks"] > 1
         else "that is too few dates for an interval"
     )
     return (
-        f"The models of {_count(len(head['windows']), 'window')} on the window after their own, together: "
-        f"{_count(head['rows'], 'row')} of {_count(head['symbols'], 'symbol')} and {_count(head['dates'], 'date')}, "
+        f"The models of {counted(len(head['windows']), 'window')} on the window after their own, together: "
+        f"{counted(head['rows'], 'row')} of {counted(head['symbols'], 'symbol')} and {counted(head['dates'], 'date')}, "
         f"{head['first']} to {head['last']}; {interval}."
     )
 
@@ -228,23 +230,24 @@ def _sentences(findings: Mapping[str, Any]) -> list[str]:
     for best in findings["confidence_sets"]:
         among = [name for name, found in best["scores"].items() if found["stays"]]
         said.append(
-            f"By {best['metric'].replace('_', ' ')} the best of {_count(len(best['scores']), 'score')} is among "
-            f"{', '.join(among)} ({1 - best['size']:.0%} model confidence set, {_count(best['dates'], 'date')})."
+            f"By {best['metric'].replace('_', ' ')} the best of {counted(len(best['scores']), 'score')} is among "
+            f"{', '.join(among)} ({1 - best['size']:.0%} model confidence set, {counted(best['dates'], 'date')})."
         )
     for name, found in findings["symbols"].items():
         if found["judged"]:
             rate = f"{found['false_discovery_rate']:.0%}"
             said.append(
-                f"{found['stay']:,} of {_count(found['judged'], 'symbol')} with a {name} whose order over time is no "
+                f"{found['stay']:,} of {counted(found['judged'], 'symbol')} with a {name} whose order over time is no "
                 f"luck, all considered together (Benjamini-Hochberg, {rate} of them false)."
             )
     said += [_sharpe(score) for score in findings["scores"] if score["sharpe"] is not None and score["trials"]]
     chosen = findings["overfitting"]
     if chosen is not None:
         said.append(
-            f"Who takes the best of {_count(chosen['trials'], 'trial')} on half of "
-            f"{_count(chosen['periods'], 'period')} gets one below the median on the other half in "
-            f"{chosen['probability']:.0%} of {_count(chosen['splits'], 'split')} (probability of backtest overfitting)."
+            f"Who takes the best of {counted(chosen['trials'], 'trial')} on half of "
+            f"{counted(chosen['periods'], 'period')} gets one below the median on the other half in "
+            f"{chosen['probability']:.0%} of {counted(chosen['splits'], 'split')} (probability of backtest "
+            "overfitting)."
         )
     return said
 
@@ -253,12 +256,12 @@ def _sharpe(score: Mapping[str, Any]) -> str:
     ratio = interval(score["sharpe"], score["sharpe_low"], score["sharpe_high"], sign="+")
     said = f"{score['score'].capitalize()}s' net top decile has a Sharpe ratio of {ratio} a horizon"
     if score["probabilistic_sharpe"] is None:
-        return f"{said} ({_count(score['periods'], 'period')})."
-    deflated, trials = score["deflated_sharpe"], _count(score["trials"], "trial")
+        return f"{said} ({counted(score['periods'], 'period')})."
+    deflated, trials = score["deflated_sharpe"], counted(score["trials"], "trial")
     best = "" if deflated is None else f", above the luckiest of {trials} with {deflated:.2f}"
     return (
         f"{said}: above 0 with probability {score['probabilistic_sharpe']:.2f}{best} "
-        f"({_count(score['periods'], 'period')} that do not overlap)."
+        f"({counted(score['periods'], 'period')} that do not overlap)."
     )
 
 
@@ -278,7 +281,7 @@ def reliability(model: str, bins: Sequence[Mapping[str, Any]]) -> Reliability:
                 # Neighbours are near each other where a model says little: theirs stand on the other side.
                 label_y=y - 9 if at % 2 else y + 17,
                 title=f"said {found['low']:.1f} to {found['high']:.1f}, {found['said']:.3f} in the mean: happened "
-                f"{found['happened']:.3f} of {_count(found['rows'], 'row')}",
+                f"{found['happened']:.3f} of {counted(found['rows'], 'row')}",
             )
         )
     told = "; ".join(dot.title for dot in dots)
@@ -308,7 +311,7 @@ def course(model: str, months: Sequence[Mapping[str, Any]]) -> Course:
             low=None if each["low"] is None else y(each["low"]),
             high=None if each["high"] is None else y(each["high"]),
             title=f"{each['month']}: {interval(each['rank_ic'], each['low'], each['high'], sign='+')} of "
-            f"{_count(each['dates'], 'date')}",
+            f"{counted(each['dates'], 'date')}",
         )
         for at, each in enumerate(months)
     ]
@@ -316,7 +319,7 @@ def course(model: str, months: Sequence[Mapping[str, Any]]) -> Course:
     sure = sum(each["low"] is not None and (each["low"] > 0 or each["high"] < 0) for each in months)
     title = (
         f"Rank IC of {model}s by month, {months[0]['month']} to {months[-1]['month']}: above 0 in {above} of "
-        f"{_count(len(months), 'month')}, surely other than 0 in {sure}"
+        f"{counted(len(months), 'month')}, surely other than 0 in {sure}"
     )
     every = -(-len(months) // 4)
     ticks = [(bars[at].x, months[at]["month"]) for at in range(0, len(months), every)]
@@ -328,12 +331,11 @@ def _importance(found: Mapping[str, Any]) -> Importance | None:
         return None
     features = found["features"]
     rest = features[FEATURES_SHOWN:]
-    more = (
-        f" {_count(len(rest), 'more feature')} together have {sum(each['share'] for each in rest):.0%}." if rest else ""
-    )
+    share = sum(each["share"] for each in rest)
+    more = f" {counted(len(rest), 'more feature')} together have {share:.0%}." if rest else ""
     if not features:
         more = " No tree of theirs splits."
-    asked = f"{_count(found['rows'], 'test row')}, every {found['every']}th, of {_count(found['models'], 'teacher')}"
+    asked = f"{counted(found['rows'], 'test row')}, every {found['every']}th, of {counted(found['models'], 'teacher')}"
     return Importance(
         [(each["feature"], each["share"]) for each in features[:FEATURES_SHOWN]],
         f"Mean absolute contribution to the log-odds (LightGBM's own, by SHAP) as a share of all features', on {asked}."
@@ -353,8 +355,8 @@ def _symbols(model: str, found: Mapping[str, Any]) -> Symbols:
         "Some symbol is always the best. "
         + (
             f"The correlation of a symbol's AUC in a window with that in its next, each less the window's mean, is "
-            f"{value} here ({_count(stays['pairs'], 'pair')} of neighbouring windows of "
-            f"{_count(stays['symbols'], 'symbol')}): "
+            f"{value} here ({counted(stays['pairs'], 'pair')} of neighbouring windows of "
+            f"{counted(stays['symbols'], 'symbol')}): "
             if stays["value"] is not None
             else "Whether its AUC stays with it cannot be told of so few windows: "
         )
@@ -379,7 +381,3 @@ def _symbol(each: Mapping[str, Any]) -> Line:
 
 def _short(rows: int) -> str:
     return f"{rows:,}" if rows < 10_000 else f"{rows / 1000:.0f}k"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s'[number == 1 :]}"
