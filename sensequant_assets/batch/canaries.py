@@ -122,7 +122,7 @@ def _trained(
     """Deviations of the IC of each canary's windows, by model."""
     names = tuple(f"CANARY{number}" for number in range(1, SYMBOLS + 1))
     universe = Universe("canaries", tuple(Listing(name) for name in names))
-    first = next(place for place, key in enumerate(market.window_keys) if key == windows[0])
+    first = market.window_keys.index(windows[0])
     begin = max(np.searchsorted(source.time, np.datetime64(market.windows[first].start)) - _BARS, 0)
     cut = _Source(source.time[begin:], source.sd, source.seed, source.edge)
     own = Market(universe, market.windows, cut, subject.settings.recipe, subject.teacher, subject.student)

@@ -266,11 +266,11 @@ def parsed_numbers(column: Column) -> Floats:
         return np.full(len(series), np.nan)
     numbers: Floats = pd.to_numeric(series, errors="coerce").to_numpy(np.float64)
     if series.dtype.kind == "O" or pd.api.types.is_string_dtype(series.dtype):
-        numbers = numbers.copy()
-        for at in np.flatnonzero(np.isnan(numbers)):
-            cell = series.iloc[at]
-            if isinstance(cell, str) and "," in cell:
-                numbers[at] = pd.to_numeric(without_thousands(cell.strip()), errors="coerce")
+        cells = series.to_numpy(object)
+        at = [at for at in np.flatnonzero(np.isnan(numbers)) if isinstance(cells[at], str) and "," in cells[at]]
+        if at:
+            numbers = numbers.copy()
+            numbers[at] = pd.to_numeric([without_thousands(cell.strip()) for cell in cells[at]], errors="coerce")
     return numbers
 
 

@@ -242,7 +242,7 @@ def _read_parquet(file: BarFile, header: Header, numbers: Sequence[int]) -> tupl
     # Text stays a code into a dictionary: a file names a long text once, and has it in any number of rows.
     text = [schema.names[number] for number in numbers if _is_text(schema.types[number])]
     # Not `read_table`, which reads through a module that imports pandas.
-    with pq.ParquetFile(_source(file), metadata=metadata, read_dictionary=text) as opened:
+    with pq.ParquetFile(source, metadata=metadata, read_dictionary=text) as opened:
         table = opened.read(columns=spelled)
     return _of_table(table, header, dict(zip(numbers, spelled, strict=True)))
 

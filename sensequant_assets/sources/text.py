@@ -18,7 +18,8 @@ _HEADER_LINES = 4
 """Lines that a header may have: two levels of names, the name of the times, and one to see that it ends."""
 _PREAMBLE_LINES = 12
 """Lines of titles and remarks that may stand before a header, which then has every column that bars need."""
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
+"""What parts the cells of a line."""
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -93,7 +94,7 @@ def text_form(stream: BinaryIO) -> TextForm:
 
 
 def _form(encoding: str, lines: Sequence[str], blank: int) -> TextForm:
-    readings = [(_missing(lines[0], delimiter), delimiter) for delimiter in _DELIMITERS]
+    readings = [(_missing(lines[0], delimiter), delimiter) for delimiter in DELIMITERS]
     delimiter = min(readings, key=lambda one: (one[0][0], -one[0][1]))[1]
     rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))[:_HEADER_LINES]
     padded = f"{delimiter} " in lines[0]
@@ -106,7 +107,7 @@ def _form(encoding: str, lines: Sequence[str], blank: int) -> TextForm:
 
 def _is_whole(line: str) -> bool:
     """Whether a line names every column that bars need."""
-    return any(not _missing(line, delimiter)[0] for delimiter in _DELIMITERS)
+    return any(not _missing(line, delimiter)[0] for delimiter in DELIMITERS)
 
 
 def _missing(line: str, delimiter: str) -> tuple[int, int]:

@@ -10,9 +10,7 @@ from typing import Any
 from sensequant_assets.core.universe import Universe, parse_universe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.sources.regular import read_regular, reason
-from sensequant_assets.sources.text import encoding_of
-
-_DELIMITERS = ",;\t|"
+from sensequant_assets.sources.text import DELIMITERS, encoding_of
 
 Rows = list[tuple[int, Sequence[str]]]
 
@@ -46,7 +44,7 @@ def _of_csv(text: str) -> tuple[Sequence[str], Rows]:
     """The header, and each row with its line."""
     first = text.splitlines()[0] if text else ""
     # A header has no delimiter in its names but the one that parts them.
-    delimiter = max(_DELIMITERS, key=first.count)
+    delimiter = max(DELIMITERS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     (_, header), *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]
     return header, [*rows]
