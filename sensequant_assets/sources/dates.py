@@ -56,6 +56,8 @@ _EPOCHS = (("s", 10**8, 10**10), ("ms", 10**11, 10**13), ("us", 10**14, 10**16),
 """Ranges of times since 1970 in each unit, which do not touch: from 1973 on."""
 _SERIALS = (20_000, 80_000)
 """Days that spreadsheets count from 1899-12-30: from 1954 to 2119."""
+_MANY = 2
+"""Dates of another order that are no slip of one row."""
 _SPREADSHEET_ZERO = np.datetime64("1899-12-30", "s")
 
 
@@ -148,6 +150,30 @@ class Proof:
         if order is None:
             raise corrupt(f"{why}.")
         return order
+
+    def against(self, dates: Iterable[tuple[str, Iterable[str]]]) -> str:
+        """That dates of some files are of another order than the one that is proven, in words; empty where one is not.
+
+        One alone is a slip of its row. Nothing is looked at where no date of the place needs an order.
+        """
+        found = self.__dict__.get("_found", (None, ""))
+        if found[0] is None:
+            return ""
+        others = [(file, text, other) for file, texts in dates for text in texts if (other := self._other(text))]
+        if len({text for _, text, _ in others}) < _MANY:
+            return ""
+        (order, (proof, place)), (file, text, other) = found, others[0]
+        return (
+            f"{file}: date {text} and {len(others) - 1} more are {other.words}, and {proof} in {place} is "
+            f"{order.words}. Give all dates of the bars one format"
+        )
+
+    def _other(self, text: str) -> Order | None:
+        """The order in which a date is a day, where it is none in the proven one."""
+        found = _NUMERIC.fullmatch(text.strip())
+        if not found or self.order.reads(*_numbers(found)):
+            return None
+        return next((order for order in ORDERS if order.reads(*_numbers(found))), None)
 
     def both_readings(self, text: str) -> str:
         """How a date reads in the order that is proven and in the other one, and where the proof stands; else empty."""

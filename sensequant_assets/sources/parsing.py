@@ -140,6 +140,8 @@ def _raw(
     if CLOCK in column and together is None:
         note(Note(f"{NOT_USED}: {name_of[CLOCK]}", symbol, tables[0].origin))
     times, in_utc = wall_clock(column[TIME] if together is None else together, timezone, lambda: proof.order)
+    if mixed := proof.against((rows.origin, dates_of(rows.columns)) for rows in tables):
+        raise corrupt(f"{mixed}.")
     numbers = {name: parsed_numbers(column[name]) for name in NUMBERS if name in column}
     first = 0
     for rows in tables:

@@ -285,6 +285,19 @@ def test_days_to_come_are_refused_with_both_readings_and_the_proof(tmp_path):
     )
 
 
+def test_dates_of_two_orders_in_one_place_are_refused_and_both_named(tmp_path):
+    for symbol, order in (("AAA", "%d/%m/%Y"), ("BBB", "%m/%d/%Y")):
+        BARS[symbol].assign(date=BARS[symbol]["date"].dt.strftime(order)).to_csv(
+            tmp_path / f"{symbol}.csv", index=False
+        )
+    found = source(tmp_path)
+    assert_same(found.bars(Listing("AAA")), BARS["AAA"])
+    with pytest.raises(
+        WindowError, match=r"BBB\.csv: date 12/28/2023 and \d+ more are month first, and 28/12/2023 in .*A"
+    ):
+        found.bars(Listing("BBB"))
+
+
 def intraday() -> pd.DataFrame:
     times = [
         f"{day} {hour:02d}:{minute:02d}"
