@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentParameters, TeacherParameters
+from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.quality.rules import Reaction
 from sensequant_assets.core.universe import universe_name
 from sensequant_assets.errors import UsageError
@@ -182,6 +183,10 @@ class Settings(MarketSettings, BaseSettings):
     )
 
     data_dir: Path = Field(Path("data"), description="Models, telemetry and Dagster's home lie below it.")
+    features: str = Field(
+        STANDARD.name,
+        description="Providers of features: standard, names of entry points, and functions of Python files.",
+    )
     workers: int = Field(0, ge=0, le=1024, description="Windows trained at once; 0 is the number of cores.")
     run_size: int = Field(0, ge=0, le=1_000_000, description="Most windows a run of a UI backfill; 0 is no limit.")
     window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
@@ -475,6 +480,7 @@ _WORDS = {
     "weekly_cron": "a cron line like 30 18 * * 1-5",
     "prune_cron": "a cron line like 30 18 * * 1-5",
     "pool_history": "all, or a whole number in [1, 9999]",
+    "features": "names and file.py:function, separated by commas",
     "webhook_url": "an http or https address",
 }
 """What text a field takes, where its type does not say so."""

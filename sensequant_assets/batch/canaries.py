@@ -125,7 +125,8 @@ def _trained(
     first = market.window_keys.index(windows[0])
     begin = max(np.searchsorted(source.time, np.datetime64(market.windows[first].start)) - _BARS, 0)
     cut = _Source(source.time[begin:], source.sd, source.seed, source.edge)
-    own = Market(universe, market.windows, cut, subject.settings.recipe, subject.teacher, subject.student)
+    recipe, providers = subject.settings.recipe, market.providers
+    own = Market(universe, market.windows, cut, recipe, subject.teacher, subject.student, providers=providers)
     parts = [Part(0, window, names, "") for window in windows]
     found: dict[str, list[float | None]] = {model: [] for model in MODELS}
     for one in sorted(Twin(own, subject.teacher, subject.student).train(parts, options), key=attrgetter("window")):

@@ -293,6 +293,12 @@ class _Library:
         if wanted and stored.record.trees_fingerprint != wanted:
             self.counts["replaced"][model] += 1
             return None
+        made, now = stored.record.providers, list(lesson.samples.providers)
+        if made != now:
+            raise UsageError(
+                f"The {model} of {lesson.pair.key} was made with the features {', '.join(made)}, and these are "
+                f"{', '.join(now)}. Give SENSEQUANT_FEATURES the value that it had."
+            )
         self.counts["served"][model] += stored.record.served_by is not None
         if not len(lesson.rows.test):
             self.counts["untested"][model] += 1

@@ -116,7 +116,8 @@ def _of_bars(market: Market, symbols: Sequence[str]) -> Iterator[Finding]:
     compared, scaled = recipe.label == "cross_sectional", recipe.label == "volatility_neutral"
 
     def samples(bars: Bars, hurdle: float | Floats, overnight_labels: OvernightLabels) -> Samples:
-        return build_samples(bars, universe.listing(bars.symbol), recipe.horizon, hurdle, overnight_labels)
+        listing = universe.listing(bars.symbol)
+        return build_samples(bars, listing, recipe.horizon, hurdle, overnight_labels, market.providers)
 
     def known_by_then(bars: Bars) -> Floats:
         # Of the labels nothing is asked here, and a history that is cut short may have none within its sessions.

@@ -21,6 +21,7 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import correct_shared_student, train_pool, train_shared_student
 from sensequant_assets.core.provenance import arrays_fingerprint, parameters_fingerprint
+from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.student import train_student
 from sensequant_assets.core.teacher import predict, train_teacher
 from sensequant_assets.core.training import Lesson
@@ -28,7 +29,7 @@ from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.noise import NoisePart, NoiseRecord, NoiseStore
 from sensequant_assets.settings import NOISE_DIR, MarketSettings, read_market
-from sensequant_assets.telemetry.questions.batches import batch_basis
+from sensequant_assets.telemetry.questions.batches import batch, batch_basis
 from sensequant_assets.telemetry.store import TelemetryStore
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def noise_of(
     Noise or None
         None where the market has too few windows; where none are wanted, what is on disk.
     """
-    key = noise_key(subject.settings, subject.teacher, subject.student)
+    key = noise_key(subject.settings, subject.teacher, subject.student, market.features)
     if not options.windows:
         return kept_noise(store, key)
     parts = _parts(market, options.windows)
@@ -124,13 +125,19 @@ def noise_of(
     return _noise(kept.values())
 
 
-def noise_key(settings: MarketSettings, teacher: TeacherParameters, student: StudentParameters) -> str:
-    """Fingerprint of all that a twin depends on but the bars: market, parameters, and code that trains and judges."""
+def noise_key(
+    settings: MarketSettings,
+    teacher: TeacherParameters,
+    student: StudentParameters,
+    features: Sequence[str] = (STANDARD.name,),
+) -> str:
+    """Fingerprint of all that a twin depends on but the bars: market, parameters, features, and the code."""
     return parameters_fingerprint(
         {
             "market": settings.market,
             "teacher": teacher.model_dump(),
             "student": student.model_dump(),
+            "features": list(features),
             "code": code(),
             "judging": judging(),
         }
@@ -151,10 +158,11 @@ def noise_of_batch(telemetry: TelemetryStore, batch_id: str) -> Noise | None:
     try:
         settings = read_market(basis.market)
         teacher, student = parameters_of(batch_id, basis.parameters)
+        features = batch(telemetry, batch_id)["configuration"].get("features", [STANDARD.name])
     except UsageError:
         return None
     store = NoiseStore(telemetry.directory.parent / NOISE_DIR, settings.universe_name)
-    return kept_noise(store, noise_key(settings, teacher, student))
+    return kept_noise(store, noise_key(settings, teacher, student, features))
 
 
 def window_scores(gathered: Gathered) -> dict[str, list[WindowScore]]:

@@ -184,6 +184,7 @@ class Run:
             "rows_needed": self.market.floor.rows,
             "rows_needed_because": self.market.floor.why,
             "validation_fraction": self.market.recipe.validation_fraction,
+            "features": self.market.features,
             "unlabelled": self.market.unlabelled,
             "idle_settings": [str(idle) for idle in self.idle_settings],
         }

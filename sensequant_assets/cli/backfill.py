@@ -189,7 +189,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         The run did not come to its end, or telemetry cannot say what it asks.
     """
     settings, teacher = request.settings, request.teacher
-    market = Market.open(settings, teacher, request.student)
+    market = Market.open(settings, teacher, request.student, settings.features)
     require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
     store = ModelStore(settings.models_dir, market.universe.name)
     telemetry = TelemetryStore(settings.telemetry_dir)

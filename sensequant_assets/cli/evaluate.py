@@ -67,7 +67,7 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
     if found is None:
         raise UsageError(NO_BATCH)
     subject = Subject.of_batch(telemetry, found)
-    market = Market.open(subject.settings, subject.teacher, subject.student)
+    market = Market.open(subject.settings, subject.teacher, subject.student, settings.features)
     examined = evaluated(subject, market, telemetry, settings)
     gathered, judged = examined.gathered, examined.judged
     tested = [window.key for window in gathered.windows]

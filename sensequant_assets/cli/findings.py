@@ -37,7 +37,7 @@ def findings_or_why(telemetry: TelemetryStore, batch_id: str) -> tuple[Mapping[s
         subject = Subject.of_batch(telemetry, batch_id)
         known = findings_of(telemetry, subject, settings.cost_bp)
         if known is None:
-            market = Market.open(subject.settings, subject.teacher, subject.student)
+            market = Market.open(subject.settings, subject.teacher, subject.student, settings.features)
             kept_twin = settings.model_copy(update={"noise_windows": 0})
             known = evaluated(subject, market, telemetry, kept_twin).as_json()
     except SenseQuantError as error:

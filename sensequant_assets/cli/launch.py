@@ -88,8 +88,9 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         Why the run did not come to its end; None if it did, also where a check failed it.
     """
     market = MarketResource(
-        batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.tell_verdict, batch.market, batch.tell_pool
-    )
+        batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.tell_verdict, batch.market,
+        batch.tell_pool, batch.settings.features,
+    )  # fmt: skip
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
     symbols = symbol_partitions(batch.settings.universe_name)
     home = batch.settings.dagster_home

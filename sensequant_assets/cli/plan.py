@@ -24,7 +24,8 @@ from sensequant_assets.text import json_text, printable
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
 def plan(as_json: bool, **options: Any) -> None:
     """Show the lattice before anything is trained: every pair, eligible or skipped and why, and its rows."""
-    market = Market.open(settings_of(options), read_teacher(), read_student())
+    settings = settings_of(options)
+    market = Market.open(settings, read_teacher(), read_student(), settings.features)
     keys = selected(market, options["symbols"], options["windows"])
     # One at a time: a large market keeps only the symbols asked for last.
     pairs = (market.pair(*key) for key in keys)

@@ -1,6 +1,6 @@
 """Samples: features and labels of one symbol, one row a bar, before any window is cut."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import BadRow, Bars, Floats, Times, day_of
-from sensequant_assets.core.features import FEATURE_NAMES, LOOKBACK, causal_features
+from sensequant_assets.core.features import LOOKBACK
 from sensequant_assets.core.labels import forward_returns, labels_above, within_sessions
 from sensequant_assets.core.provenance import arrays_fingerprint
-from sensequant_assets.core.sessions import INTRADAY_NAMES, LOOKBACK_SESSIONS, intraday_features
+from sensequant_assets.core.providers import STANDARD, Provider, features_of
+from sensequant_assets.core.sessions import LOOKBACK_SESSIONS
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.errors import FailureKind, WindowError
 
@@ -34,6 +35,8 @@ class Samples:
         Shape (bars, features), NaN during warm-up.
     feature_names
         Names of the columns.
+    providers
+        Who provides them, by name and digest: other source, other samples.
     forward_return
         Return over the horizon, shape (bars,), NaN where it is not known yet.
     hurdle
@@ -54,6 +57,7 @@ class Samples:
     time: Times
     features: Floats
     feature_names: tuple[str, ...]
+    providers: tuple[str, ...]
     forward_return: Floats
     hurdle: Floats
     label: Floats
@@ -72,7 +76,12 @@ class Samples:
     @property
     def fingerprint(self) -> str:
         """Identity of features, labels and times of the whole history."""
-        return arrays_fingerprint([self.time, self.features, self.forward_return, self.label], self.feature_names)
+        return arrays_fingerprint([self.time, self.features, self.forward_return, self.label], self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, and who provides them."""
+        return (*self.feature_names, *self.providers)
 
     @property
     def last_labelled_day(self) -> date | None:
@@ -99,14 +108,19 @@ class MissedBar:
 
 
 def build_samples(
-    bars: Bars, listing: Listing, horizon: int, hurdle: float | Floats, overnight_labels: OvernightLabels = "drop"
+    bars: Bars,
+    listing: Listing,
+    horizon: int,
+    hurdle: float | Floats,
+    overnight_labels: OvernightLabels = "drop",
+    providers: Sequence[Provider] = (STANDARD,),
 ) -> Samples:
     """Features and labels of one symbol's whole history.
 
     Parameters
     ----------
     bars
-        Validated bars of the symbol; with more than one a day they get the features of `sessions`.
+        Validated bars of the symbol; with more than one a day they are intraday.
     listing
         Its row of the universe; says since when it trades.
     horizon
@@ -116,37 +130,50 @@ def build_samples(
     overnight_labels
         Whether intraday labels may reach into a later session: the night's return has little to do with that of half an
         hour, so that by default the last `horizon` bars of a session have no label.
+    providers
+        Of the features.
 
     Raises
     ------
     WindowError
-        Of kind `insufficient_rows`: no session is longer than the horizon, and labels must stay in theirs.
+        Of kind `insufficient_rows`: no session is longer than the horizon, and labels must stay in theirs. As
+        `features_of`.
     """
     ahead = returns_ahead(bars, horizon, overnight_labels)
     listed_since = listing.listed_since(bars.first_day)
-    if bars.intraday:
-        known = listing.listing_date is not None or listing.trading_start_date is not None
-        # Intraday files begin where the vendor's memory does, so that their first bar is not even a start of trading.
-        trading_start = listing.trading_start(bars.first_day) if known else None
-        features, names = intraday_features(bars), INTRADAY_NAMES
-        if overnight_labels == "drop" and np.isnan(ahead).all():
-            raise WindowError(
-                FailureKind.INSUFFICIENT_ROWS,
-                f"No session of {bars.symbol} is longer than the horizon of {horizon} bars. Shorten the horizon, "
-                "or let labels hold over night with SENSEQUANT_OVERNIGHT_LABELS=keep.",
-            )
-    else:
-        trading_start = listing.trading_start(bars.first_day)
-        features, names = causal_features(bars, listed_since), FEATURE_NAMES
+    if bars.intraday and overnight_labels == "drop" and np.isnan(ahead).all():
+        raise WindowError(
+            FailureKind.INSUFFICIENT_ROWS,
+            f"No session of {bars.symbol} is longer than the horizon of {horizon} bars. Shorten the horizon, "
+            "or let labels hold over night with SENSEQUANT_OVERNIGHT_LABELS=keep.",
+        )
+    features = features_of(providers, bars, listed_since)
     label = labels_above(ahead, hurdle)
-    usable = ~np.isnan(label) & np.isfinite(features).all(axis=1)
+    usable = ~np.isnan(label) & np.isfinite(features.table).all(axis=1)
     missed = tuple(_missed(bars, horizon))
     if missed:
         usable &= ~_reading(missed, len(bars))
-    own = np.broadcast_to(hurdle, ahead.shape)
     return Samples(
-        bars.symbol, bars.time, features, names, ahead, own, label, usable, trading_start, listed_since, missed
+        symbol=bars.symbol,
+        time=bars.time,
+        features=features.table,
+        feature_names=features.names,
+        providers=tuple(each.identity for each in providers),
+        forward_return=ahead,
+        hurdle=np.broadcast_to(hurdle, ahead.shape),
+        label=label,
+        usable=usable,
+        trading_start=_trading_start(bars, listing),
+        listed_since=listed_since,
+        missed=missed,
     )
+
+
+def _trading_start(bars: Bars, listing: Listing) -> date | None:
+    """First day on which a symbol trades; None if nothing is known."""
+    known = listing.listing_date is not None or listing.trading_start_date is not None
+    # Intraday files begin where the vendor's memory does, so that their first bar is not even a start of trading.
+    return listing.trading_start(bars.first_day) if known or not bars.intraday else None
 
 
 def returns_ahead(bars: Bars, horizon: int, overnight_labels: OvernightLabels) -> Floats:

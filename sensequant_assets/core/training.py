@@ -80,6 +80,8 @@ class TrainedModel:
         Parameters that a student's teacher was asked for; empty for a teacher.
     label
         What a label asks of a forward return, as of `Recipe.asks`.
+    providers
+        Of its features, as of `Samples`.
     fingerprints
         What it was made from.
     trees_fingerprint
@@ -110,6 +112,7 @@ class TrainedModel:
     asked: Mapping[str, LightGBMValue]
     taught_by: Mapping[str, LightGBMValue]
     label: Mapping[str, LightGBMValue]
+    providers: tuple[str, ...]
     fingerprints: Fingerprints
     trees_fingerprint: str
     metrics: Metrics
@@ -257,7 +260,7 @@ class Lesson:
     def _fingerprint(self, *spans: Positions) -> str:
         samples = self.samples
         columns = (samples.time, samples.features, samples.label, samples.forward_return)
-        return arrays_fingerprint((column[rows] for rows in spans for column in columns), samples.feature_names)
+        return arrays_fingerprint((column[rows] for rows in spans for column in columns), samples.names)
 
     def unseen(self, booster: "lgb.Booster") -> Floats:
         """Probabilities of the validation rows, then of the test rows."""
@@ -439,6 +442,7 @@ def _finished(
         asked=parameters.model_dump(),
         taught_by=taught_by or {},
         label=lesson.recipe.asks,
+        providers=lesson.samples.providers,
         fingerprints=fingerprints,
         trees_fingerprint=grown.trees_fingerprint,
         metrics=found

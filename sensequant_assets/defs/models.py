@@ -149,7 +149,7 @@ def _carried_out(
 
     part_of = "" if _is_batch(context, identity, kinds, config.pairs or context.partition_keys) else identity.batch_id
     log_configuration(context, run)
-    noise = kept_noise(market.twins, noise_key(market.settings, teacher, student))
+    noise = kept_noise(market.twins, noise_key(market.settings, teacher, student, opened.features))
 
     def tell_pool(outcome: PoolOutcome) -> None:
         log_pool(context, outcome)

@@ -19,6 +19,7 @@ from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import to_nobody
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
@@ -48,6 +49,8 @@ class MarketResource:
     opened
         The market if who launched the run has it open, for the parameters of the run, so that its bars are not read a
         second time.
+    features
+        Providers of the features, as of `Settings`.
     """
 
     settings: MarketSettings
@@ -56,6 +59,7 @@ class MarketResource:
     tell_verdict: Callable[[Verdict], None] = to_nobody
     opened: Market | None = None
     tell_pool: Callable[[PoolOutcome], None] = to_nobody
+    features: str = STANDARD.name
 
     def open(self, teacher: TeacherParameters, student: StudentParameters) -> Market:
         """The market for models of these parameters.
@@ -63,7 +67,7 @@ class MarketResource:
         From here on it is in the hands of the caller alone, so that its bars leave memory with it.
         """
         opened, self.opened = self.opened, None
-        return Market.open(self.settings, teacher, student) if opened is None else opened
+        return Market.open(self.settings, teacher, student, self.features) if opened is None else opened
 
     @property
     def models(self) -> ModelStore:
@@ -111,11 +115,13 @@ class LaunchpadMarket(dg.ConfigurableResource[MarketResource]):
     """Universe, bars and windows, and the directory that models and telemetry lie in."""
 
     data_dir: str
+    features: ClassVar[str] = STANDARD.name
+    """No field: whoever may launch a run may not therefore name code to be run."""
 
     def create_resource(self, context: dg.InitResourceContext) -> MarketResource:  # noqa: ARG002  # Dagster calls it so
         """The market of these values, which the settings check."""
         values = {name: getattr(self, name) for name in MarketSettings.model_fields}
-        return MarketResource(read_market(values), Path(self.data_dir))
+        return MarketResource(read_market(values), Path(self.data_dir), features=self.features)
 
 
 def launchpad_resources(
@@ -123,8 +129,10 @@ def launchpad_resources(
 ) -> dict[str, dg.ConfigurableResource[Any]]:
     """Resources with these values as their defaults in the Launchpad, by name."""
     market = {"data_dir": str(settings.data_dir.resolve()), **settings.market}
+    shown = _resource(LaunchpadMarket, LaunchpadMarket.model_fields | MarketSettings.model_fields, market)
+    type(shown).features = settings.features
     return {
-        "market": _resource(LaunchpadMarket, LaunchpadMarket.model_fields | MarketSettings.model_fields, market),
+        "market": shown,
         "teacher": _parameters_resource(TeacherResource, TeacherParameters(**teacher.model_dump(exclude_unset=True))),
         "student": _parameters_resource(StudentResource, StudentParameters(**student.model_dump(exclude_unset=True))),
     }

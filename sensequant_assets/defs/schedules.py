@@ -30,7 +30,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         description="Retrains the open windows: those that the labels do not fill yet. What has not changed is reused.",
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        market = Market.open(settings, desk.teacher, desk.student)
+        market = Market.open(settings, desk.teacher, desk.student, settings.features)
         keys = [
             (symbol, pair.window.key)
             for symbol in market.universe.symbols
@@ -50,7 +50,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         "is trained too. What has not changed is reused.",
     )
     def weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        market = Market.open(settings, desk.teacher, desk.student)
+        market = Market.open(settings, desk.teacher, desk.student, settings.features)
         return request(context, market, market.keys(), "weekly")
 
     prune = dg.ScheduleDefinition(

@@ -19,6 +19,7 @@ from sensequant_assets.core.judging.noise import mirrored
 from sensequant_assets.core.lattice import Key, Pair, Recipe, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import PoolRows
+from sensequant_assets.core.providers import STANDARD, Provider
 from sensequant_assets.core.quality.adjustment import Action, adjusted, detected
 from sensequant_assets.core.quality.rules import EVERYBODY, Finding
 from sensequant_assets.core.samples import Samples, build_samples
@@ -26,6 +27,7 @@ from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
+from sensequant_assets.market.plugins import providers_of
 from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
 from sensequant_assets.market.quality import BarRules, Quality, require_calendar
 from sensequant_assets.settings import MarketSettings
@@ -79,6 +81,8 @@ class Market:
         Parameters, which say how many rows a window needs, and whether a validation tail is read.
     rules
         How bars are judged, and what becomes of what is found.
+    providers
+        Of the features.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Market:
         teacher: TeacherParameters,
         student: StudentParameters,
         rules: BarRules = BarRules(),  # noqa: B008  # it is frozen
+        providers: Sequence[Provider] = (STANDARD,),
     ) -> None:
         if teacher.scope == "symbol" and student.scope == "pool":
             raise UsageError(
@@ -101,6 +106,7 @@ class Market:
         self.recipe = recipe.used_by(teacher)
         self._asked = (teacher, student, recipe)
         self.floor = floor_of(teacher, student, recipe.horizon, recipe.min_samples)
+        self.providers = providers
         self._rules = rules
         self._raw = ChangedBars(source, self._as_given) if rules.actions else source
         self._source = ChangedBars(self._raw, self._adjusted) if rules.adjust == "detected" else self._raw
@@ -110,14 +116,30 @@ class Market:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, settings: MarketSettings, teacher: TeacherParameters, student: StudentParameters) -> "Market":
+    def open(
+        cls,
+        settings: MarketSettings,
+        teacher: TeacherParameters,
+        student: StudentParameters,
+        features: str = STANDARD.name,
+    ) -> "Market":
         """The market that settings name, for models of these parameters.
+
+        Parameters
+        ----------
+        settings
+            Universe, bars, windows and recipe.
+        teacher, student
+            Parameters.
+        features
+            Providers of the features, as of `Settings`: they are code, which no record of a batch may name.
 
         Raises
         ------
         UsageError
-            The universe or the bars cannot be read, or no window fits.
+            The universe, the bars or the providers cannot be read or used, or no window fits.
         """
+        providers = providers_of(features)
         universe = read_universe(settings.universe)
         windows = build_windows(settings.start, settings.end, settings.window_days)
         source: BarSource = (
@@ -136,13 +158,13 @@ class Market:
         )
         if rules.calendar is not None:
             require_calendar(rules.calendar)
-        return cls(universe, windows, source, settings.recipe, teacher, student, rules)
+        return cls(universe, windows, source, settings.recipe, teacher, student, rules, providers)
 
     def mirrored(self, seed: int) -> "Market":
         """The same market, its moves turned round by the coins of a seed: its noise twin."""
         teacher, student, recipe = self._asked
         turned = ChangedBars(self._source, partial(mirrored, seed=seed))
-        return Market(self.universe, self.windows, turned, recipe, teacher, student)
+        return Market(self.universe, self.windows, turned, recipe, teacher, student, providers=self.providers)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -158,7 +180,6 @@ class Market:
     @cached_property
     def cross_section(self) -> CrossSection:
         """Hurdles of labels that compare the symbols of the universe; the first question reads the bars of all."""
-        # Who plans a symbol asks with the lock held, so that no lock is waited for here.
         return cross_section(self._readable(), self.recipe)
 
     def _readable(self) -> Iterator[Bars]:
@@ -170,7 +191,11 @@ class Market:
     @property
     def unlabelled(self) -> str:
         """Which forward returns a comparison of symbols leaves without a label, in words; empty without one."""
-        return self.cross_section.unlabelled if self.recipe.label == "cross_sectional" else ""
+        if self.recipe.label != "cross_sectional":
+            return ""
+        # Who plans a symbol holds the lock when it asks, and reading bars may ask for it: nobody comes the other way.
+        with self._lock:
+            return self.cross_section.unlabelled
 
     def bars(self, symbol: str) -> Bars:
         """Validated bars of a symbol; raises its `WindowError`."""
@@ -216,6 +241,11 @@ class Market:
         """Findings of some symbols, and of all together."""
         wanted = {*symbols, EVERYBODY}
         return [one for one in self.findings if one.symbol in wanted]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Who provides the features, by name and digest."""
+        return tuple(provider.identity for provider in self.providers)
 
     @property
     def pooled(self) -> bool:
@@ -342,7 +372,7 @@ class Market:
     def _samples_of(self, bars: Bars, listing: Listing) -> Samples:
         recipe = self.recipe
         hurdle = self._compared(bars) if recipe.label == "cross_sectional" else hurdle_of(bars, recipe)
-        return build_samples(bars, listing, recipe.horizon, hurdle, recipe.overnight_labels)
+        return build_samples(bars, listing, recipe.horizon, hurdle, recipe.overnight_labels, self.providers)
 
     def _read(self, listing: Listing) -> Bars | WindowError:
         """Bars of a symbol, of which the rules take note as they are given, or why they cannot be taken."""

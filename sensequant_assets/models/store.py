@@ -18,6 +18,7 @@ from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.parameters import LightGBMValue, ModelKind
+from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.training import Fingerprints, Taught, TrainedModel
 from sensequant_assets.core.universe import is_symbol, universe_name
 from sensequant_assets.errors import UsageError, WindowError
@@ -70,6 +71,7 @@ class ModelRecord(Sealed):
     calibration: Calibration | None = None
     served_by: date | None = None
     label: dict[str, LightGBMValue] = Field(default_factory=dict)
+    providers: list[str] = Field(default_factory=lambda: [STANDARD.name])
 
     @model_validator(mode="after")
     def _one_probability_a_row(self) -> Self:
@@ -196,6 +198,7 @@ class ModelStore:
             asked=dict(trained.asked),
             taught_by=dict(trained.taught_by),
             label=dict(trained.label),
+            providers=list(trained.providers),
             fingerprints=trained.fingerprints,
             trees_fingerprint=trained.trees_fingerprint,
             tested_on=trained.tested_on,

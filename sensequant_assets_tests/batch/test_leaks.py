@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sensequant_assets.batch.leaks import probe
-from sensequant_assets.core import hurdles, lattice, samples
+from sensequant_assets.core import hurdles, lattice, providers, samples
 from sensequant_assets.core.bars import Bars, Floats
 from sensequant_assets.core.features import FEATURE_NAMES, causal_features
 from sensequant_assets.core.judging.leaks import Finding, summary
@@ -107,7 +107,7 @@ def stopping_by_test_rows(*arguments: Any) -> lattice.WindowRows:
 window_rows = lattice.window_rows
 
 LEAKS: list[tuple[str, list[tuple[object, str]], Callable[..., Any]]] = [
-    ("features_know_no_future", [(samples, "causal_features")], leaky_features),
+    ("features_know_no_future", [(providers, "causal_features")], leaky_features),
     ("labels_keep_their_horizon", [(samples, "forward_returns")], longer_returns),
     ("folds_share_no_bar", [(PoolRows, "folds")], unpurged),
     ("test_rows_share_no_bar", [(m, "window_rows") for m in (market_module, lattice)], with_test_rows),
@@ -135,7 +135,7 @@ def test_a_leak_in_the_code_that_trains_is_an_error_of_its_probe(
 
 
 def test_a_leaking_feature_is_called_by_its_name(settings: MarketSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "causal_features", leaky_features)
+    monkeypatch.setattr(providers, "causal_features", leaky_features)
     assert found_in(settings, "symbol")["features_know_no_future"].message.startswith(f"{FEATURE_NAMES[0]} changes ")
 
 

@@ -149,6 +149,7 @@ def test_a_twin_is_in_no_batch_no_model_and_no_telemetry_and_a_batch_finds_it_by
     # The run of this shop told telemetry no settings, so that nobody knows its market.
     assert noise_of_batch(shop.telemetry, "one") is None
     assert kept_noise(shop.twins, noise_key(shop.settings, TEACHER, STUDENT)) == noise
+    assert kept_noise(shop.twins, noise_key(shop.settings, TEACHER, STUDENT, ("standard", "mine 1"))) is None
     # Where none is wanted, what is there still serves.
     assert shop.noise(options=Options(0, 2, 60)) == noise
 

@@ -1,5 +1,6 @@
 """Claims about `sensequant evaluate` as a process on the embedded sample."""
 
+import gzip
 import json
 import re
 import shutil
@@ -219,6 +220,37 @@ def test_a_batch_is_judged_by_its_own_label(tmp_path: Path) -> None:
     assert rate["happened"] == pytest.approx(0.5, abs=0.01)
     assert "equal the median of their moment" in finished.err
     assert ", error: " not in finished.err
+
+
+def test_features_of_ones_own_are_tested_named_reused_and_needed_to_judge_their_models(tmp_path: Path) -> None:
+    home, file = Home(tmp_path), tmp_path / "mine.py"
+    asked = (*SYMBOLS, "--end", "2009-12-27", "--windows", "2009-01-01", "--teachers-only")
+    mine = {"SENSEQUANT_FEATURES": f"standard,{file}:columns"}
+    file.write_text("def columns(bars):\n    return {'tomorrow': bars.close / bars.close[-1]}\n")
+    refused = home.run("backfill", *asked, **mine)
+    assert refused.code == 2
+    assert "The features mine.py:columns know the future: tomorrow changes with bars that come later." in refused.err
+    assert not (home.data / "models").exists()
+
+    def trained(source: str) -> int:
+        file.write_text(source)
+        finished = home.run("backfill", *asked, "--json", **mine)
+        assert finished.code == 0, finished.err
+        return int(finished.json["teacher"]["trained"])
+
+    spread = "def columns(bars):\n    return {'spread': bars.high / bars.low - 1}\n"
+    assert [trained(spread), trained(spread), trained(f"{spread}# Another source.\n")] == [4, 0, 4]
+    (path,) = (home.data / "models").rglob("teacher/AAPL/2009-01-01.txt.gz")
+    with gzip.open(path, "rt") as text:
+        assert " spread\n" in text.read()
+    record = json.loads(path.with_name("2009-01-01.json").read_bytes())
+    assert [name.split()[0] for name in record["providers"]] == ["standard", "mine.py:columns"]
+
+    without = home.run("evaluate")
+    assert without.code == 2
+    assert "was made with the features standard, mine.py:columns " in without.err
+    assert without.err.rstrip().endswith("and these are standard. Give SENSEQUANT_FEATURES the value that it had.")
+    assert set(scores(home.run("evaluate", "--json", **mine))) == {"teacher", *BASELINES}
 
 
 def test_pooled_teachers_are_judged_beside_those_of_pairs_and_losses_are_of_what_is_served(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, ATTEMPT_TAG, BATCH_TAG
 from sensequant_assets.defs.partitions import keys_of
+from sensequant_assets.defs.resources import launchpad_resources
 from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.defs.telling import event_of
 from sensequant_assets.errors import SenseQuantError, UsageError
@@ -489,3 +490,15 @@ def test_a_batch_after_a_failed_one_is_trained_also_while_telemetry_cannot_say_w
         assert platform.launch("beside a reader", 1.0, [("AAPL", WINDOWS[0])]) is None
     assert platform.run("beside a reader").status is dg.DagsterRunStatus.SUCCESS
     assert "sensequant/died" not in platform.run("over the limit").tags
+
+
+def test_code_of_features_is_named_by_the_setting_and_by_no_config_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENSEQUANT_FEATURES", "standard,mine.py:columns")
+    settings = read_settings()
+    resources = launchpad_resources(settings, TEACHER, STUDENT)
+    with dg.build_resources(resources) as built:
+        assert built.market.features == "standard,mine.py:columns"
+    config = {"market": {"config": {"features": "theirs.py:columns"}}}
+    with pytest.raises(dg.DagsterInvalidConfigError, match='unexpected config entry "features"'):
+        dg.build_resources(resources, resource_config=config).__enter__()
+    assert "features" not in settings.market

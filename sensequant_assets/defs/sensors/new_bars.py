@@ -63,7 +63,7 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
 def _look(desk: Desk) -> Found:
     """What the bars ask for as they are now."""
     try:
-        market = Market.open(desk.settings, desk.teacher, desk.student)
+        market = Market.open(desk.settings, desk.teacher, desk.student, desk.settings.features)
     except UsageError as error:
         return Found(problems=(str(error),))
     models = MarketResource(desk.settings, desk.settings.data_dir).models
