@@ -222,8 +222,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
-def evaluation_of(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    """A result of a check that does not block, of no run."""
+def evaluation_of(result: dg.AssetCheckResult, *, blocking: bool = False) -> dg.AssetCheckEvaluation:
+    """A result as that of no run; `blocking` is whether the check stops what hangs on its asset."""
     assert result.asset_key is not None  # noqa: S101  # the adapters name it
     assert result.check_name is not None  # noqa: S101
     return dg.AssetCheckEvaluation(
@@ -233,11 +233,11 @@ def evaluation_of(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
         severity=result.severity,
         description=result.description,
         metadata=result.metadata,
-        blocking=False,
+        blocking=blocking,
     )
 
 
-def batch_evaluation(
+def batch_result(
     asset: str,
     verdict: Verdict,
     failed: Sequence[Mapping[str, Any]],
@@ -247,8 +247,8 @@ def batch_evaluation(
     report: str = "",
     *,
     plotted: bool = True,
-) -> dg.AssetCheckEvaluation:
-    """Adapt the verdict on a whole batch, which belongs to no run.
+) -> dg.AssetCheckResult:
+    """Adapt the verdict on a whole batch.
 
     Parameters
     ----------
@@ -272,8 +272,8 @@ def batch_evaluation(
     shown = [
         _failed_window(row["symbol"], row["window_start"], row["failure_kind"], row["error_message"]) for row in failed
     ]
-    return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(asset),
+    return dg.AssetCheckResult(
+        asset_key=asset,
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
@@ -281,7 +281,6 @@ def batch_evaluation(
         metadata=verdict_metadata(verdict, shown, untried, plotted=plotted)
         | {"batch": printable(batch_id), **_numbers({"silent_runs": silent_runs}, plotted)}
         | ({"report": dg.MetadataValue.md(report)} if report else {}),
-        blocking=True,
     )
 
 
@@ -322,7 +321,7 @@ def _numbers(values: Mapping[str, float], plotted: bool) -> dict[str, Any]:
 
 
 def describe_batch(verdict: Verdict, untried: Sequence[Mapping[str, str]], batch_id: str, silent_runs: int = 0) -> str:
-    """The verdict on all runs of a batch; parameters as of `batch_evaluation`."""
+    """The verdict on all runs of a batch; parameters as of `batch_result`."""
     reasons = Counter(row["why"] for row in untried)
     why = f" Why: {', '.join(f'{why} ({count})' for why, count in reasons.most_common())}." if untried else ""
     silent = f" {silent_runs} runs ended before their first record." if silent_runs else ""

@@ -5,7 +5,7 @@ import dagster as dg
 from sensequant_assets.batch.noise import noise_of_batch
 from sensequant_assets.core.outcome import Verdict, judge
 from sensequant_assets.core.parameters import ModelKind
-from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_evaluation, check_result, not_constant_result
+from sensequant_assets.defs.checks import FAILURES_SHOWN, batch_result, check_result, not_constant_result
 from sensequant_assets.defs.names import ASSETS, NOT_CONSTANT
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.report.facts import read_report
@@ -37,12 +37,4 @@ def latest_verdict(
     failed = failed_windows(telemetry, batch, FAILURES_SHOWN, model=model)
     untried = untried_windows(telemetry, batch, model)
     report = markdown(read_report(telemetry, batch, noise=noise_of_batch(telemetry, batch)))
-    found = batch_evaluation(ASSETS[model], verdict, failed, untried, batch, report=report, plotted=plotted)
-    return dg.AssetCheckResult(
-        asset_key=found.asset_key,
-        check_name=found.check_name,
-        passed=found.passed,
-        severity=found.severity,
-        description=found.description,
-        metadata=found.metadata,
-    )
+    return batch_result(ASSETS[model], verdict, failed, untried, batch, report=report, plotted=plotted)

@@ -15,7 +15,7 @@ from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.windows import Window
 from sensequant_assets.defs.checks import (
     FAILURES_SHOWN,
-    batch_evaluation,
+    batch_result,
     canaries_result,
     check_result,
     constant_rows,
@@ -72,7 +72,7 @@ def test_a_verdict_passes_warns_or_stops(
 def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None:
     blocked = replace(EXACT, blocked=f"No student was trained: too many teachers failed in batch {NASTY}.")
     rows = [{"symbol": "S", "window_start": date(2022, 1, 1), "failure_kind": "timeout", "error_message": NASTY}]
-    found = batch_evaluation("teacher_models", blocked, rows, [], NASTY)
+    found = batch_result("teacher_models", blocked, rows, [], NASTY)
     said = f"Batch {NASTY}, all runs: {blocked.blocked}"
     assert html.unescape(MarkdownIt().render(str(found.description))) == f"<p>{printable(said)}</p>\n"
     assert describe_batch(blocked, [], NASTY) == said
@@ -108,8 +108,8 @@ def test_a_series_has_one_point_a_batch_for_numbers_of_a_part_of_it_are_text() -
     }  # fmt: skip
     assert part.passed is False
     assert plotted(check_result("teacher_models", EXCEEDED, [])) == numbers
-    assert plotted(batch_evaluation("teacher_models", EXCEEDED, [], [], "abcdefgh")) == numbers | {"silent_runs"}
-    assert plotted(batch_evaluation("teacher_models", EXCEEDED, [], [], "abcdefgh", plotted=False)) == set()
+    assert plotted(batch_result("teacher_models", EXCEEDED, [], [], "abcdefgh")) == numbers | {"silent_runs"}
+    assert plotted(batch_result("teacher_models", EXCEEDED, [], [], "abcdefgh", plotted=False)) == set()
     assert plotted(not_constant_result("teacher_models", EXCEEDED, [])) == {"models", "constant"}
     assert plotted(not_constant_result("teacher_models", EXCEEDED, [], plotted=False)) == set()
 
@@ -117,7 +117,7 @@ def test_a_series_has_one_point_a_batch_for_numbers_of_a_part_of_it_are_text() -
 def test_windows_of_a_batch_that_nobody_tried_are_named_and_so_is_why() -> None:
     whys = ["killed run"] * 2 + ["no run came to it"] * FAILURES_SHOWN
     rows = [{"symbol": f"S{number}", "window": "2022-01-01", "why": why} for number, why in enumerate(whys)]
-    found = batch_evaluation("teacher_models", replace(EXACT, not_attempted=len(rows)), [], rows, "b1")
+    found = batch_result("teacher_models", replace(EXACT, not_attempted=len(rows)), [], rows, "b1")
     assert not found.passed
     assert str(found.description).endswith(
         "22 planned windows were not attempted. Why: no run came to it (20), killed run (2)."

@@ -6,7 +6,7 @@ from sensequant_assets.batch.noise import noise_of_batch
 from sensequant_assets.batch.rows import check_verdict
 from sensequant_assets.defs.checks import (
     FAILURES_SHOWN,
-    batch_evaluation,
+    batch_result,
     describe_batch,
     evaluation_of,
     not_constant_result,
@@ -68,12 +68,12 @@ def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, s
     for model, verdict in verdicts.items():
         failed = failed_windows(telemetry, batch_id, FAILURES_SHOWN, model=model)
         untried = untried_windows(telemetry, batch_id, model) if verdict.not_attempted else []
-        evaluation = batch_evaluation(ASSETS[model], verdict, failed, untried, batch_id, silent_runs, report)
+        found = batch_result(ASSETS[model], verdict, failed, untried, batch_id, silent_runs, report)
         if not batch.superseded:
             constant = constant_windows(telemetry, batch_id, model, FAILURES_SHOWN)
             knowing = not_constant_result(ASSETS[model], verdict, constant, batch_id)
             context.instance.report_runless_asset_event(evaluation_of(knowing))
-            context.instance.report_runless_asset_event(evaluation)
+            context.instance.report_runless_asset_event(evaluation_of(found, blocking=True))
         if verdict.exceeded or verdict.not_attempted:
             said = describe_batch(verdict, untried, batch_id, silent_runs)
             desk.tell(context, batch_id, said, failed=verdict.failed, attempted=verdict.attempted)
