@@ -63,7 +63,7 @@ def main(out: Path) -> int:
     with ThreadPoolExecutor(settings.worker_count) as threads:
         made = dict(zip(pools, threads.map(train, pools), strict=True))
         keys = market.keys()
-        return sum(threads.map(lambda key: tell(key, made[key[1]]), keys))
+        return sum(threads.map(lambda key: tell(key, made[market.pool_of(market.pair(*key)).name]), keys))
 
 
 if __name__ == "__main__":

@@ -294,6 +294,9 @@ class _TeacherEnvironment(TeacherParameters, BaseSettings):
     )
 
     pool_history: str = _also_spelled("POOL_HISTORY", "TEACHER_POOL_HISTORY", TeacherParameters, "pool_history")
+    early_life: Literal["pool", "separate"] = _also_spelled(
+        "EARLY_LIFE", "TEACHER_EARLY_LIFE", TeacherParameters, "early_life"
+    )
 
 
 class _TeacherScope(BaseSettings):

@@ -56,7 +56,7 @@ _TICKS = """query($selector: SensorSelector!) { sensorOrError(sensorSelector: $s
 
 _OURS = (
     "SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "PARALLEL_RETRY_", "STALLED_AFTER_",
-    "DAGSTER_",
+    "DAGSTER_", "POOL_HISTORY", "EARLY_LIFE",
 )  # fmt: skip
 
 

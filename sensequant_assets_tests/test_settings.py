@@ -112,6 +112,16 @@ def test_students_have_the_scope_of_their_teachers_unless_they_have_their_own(mo
     assert (read_student().scope, read_student().num_leaves) == ("symbol", 7)
 
 
+@pytest.mark.parametrize("variable", ["EARLY_LIFE", "TEACHER_EARLY_LIFE"])
+def test_early_life_is_set_with_its_prefix_or_without(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_teacher().early_life == "pool"
+    monkeypatch.setenv(variable, "separate")
+    assert read_teacher().early_life == "separate"
+    monkeypatch.setenv(variable, "apart")
+    with pytest.raises(UsageError, match=r"TEACHER_EARLY_LIFE=apart is not allowed: it must be pool or separate"):
+        read_teacher()
+
+
 @pytest.mark.parametrize("variable", ["POOL_HISTORY", "TEACHER_POOL_HISTORY"])
 def test_the_history_of_a_pool_is_a_number_of_windows_or_all(monkeypatch, variable):
     assert read_teacher().pool_history == "all"

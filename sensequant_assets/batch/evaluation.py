@@ -20,6 +20,7 @@ from sensequant_assets.core.judging.walk_forward import (
 )
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.pool import EARLY
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.splits import Positions
@@ -261,16 +262,16 @@ class _Library:
     def said(self, lesson: Lesson) -> dict[str, Said]:
         """What the models of a pair say of its test rows, raw and served, by model; nothing without such rows."""
         found: dict[str, Said] = {}
-        taught_in, pooled = lesson.pair.window.key, self.subject.teacher.scope == "pool"
+        pool_name, pooled = lesson.pair.window.key, self.subject.teacher.scope == "pool"
         for model in MODELS:
             stored = self._stored(model, lesson)
             if stored is not None:
-                taught_in = str(stored.record.served_by or taught_in)
+                pool_name = stored.record.pool or pool_name
                 found[model] = _said(_test_probabilities(lesson, stored), stored.record.calibration)
                 if model == "teacher" and not pooled:
                     self._ask(stored.booster(), lesson, new=True)
         if pooled and found:
-            new, pool = taught_in not in self._pools, self._pool(taught_in)
+            new, pool = pool_name not in self._pools, self._pool(pool_name)
             if pool is not None:
                 raw = predict(pool.booster, lesson.samples.features[lesson.rows.test])
                 found[POOL] = _said(raw, pool.calibration)
@@ -306,14 +307,14 @@ class _Library:
         self.counts["models"][model] += 1
         return stored
 
-    def _pool(self, window: str) -> Grown | None:
-        """The pooled teacher of a window, which is looked for once."""
-        if window not in self._pools:
-            self._pools[window] = self._found_pool(window)
-        return self._pools[window]
+    def _pool(self, name: str) -> Grown | None:
+        """A pooled teacher, which is looked for once."""
+        if name not in self._pools:
+            self._pools[name] = self._found_pool(name)
+        return self._pools[name]
 
-    def _found_pool(self, window: str) -> Grown | None:
-        stored = self.store.pools.find("pool", window)
+    def _found_pool(self, name: str) -> Grown | None:
+        stored, window = self.store.pools.find("pool", name), name.removesuffix(EARLY)
         trees = {trees for (_, _, start), trees in (self.subject.trees or {}).items() if start == window}
         if stored is None:
             self.counts["missing"][POOL] += 1

@@ -148,22 +148,30 @@ def _windows(market: Market, symbols: Sequence[str], windows: Iterable[str]) -> 
 
 
 def _of_rows(market: Market, windows: Sequence[_Window], folds: int) -> Iterator[Finding]:
-    pools = [market.pool_rows(window.key) for window in windows] if market.pooled else []
-    yield from _of_folds(pools, windows, folds)
+    pools = list(_pools(market, windows))
+    yield from _of_folds([rows for rows, _ in pools], windows, folds)
     judged = [window.judged for window in windows]
     learned = [Spans.joined([window.spans("train"), window.spans("valid")]) for window in windows]
-    pooled = [Spans(rows.time, rows.known_at) for rows in pools]
-    splits = [*zip(learned, judged, strict=True), *zip(pooled, judged, strict=bool(pools))]
+    pooled = [(Spans(rows.time, rows.known_at), window.judged) for rows, window in pools]
+    splits = [*zip(learned, judged, strict=True), *pooled]
     yield leaks.no_shared_bars("test_rows_share_no_bar", splits)
     stopping = [(window.spans("valid"), window.judged) for window in windows]
     tails = [(window.spans("train"), window.spans("valid")) for window in windows]
     yield leaks.no_shared_bars("early_stopping_sees_no_test_row", [*stopping, *tails])
-    tested = [(rows, window) for rows, window in zip(pools, windows, strict=bool(pools)) if len(window.spans("test"))]
+    tested = [(rows, window) for rows, window in pools if len(window.spans("test"))]
     for rows, window in tested[-1:]:
         given = np.concatenate([rows.features, rows.held_features])
         yield leaks.no_shared_rows("pool_has_no_test_row", given, window.columns("test")[0])
     yield _of_features(market, windows)
     yield _of_shuffled_folds(market, windows[-1], folds)
+
+
+def _pools(market: Market, windows: Sequence[_Window]) -> Iterator[tuple[PoolRows, _Window]]:
+    """The rows of the pools of windows; none where pairs' own rows teach."""
+    for window in windows if market.pooled else ():
+        for pool in market.pools_in([window.key]):
+            if not pool.lacks:
+                yield market.pool_rows(pool.name), window
 
 
 def _of_folds(pools: Sequence[PoolRows], windows: Sequence[_Window], folds: int) -> Iterator[Finding]:

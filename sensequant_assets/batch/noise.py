@@ -27,6 +27,7 @@ from sensequant_assets.core.teacher import predict, train_teacher
 from sensequant_assets.core.training import Lesson
 from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.market.market import Market
+from sensequant_assets.market.pools import Pool
 from sensequant_assets.models.noise import NoisePart, NoiseRecord, NoiseStore
 from sensequant_assets.settings import NOISE_DIR, MarketSettings, read_market
 from sensequant_assets.telemetry.questions.batches import batch, batch_basis
@@ -34,6 +35,8 @@ from sensequant_assets.telemetry.store import TelemetryStore
 
 if TYPE_CHECKING:
     import lightgbm as lgb
+
+    _Trained = tuple[Lesson, lgb.Booster, lgb.Booster]
 
 MOST_POOLS = 8
 """Pools that a twin trains; more windows are sampled evenly. All symbols of a window have one pool."""
@@ -216,8 +219,8 @@ def _parts(market: Market, windows: int) -> list[Part]:
     for turn in range(min(MOST_ROUNDS, ceil(windows / len(sample)))):
         for number, window in enumerate(sorted(by_window)):
             own = by_window[window]
-            pool = market.pools[window].fingerprint if market.pooled else ""
-            made_from = arrays_fingerprint((), (pool, *(f"{symbol} {data}" for (symbol, _), data in own)))
+            pools = [pool.fingerprint for pool in market.pools_in([window])] if market.pooled else [""]
+            made_from = arrays_fingerprint((), (*pools, *(f"{symbol} {data}" for (symbol, _), data in own)))
             symbols = [symbol for (symbol, _), _ in own]
             parts.append(Part(turn * TWINS + number % TWINS, window, symbols, made_from))
     return sorted(parts, key=lambda part: (part.seed, part.window))
@@ -260,28 +263,33 @@ class Twin:
                 yield finished[1]
 
     def _pooled(self, part: Part, expired: Expired) -> NoisePart | None:
-        rows, soft = self.market.pool_rows(part.window), self.student.shared
+        lessons, trained = list(self._lessons(part)), []
         try:
-            teacher = train_pool(rows, self.teacher, expired)
-            student = train_shared_student(rows, teacher.soft_targets, teacher.calibration, soft, expired).booster
-            return _judged(
-                part,
-                [
-                    (lesson, teacher.booster, self._corrected(lesson, student, teacher.soft_targets, expired))
-                    for lesson in self._lessons(part)
-                ],
-            )
+            for pool in self.market.pools_in([part.window]):
+                taught = [lesson for lesson in lessons if lesson.pool_name == pool.name]
+                trained += self._of_pool(pool, taught, expired) if taught else []
         except WindowError:
             return None
+        return _judged(part, trained)
+
+    def _of_pool(self, pool: Pool, taught: Sequence[Lesson], expired: Expired) -> "list[_Trained]":
+        """Pairs that a pool teaches, with its teacher and their students."""
+        rows, soft = self.market.pool_rows(pool.name), self.student.shared
+        teacher = train_pool(rows, self.teacher, expired)
+        student = train_shared_student(rows, teacher.soft_targets, teacher.calibration, soft, expired).booster
+        return [
+            (lesson, teacher.booster, self._corrected(lesson, pool, student, teacher.soft_targets, expired))
+            for lesson in taught
+        ]
 
     def _corrected(
-        self, lesson: Lesson, shared: "lgb.Booster", soft_targets: Floats, expired: Expired
+        self, lesson: Lesson, pool: Pool, shared: "lgb.Booster", soft_targets: Floats, expired: Expired
     ) -> "lgb.Booster":
         """The student of a pair: the one that its pool shares, or that one corrected by the rows of its symbol."""
         if self.student.scope == "pool":
             return shared
-        own = self.market.pools[lesson.pair.window.key].of_symbol(lesson.pair.symbol)
-        rows = self.market.pool_rows(lesson.pair.window.key, lesson.pair.symbol)
+        own = pool.of_symbol(lesson.pair.symbol)
+        rows = self.market.pool_rows(pool.name, lesson.pair.symbol)
         return correct_shared_student(shared, rows, soft_targets[own], self.student.correction, expired)
 
     def _alone(self, part: Part, expired: Expired) -> NoisePart:
@@ -303,7 +311,7 @@ class Twin:
                 yield self.market.lesson(pair)
 
 
-def _judged(part: Part, trained: "Sequence[tuple[Lesson, lgb.Booster, lgb.Booster]]") -> NoisePart:
+def _judged(part: Part, trained: "Sequence[_Trained]") -> NoisePart:
     found: dict[str, dict[str, list[float | None]]] = {model: {name: [] for name in JUDGED} for model in MODELS}
     for lesson, *boosters in trained:
         samples, test = lesson.samples, lesson.rows.test

@@ -10,7 +10,7 @@ from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
-from sensequant_assets.core.lattice import Key
+from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import Pooled, PoolRows, train_pool, train_shared_student
 from sensequant_assets.core.provenance import arrays_fingerprint, parameters_fingerprint
@@ -121,13 +121,13 @@ class Pools:
     _ready: dict[str, WindowPool] = field(default_factory=dict)
     _failed: dict[tuple[PoolKind, str], WindowError] = field(default_factory=dict)
 
-    def make(self, windows: Sequence[str], workers: int, timeout_s: float) -> Iterator[PoolOutcome]:
-        """Find or train the pools of windows.
+    def make(self, names: Sequence[str], workers: int, timeout_s: float) -> Iterator[PoolOutcome]:
+        """Find or train pools.
 
         Parameters
         ----------
-        windows
-            Keys.
+        names
+            Of the pools.
         workers
             Pools at once.
         timeout_s
@@ -138,7 +138,7 @@ class Pools:
         PoolOutcome
             One a model, as they finish. One that fails fails its pairs with its cause, and no other pool.
         """
-        pools = [self.market.pools[window] for window in windows]
+        pools = [self.market.pools[name] for name in names]
         enough: list[Pool | Settled[list[PoolOutcome]]] = [pool for pool in pools if not pool.lacks]
         for finished in run_all(enough, self._made, workers=workers, timeout_s=timeout_s):
             if isinstance(finished, Settled):
@@ -149,40 +149,41 @@ class Pools:
                 outcomes = [self._fail("pool", pool, error, outcomes.after_s)]
             yield from outcomes
 
-    def require(self, windows: Sequence[str]) -> None:
+    def require(self, names: Sequence[str]) -> None:
         """Raise the first error by which one of these pools failed, if one did."""
-        for (_, window), error in self._failed.items():
-            if window in windows:
+        for (_, name), error in self._failed.items():
+            if name in names:
                 raise error
 
-    def teacher_of(self, window: str) -> WindowPool:
-        """A window's pool, with its teacher; raises what it failed by."""
-        return self._of("pool", window)
+    def teacher_of(self, pair: Pair) -> WindowPool:
+        """A pair's pool, with its teacher; raises what it failed by."""
+        return self._of("pool", pair)
 
-    def student_of(self, window: str) -> WindowPool:
-        """A window's pool, with its shared student; raises what it failed by."""
-        return self._of("shared_student", window)
+    def student_of(self, pair: Pair) -> WindowPool:
+        """A pair's pool, with its shared student; raises what it failed by."""
+        return self._of("shared_student", pair)
 
-    def soft_targets(self, key: Key) -> Floats:
+    def soft_targets(self, pair: Pair) -> Floats:
         """What a pair's pool says out of fold of the pair's training rows."""
-        found = self.teacher_of(key[1])
-        return found.soft_targets[found.pool.spans[key]]
+        found = self.teacher_of(pair)
+        return found.soft_targets[found.pool.spans[pair.symbol, pair.learned_in.window.key]]
 
-    def own_of(self, key: Key) -> tuple[PoolRows, Floats]:
+    def own_of(self, pair: Pair) -> tuple[PoolRows, Floats]:
         """The rows of a pair's symbol in the pair's pool, and what that says of them out of fold."""
-        symbol, window = key
-        found = self.teacher_of(window)
-        return self.market.pool_rows(window, symbol), found.soft_targets[found.pool.of_symbol(symbol)]
+        found = self.teacher_of(pair)
+        rows = self.market.pool_rows(found.pool.name, pair.symbol)
+        return rows, found.soft_targets[found.pool.of_symbol(pair.symbol)]
 
-    def _of(self, model: PoolKind, window: str) -> WindowPool:
-        for failed in (("pool", window), (model, window)):
+    def _of(self, model: PoolKind, pair: Pair) -> WindowPool:
+        pool = self.market.pool_of(pair)
+        for failed in (("pool", pool.name), (model, pool.name)):
             if error := self._failed.get(failed):
-                raise WindowError(error.kind, f"The pool of window {window} failed: {error}")
-        return self._ready[window]
+                raise WindowError(error.kind, f"The {pool.title} failed: {error}")
+        return self._ready[pool.name]
 
     def _made(self, pool: Pool, expired: Expired) -> list[PoolOutcome]:
         """Find or train a pool's teacher, and the student that its symbols share or correct."""
-        ready = self._ready[pool.window] = WindowPool(pool, (self.teacher, self.student.shared))
+        ready = self._ready[pool.name] = WindowPool(pool, (self.teacher, self.student.shared))
         rows = _Lazily(self.market, pool)
         outcomes = [self._attempted("pool", ready, rows, expired)]
         if ready.teacher:
@@ -201,7 +202,7 @@ class Pools:
         return PoolOutcome(model, ready.pool, status, perf_counter() - started, stored)
 
     def _fail(self, model: PoolKind, pool: Pool, error: WindowError, seconds: float) -> PoolOutcome:
-        self._failed[model, pool.window] = error
+        self._failed[model, pool.name] = error
         return PoolOutcome(model, pool, PoolStatus.FAILED, seconds, error=error)
 
     def _teach(self, ready: WindowPool, rows: "_Lazily", expired: Expired) -> tuple[PoolStatus, StoredPool]:
@@ -230,7 +231,7 @@ class Pools:
         return PoolStatus.TRAINED, ready.student
 
     def _unchanged(self, model: PoolKind, pool: Pool, made_from: Fingerprints) -> StoredPool | None:
-        return None if self.force else self.store.find(model, pool.window, made_from)
+        return None if self.force else self.store.find(model, pool.name, made_from)
 
     def _saved(
         self,
@@ -242,8 +243,9 @@ class Pools:
         made_from: Fingerprints,
     ) -> StoredPool:
         return self.store.save(
-            model, pool.window, trained, grown, asked, made_from,
-            label=self.market.recipe.asks, span=list(pool.span), symbols=pool.symbols, rows=pool.rows,
+            model, pool.name, trained, grown, asked, made_from,
+            label=self.market.recipe.asks, providers=list(self.market.features), span=list(pool.span),
+            symbols=pool.symbols, rows=pool.rows,
         )  # fmt: skip
 
     def _made_from(self, asked: BoosterParameters, data: str, teacher: str = "") -> Fingerprints:
@@ -260,4 +262,4 @@ class _Lazily:
 
     @cached_property
     def rows(self) -> PoolRows:
-        return self.market.pool_rows(self.pool.window)
+        return self.market.pool_rows(self.pool.name)

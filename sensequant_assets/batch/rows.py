@@ -99,8 +99,12 @@ def traceback_event(pair: Pair, error: BaseException) -> Event:
 def pool_event(outcome: PoolOutcome) -> Event:
     """What became of a pool's model, as the journal holds it."""
     pool, stored = outcome.pool, outcome.stored
-    model = outcome.model.replace("_", " ")
-    told: dict[str, Any] = {"model": outcome.model, "status": str(outcome.status), "seconds": round(outcome.seconds, 3)}
+    of = pool.title if outcome.model == "pool" else f"shared student of the {pool.title}"
+    told: dict[str, Any] = {
+        "model": outcome.model, "pool": pool.name, "status": str(outcome.status), "seconds": round(outcome.seconds, 3),
+    }  # fmt: skip
+    if pool.not_apart:
+        told["early_life_not_separate"] = pool.not_apart
     if stored is not None:
         record = stored.record
         told |= {
@@ -120,7 +124,7 @@ def pool_event(outcome: PoolOutcome) -> Event:
         level="error" if outcome.error else "info",
         kind="pool",
         window_start=date.fromisoformat(pool.window),
-        message=f"The {model} of window {pool.window}, {pool.rows} rows of {pool.symbols} symbols, {became}",
+        message=f"The {of}, {pool.rows} rows of {pool.symbols} symbols, {became}",
         data=told,
     )
 

@@ -197,8 +197,9 @@ class Run:
         """Find or train the pools of the run's windows, and tell the journal and who waits of each."""
         pools = Pools(self.market, self.store.pools, self.teacher, self.student, self.options.force)
         pairs = (self.market.pair(*key) for key in self.keys)
-        windows = self.market.select_windows(pair.learned_in.window.key for pair in pairs if pair.eligible)
-        for outcome in pools.make(windows, self.options.workers, self.options.window_timeout_s):
+        wanted = {self.market.pool_of(pair).name for pair in pairs if pair.eligible}
+        names = [name for name in self.market.pools if name in wanted]
+        for outcome in pools.make(names, self.options.workers, self.options.window_timeout_s):
             self.journal.append(pool_event(outcome))
             tell(outcome)
         return pools

@@ -126,18 +126,16 @@ class Trainer:
     def _taught(self, lesson: Lesson, expired: Expired) -> TrainedModel:
         if self.pools is None:
             return teach(lesson, self.teacher, code(), expired)
-        key = key_of(lesson.pair.learned_in)
-        pool = self.pools.teacher_of(key[1]).grown_teacher
-        return teach_from_pool(lesson, pool, self.pools.soft_targets(key), self.teacher, code())
+        pool = self.pools.teacher_of(lesson.pair).grown_teacher
+        return teach_from_pool(lesson, pool, self.pools.soft_targets(lesson.pair), self.teacher, code())
 
     def _distilled(self, lesson: Lesson, taught: Taught, expired: Expired) -> TrainedModel:
         if self.pools is None:
             return distil(lesson, taught, self.student, code(), expired)
-        key = key_of(lesson.pair.learned_in)
-        student = self.pools.student_of(key[1]).grown_student
+        student = self.pools.student_of(lesson.pair).grown_student
         if self.student.scope == "symbol":
             asked = self.student.correction
-            corrected = correct_shared_student(student.booster, *self.pools.own_of(key), asked, expired)
+            corrected = correct_shared_student(student.booster, *self.pools.own_of(lesson.pair), asked, expired)
             student = Grown.of(corrected, asked, taught.calibration)
         return judge_student(lesson, taught, student, self.student, code())
 
@@ -195,4 +193,5 @@ def _outcome(status: Status, pair: Pair, kind: ModelKind, stored: StoredModel) -
         trees_fingerprint=record.trees_fingerprint,
         effective_end=record.effective_end,
         path=str(stored.path),
+        pool=record.pool or "",
     )

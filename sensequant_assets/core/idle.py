@@ -109,8 +109,10 @@ def _minimum(teacher: TeacherParameters, student: StudentParameters, recipe: Rec
 
 
 def _pooled(teacher: TeacherParameters, student: StudentParameters) -> Iterator[IdleSetting]:
-    if teacher.scope == "symbol" and _changed(TeacherParameters, teacher, "pool_history"):
-        yield IdleSetting("TEACHER_POOL_HISTORY", teacher.pool_history, "TEACHER_SCOPE is symbol, and there is no pool")
+    for field in ("pool_history", "early_life") if teacher.scope == "symbol" else ():
+        if _changed(TeacherParameters, teacher, field):
+            why = "TEACHER_SCOPE is symbol, and there is no pool"
+            yield IdleSetting(f"TEACHER_{field.upper()}", getattr(teacher, field), why)
     corrects = teacher.scope == "pool" and student.scope == "symbol"
     if not corrects and _changed(StudentParameters, student, "own_rounds"):
         why = "only a student of STUDENT_SCOPE=symbol corrects that of a pool"

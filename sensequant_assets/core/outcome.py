@@ -57,6 +57,8 @@ class Outcome:
         Day of the last training row; None without a model.
     path
         The model's text file; empty without a model.
+    pool
+        Name of the pool that taught it; empty where none did.
     """
 
     model: str
@@ -73,6 +75,7 @@ class Outcome:
     trees_fingerprint: str = ""
     effective_end: date | None = None
     path: str = ""
+    pool: str = ""
     constant: bool | None = None
 
 

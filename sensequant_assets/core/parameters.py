@@ -97,6 +97,9 @@ class TeacherParameters(BoosterParameters):
         pattern=r"^(all|[1-9]\d{0,3})$",
         description="Windows that a pooled teacher learns from: its own and those before it.",
     )
+    early_life: Literal["pool", "separate"] = Field(
+        "pool", description="Whether pairs of young symbols are in the pool, or have pools of their own."
+    )
     device_type: Literal["cpu", "gpu", "cuda"] = Field("cpu", description="Where LightGBM builds its trees.")
     gpu_platform_id: int = Field(0, ge=0, le=7, description="OpenCL platform.")
     gpu_device_id: int = Field(0, ge=0, le=7, description="Device of the platform.")

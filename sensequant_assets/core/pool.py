@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.int64]
 
+EARLY = "-early"
+"""What the name of a pool of young symbols' pairs ends with; it begins with the key of its window, which is the name of
+the window's other pool."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolRows:

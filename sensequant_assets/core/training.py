@@ -104,6 +104,8 @@ class TrainedModel:
         Fingerprint of the test rows that the metrics were taken on, and of the code that took them.
     calibration
         From what it says to what is served; None for a model of its symbol's rows alone, which serves what it says.
+    pool
+        Name of the pool that taught it; empty where its symbol's own rows did.
     """
 
     model: str
@@ -123,6 +125,7 @@ class TrainedModel:
     unseen: Floats
     soft_targets: Floats = field(default_factory=lambda: np.empty(0))
     calibration: Calibration | None = None
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +210,8 @@ class Lesson:
         What labels ask, and over which horizon.
     judging
         Fingerprint of the code that judges; it is no part of what a model is made from.
-    pool
-        Fingerprint of the rows of the pool that teaches the pair; empty where its own rows do.
+    pool, pool_name
+        Fingerprint of the rows of the pool that teaches the pair, and its name; empty where its own rows do.
     """
 
     pair: Pair
@@ -217,11 +220,14 @@ class Lesson:
     recipe: Recipe
     judging: str = ""
     pool: str = ""
+    pool_name: str = ""
 
     @classmethod
-    def of(cls, pair: Pair, samples: Samples, recipe: Recipe, judging: str = "", pool: str = "") -> "Lesson":
+    def of(
+        cls, pair: Pair, samples: Samples, recipe: Recipe, judging: str = "", pool: str = "", pool_name: str = ""
+    ) -> "Lesson":
         """Cut the rows of an eligible pair."""
-        return cls(pair, samples, pair_rows(samples, pair, recipe), recipe, judging, pool)
+        return cls(pair, samples, pair_rows(samples, pair, recipe), recipe, judging, pool, pool_name)
 
     def fingerprints(self, parameters: BoosterParameters, code: str, taught: Taught | None = None) -> Fingerprints:
         """What a model of this pair would be made from; a student with what its teacher left."""
@@ -454,4 +460,5 @@ def _finished(
         unseen=unseen,
         soft_targets=np.empty(0) if soft_targets is None else soft_targets,
         calibration=grown.calibration,
+        pool=lesson.pool_name,
     )

@@ -49,11 +49,13 @@ def pool_assets(
         opened = market.open(teacher, student)
         if not opened.pooled:
             raise UsageError("Nothing is pooled: TEACHER_SCOPE is symbol. Set it to pool for this run or everywhere.")
-        log_lacking(context, [opened.pools[window] for window in context.partition_keys])
+        chosen = opened.pools_in(context.partition_keys)
+        log_lacking(context, chosen)
+        names = [pool.name for pool in chosen]
         made = Pools(opened, market.models.pools, teacher, student, force=False)
-        for outcome in made.make(context.partition_keys, settings.worker_count, settings.window_timeout_s):
+        for outcome in made.make(names, settings.worker_count, settings.window_timeout_s):
             log_pool(context, outcome)
-        made.require(context.partition_keys)
+        made.require(names)
         # Only a generator is taken to yield nothing; anything else is taken for a value of every partition.
         yield from ()
 

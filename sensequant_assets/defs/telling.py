@@ -10,6 +10,7 @@ from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import Run
 from sensequant_assets.core.judging.noise import NAMES, Noise, WindowScore
 from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.pool import EARLY
 from sensequant_assets.defs.events import EventLog
 from sensequant_assets.defs.market import symbol_events
 from sensequant_assets.defs.names import ASSETS, POOLS, SHARED_STUDENTS
@@ -92,6 +93,12 @@ def log_pool(context: dg.AssetExecutionContext, outcome: PoolOutcome) -> None:
         metadata["nothing_learned"] = True
     if record.constant:
         metadata["constant"] = True
+    if outcome.pool.not_apart:
+        metadata["early_life_not_separate"] = outcome.pool.not_apart
+    if record.early_life:
+        # The partition is the window's; its other pool materializes it.
+        context.log_event(dg.AssetObservation(asset, partition=window, metadata={"pool": "early life"} | metadata))
+        return
     context.log_event(dg.AssetMaterialization(asset, partition=window, metadata=metadata))
 
 
@@ -136,6 +143,8 @@ def event_of(outcome: Outcome, noise: Noise | None = None) -> dg.AssetMaterializ
     for flag in ("early_life", "open"):
         if getattr(pair, flag):
             metadata[flag] = True
+    if outcome.pool.endswith(EARLY):
+        metadata["pool"] = "early life"
     if pair.served_by:
         metadata |= {"served_by": pair.served_by.window.key, "why": printable(pair.detail)}
     if noise and (told := _noise_band(outcome, noise)):

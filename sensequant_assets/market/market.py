@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -18,7 +18,7 @@ from sensequant_assets.core.idle import IdleSetting, idle_settings
 from sensequant_assets.core.judging.noise import mirrored
 from sensequant_assets.core.lattice import Key, Pair, Recipe, WindowRows, plan_symbol, window_rows
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.core.pool import PoolRows
+from sensequant_assets.core.pool import EARLY, PoolRows
 from sensequant_assets.core.providers import STANDARD, Provider
 from sensequant_assets.core.quality.adjustment import Action, adjusted, detected
 from sensequant_assets.core.quality.rules import EVERYBODY, Finding
@@ -254,7 +254,7 @@ class Market:
 
     @cached_property
     def pools(self) -> Mapping[str, Pool]:
-        """The pools by window key; the first question reads the bars of the whole universe."""
+        """The pools by name; the first question reads the bars of the whole universe."""
         teacher, student, _ = self._asked
         with self._lock:
             candidates = list(self._candidates())
@@ -271,7 +271,18 @@ class Market:
         ]
         floor = partial(pool_floor, teacher, student, self.recipe.horizon)
         least = self.recipe.min_samples
-        return pools_of(self.window_keys, teacher.pool_history, members, floor, least, filling)
+        separate = teacher.early_life == "separate"
+        return pools_of(self.window_keys, teacher.pool_history, members, floor, least, filling, separate=separate)
+
+    def pools_in(self, windows: Collection[str]) -> list[Pool]:
+        """The pools of windows."""
+        return [pool for pool in self.pools.values() if pool.window in windows]
+
+    def pool_of(self, pair: Pair) -> Pool:
+        """The pool that teaches a pair: that of its window's young symbols if it is in it, or else the window's."""
+        symbol, window = pair.symbol, pair.learned_in.window.key
+        early = self.pools.get(window + EARLY)
+        return early if early and (symbol, window) in early.spans else self.pools[window]
 
     def _candidates(self) -> Iterator[_Candidate]:
         """Symbols whose rows may be in pools."""
@@ -283,13 +294,15 @@ class Market:
             for pair in plan.pairs:
                 if pair.rows and (pair.eligible or pair.waits) and not pair.spoiled:
                     lesson = Lesson.of(pair, plan.samples, self.recipe)
-                    members[pair.window.key] = Member((symbol, pair.window.key), pair.rows, lesson.own_data)
+                    key = (symbol, pair.window.key)
+                    members[pair.window.key] = Member(key, pair.rows, lesson.own_data, bool(pair.early_life))
             yield _Candidate(plan.samples.feature_names, plan.samples.last_labelled_day, plan.pairs, members)
 
-    def pool_rows(self, window: str, of: str = "") -> PoolRows:
-        """The rows of a window's pool, or those of one symbol in it; where bars cannot be used, there is none."""
+    def pool_rows(self, name: str, of: str = "") -> PoolRows:
+        """The rows of a pool, or those of one symbol in it; where bars cannot be used, there is none."""
         windows = {each.key: each for each in self.windows}
-        keys = [key for key in self.pools[window].keys if not of or key[0] == of]
+        pool = self.pools[name]
+        keys = [key for key in pool.keys if not of or key[0] == of]
         names = next((self._samples(symbol).feature_names for symbol, _ in keys), ())
 
         def parts() -> Iterator[tuple[Key, Samples, WindowRows]]:
@@ -298,7 +311,7 @@ class Market:
                 effective = max(windows[start].start, samples.trading_start or windows[start].start)
                 yield (symbol, start), samples, window_rows(samples, windows[start], effective, self.recipe)
 
-        return PoolRows.of(parts(), self.recipe.horizon, window, names)
+        return PoolRows.of(parts(), self.recipe.horizon, pool.window, names)
 
     def lesson(self, pair: Pair, judging: str = "") -> Lesson:
         """Everything that training a pair needs but the parameters.
@@ -313,15 +326,14 @@ class Market:
             raise corrupt(pair.spoiled)
         if not self.pooled:
             return Lesson.of(pair, samples, self.recipe, judging)
-        window = pair.learned_in.window.key
-        pool = self.pools[window]
-        if (pair.symbol, window) not in pool.spans:
+        pool = self.pool_of(pair)
+        if (pair.symbol, pair.learned_in.window.key) not in pool.spans:
             raise WindowError(
                 FailureKind.CORRUPT_BARS,
                 f"Bars of {pair.symbol} are not of the kind of most symbols, daily or intraday, and cannot be pooled "
                 "with theirs. Give it bars like theirs, or train by TEACHER_SCOPE=symbol.",
             )
-        return Lesson.of(pair, samples, self.recipe, judging, pool.fingerprint)
+        return Lesson.of(pair, samples, self.recipe, judging, pool.fingerprint, pool.name)
 
     def _samples(self, symbol: str) -> Samples:
         samples = self._own_plan(symbol).samples
@@ -335,7 +347,7 @@ class Market:
         if not self.pooled or isinstance(plan.samples, WindowError):
             return plan
         filling = [pool.window for pool in self.pools.values() if pool.filling]
-        pairs = within_pools(plan.pairs, filling, lambda window: self.pools[window].lacks)
+        pairs = within_pools(plan.pairs, filling, lambda pair: self.pool_of(pair).lacks)
         return replace(plan, pairs=tuple(pairs))
 
     def _own_plan(self, symbol: str) -> SymbolPlan:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 
 from sensequant_assets.core.capacity import Floor
 from sensequant_assets.core.lattice import Key, Pair, SkipReason
+from sensequant_assets.core.pool import EARLY
 from sensequant_assets.core.provenance import arrays_fingerprint
 
 
@@ -21,21 +23,26 @@ class Member:
         How many training rows it has.
     data
         Fingerprint of its training and validation rows.
+    early_life
+        Whether its symbol is young.
     """
 
     key: Key
     rows: int
     data: str
+    early_life: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The pool of a window.
+    """A pool of a window.
 
     Attributes
     ----------
+    name
+        The window's key, with `core.pool.EARLY` after it for the pool of its young symbols.
     window
-        Its key.
+        Key of its window.
     span
         Keys of the windows whose rows it has, its own last.
     spans
@@ -50,8 +57,11 @@ class Pool:
         How many rows of its own window it has, and needs: without one it would be the pool before it again.
     filling
         Whether its window is not filled yet: the labels of no symbol reach its end.
+    not_apart
+        Why it has the rows of young symbols that were to have a pool of their own; empty where it has none of them.
     """
 
+    name: str
     window: str
     span: Sequence[str]
     spans: Mapping[Key, slice]
@@ -61,6 +71,12 @@ class Pool:
     own_rows: int
     least: int = 1
     filling: bool = False
+    not_apart: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is, in words."""
+        return f"{'early-life pool' if self.name.endswith(EARLY) else 'pool'} of window {self.window}"
 
     @property
     def keys(self) -> list[Key]:
@@ -82,11 +98,11 @@ class Pool:
         """Why it has too few rows, in words; empty where it has enough."""
         if self.rows < self.floor.rows:
             return (
-                f"The pool of window {self.window} has {self.rows} rows, needs {self.floor.rows}: {self.floor.why}. "
+                f"The {self.title} has {self.rows} rows, needs {self.floor.rows}: {self.floor.why}. "
                 f"{self.floor.way_out}"
             )
         if self.own_rows < self.least:
-            return f"The pool of window {self.window} has {self.own_rows} rows of that window, needs {self.least}."
+            return f"The {self.title} has {self.own_rows} rows of that window, needs {self.least}."
         return ""
 
 
@@ -97,8 +113,10 @@ def pools_of(
     floor: Callable[[int], Floor],
     least: int = 1,
     filling: Collection[str] = (),
+    *,
+    separate: bool = False,
 ) -> Mapping[str, Pool]:
-    """The pools of a market by window key.
+    """The pools of a market by name, windows in order.
 
     Parameters
     ----------
@@ -114,31 +132,58 @@ def pools_of(
         Fewest rows of its own window that a pool needs.
     filling
         Keys of the windows that are not filled yet.
+    separate
+        Whether pairs of young symbols have a pool of their own, in windows in which that has rows enough.
     """
     members, reach = tuple(members), len(windows) if history == "all" else int(history)
-    pools = {}
+    pools: dict[str, Pool] = {}
     for number, window in enumerate(windows):
         span = windows[max(0, number + 1 - reach) : number + 1]
+        pool = partial(_pool, window, span, floor=floor, least=least, filling=window in filling)
         own = [member for member in members if member.key[1] in span]
-        names = (f"{'|'.join(member.key)} {member.data}" for member in own)
-        ends = list(accumulate(member.rows for member in own))
-        spans = {member.key: slice(end - member.rows, end) for member, end in zip(own, ends, strict=True)}
-        pools[window] = Pool(
-            window,
-            span,
-            spans,
-            ends[-1] if ends else 0,
-            arrays_fingerprint((), (window, *names)),
-            floor(len({symbol for symbol, _ in spans})),
-            sum(member.rows for member in own if member.key[1] == window),
-            least,
-            window in filling,
-        )
+        young = [member for member in own if separate and member.early_life]
+        apart = pool(young, early_life=True)
+        rest = pool([member for member in own if not (separate and member.early_life)])
+        lacks = apart.lacks or rest.lacks
+        if young and not lacks:
+            pools |= {rest.name: rest, apart.name: apart}
+        else:
+            pools[window] = pool(own, not_apart=lacks) if young else rest
     return pools
 
 
+def _pool(
+    window: str,
+    span: Sequence[str],
+    members: Sequence[Member],
+    *,
+    floor: Callable[[int], Floor],
+    least: int,
+    filling: bool,
+    early_life: bool = False,
+    not_apart: str = "",
+) -> Pool:
+    name = window + EARLY if early_life else window
+    rows_of = (f"{'|'.join(member.key)} {member.data}" for member in members)
+    ends = list(accumulate(member.rows for member in members))
+    spans = {member.key: slice(end - member.rows, end) for member, end in zip(members, ends, strict=True)}
+    return Pool(
+        name,
+        window,
+        span,
+        spans,
+        ends[-1] if ends else 0,
+        arrays_fingerprint((), (name, *rows_of)),
+        floor(len({symbol for symbol, _ in spans})),
+        sum(member.rows for member in members if member.key[1] == window),
+        least,
+        filling,
+        not_apart,
+    )
+
+
 def within_pools(
-    pairs: Iterable[Pair], filling: Collection[str], lacks: Callable[[str], str] = lambda _window: ""
+    pairs: Iterable[Pair], filling: Collection[str], lacks: Callable[[Pair], str] = lambda _pair: ""
 ) -> Iterator[Pair]:
     """What becomes of a symbol's pairs where pools teach them.
 
@@ -154,7 +199,7 @@ def within_pools(
         Keys of the windows that are not filled yet. That a symbol's own labels do not fill one does not count: one that
         trades no longer waits for nothing.
     lacks
-        Says why the pool of a window has too few rows; empty where it has enough, as all have by default.
+        Says why the pool of a pair has too few rows; empty where it has enough, as all have by default.
     """
     known, latest = False, None
     for pair in pairs:
@@ -166,7 +211,7 @@ def within_pools(
         if pair.spoiled:
             yield replace(pair, reason=None, detail="", waits=False)
             continue
-        why = lacks(pair.window.key) if pair.rows else pair.detail
+        why = lacks(pair) if pair.rows else pair.detail
         if not why:
             latest = pair if pair.eligible else replace(pair, reason=None, detail="", waits=False)
             yield latest

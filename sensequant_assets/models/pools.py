@@ -8,34 +8,42 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.parameters import BoosterParameters, LightGBMValue
-from sensequant_assets.core.pool import Pooled
+from sensequant_assets.core.pool import EARLY, Pooled
 from sensequant_assets.core.training import Fingerprints, Grown
 from sensequant_assets.errors import WindowError
-from sensequant_assets.models.sealed import Sealed, checked, compressed, corrupt, digest, read_sealed, record_of, write
+from sensequant_assets.models.sealed import (
+    MadeRecord,
+    checked,
+    compressed,
+    corrupt,
+    digest,
+    read_sealed,
+    record_of,
+    write,
+)
 
 PoolKind = Literal["pool", "shared_student"]
 
 
-class PoolRecord(Sealed):
+class PoolRecord(MadeRecord):
     """What a pool's model is and what it was made from.
 
     Attributes
     ----------
-    model, window_start
-        Which one.
+    model, window_start, early_life
+        Which one; `early_life` of the pool of its window's young symbols.
     span
         Keys of the windows whose rows it learned from.
     symbols, rows
         How many of each it learned from.
-    parameters, asked, label, fingerprints, trees_fingerprint, constant, calibration
+    calibration
         As of `TrainedModel`.
-    model_digest, soft_targets_digest
-        Of the compressed text, and of the file of soft targets; the latter is empty for a student.
+    soft_targets_digest
+        Of the file of soft targets; empty for a student.
     """
 
     model: PoolKind
@@ -43,15 +51,14 @@ class PoolRecord(Sealed):
     span: list[str]
     symbols: int
     rows: int
-    parameters: dict[str, str]
-    asked: dict[str, LightGBMValue]
-    fingerprints: Fingerprints
-    trees_fingerprint: str
-    constant: bool
     calibration: Calibration
-    model_digest: str
     soft_targets_digest: str = ""
-    label: dict[str, LightGBMValue] = Field(default_factory=dict)
+    early_life: bool = False
+
+    @property
+    def pool(self) -> str:
+        """The pool's name."""
+        return f"{self.window_start}{EARLY if self.early_life else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +100,22 @@ class StoredPool:
 
 
 class PoolStore:
-    """Pools of one universe below its directory, as `pool/<window>` and `shared_student/<window>`."""
+    """Pools of one universe below its directory, as `pool/<name>` and `shared_student/<name>`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def path(self, model: PoolKind, window: str) -> Path:
+    def path(self, model: PoolKind, name: str) -> Path:
         """Text file of a pool's model."""
-        return self._directory / model / f"{date.fromisoformat(window)}.txt.gz"
+        window, early_life = _parts(name)
+        return self._directory / model / f"{window}{EARLY if early_life else ''}.txt.gz"
 
-    def find(self, model: PoolKind, window: str, made_from: Fingerprints | None = None) -> StoredPool | None:
+    def find(self, model: PoolKind, name: str, made_from: Fingerprints | None = None) -> StoredPool | None:
         """The model on disk; None if there is none that can be relied on, or it is not made from these."""
-        path = self.path(model, window)
+        path = self.path(model, name)
         try:
             record = read_sealed(record_of(path), PoolRecord)
-            if record is None or (record.model, record.window_start.isoformat()) != (model, window):
+            if record is None or (record.model, record.pool) != (model, name):
                 return None
             if made_from is not None and record.fingerprints != made_from:
                 return None
@@ -121,19 +129,20 @@ class PoolStore:
     def save(
         self,
         model: PoolKind,
-        window: str,
+        name: str,
         trained: Pooled,
         grown: Grown,
         asked: BoosterParameters,
         made_from: Fingerprints,
         *,
         label: dict[str, LightGBMValue],
+        providers: list[str],
         span: list[str],
         symbols: int,
         rows: int,
     ) -> StoredPool:
         """Write a pool's model, a teacher's soft targets and the record, the record last."""
-        path = self.path(model, window)
+        path, (window, early_life) = self.path(model, name), _parts(name)
         written, soft_targets = compressed(grown.text), b""
         if model == "pool":
             kept = io.BytesIO()
@@ -142,23 +151,30 @@ class PoolStore:
             write(_soft_targets_of(path), soft_targets)
         record = PoolRecord(
             model=model,
-            window_start=date.fromisoformat(window),
+            window_start=window,
             span=span,
             symbols=symbols,
             rows=rows,
             parameters=dict(grown.parameters),
             asked=asked.model_dump(),
             label=label,
+            providers=providers,
             fingerprints=made_from,
             trees_fingerprint=grown.trees_fingerprint,
             constant=grown.trees.constant,
             calibration=trained.calibration,
             model_digest=digest(written),
             soft_targets_digest=digest(soft_targets) if soft_targets else "",
+            early_life=early_life,
         )
         write(path, written)
         write(record_of(path), record.sealed())
         return StoredPool(path, record)
+
+
+def _parts(name: str) -> tuple[date, bool]:
+    """Start of the window of a pool, and whether it is that of its young symbols."""
+    return date.fromisoformat(name.removesuffix(EARLY)), name.endswith(EARLY)
 
 
 def _soft_targets_of(path: Path) -> Path:

@@ -6,8 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sensequant_assets.core.parameters import LightGBMValue
+from sensequant_assets.core.providers import STANDARD
+from sensequant_assets.core.training import Fingerprints
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.regular import read_regular
@@ -33,6 +36,28 @@ class Sealed(BaseModel):
         if seal != digest(body).encode() + b'"}':
             raise ValueError("its digest is another")
         return cls.model_validate_json(body + b"}")
+
+
+class MadeRecord(Sealed):
+    """What every trained model's record tells.
+
+    Attributes
+    ----------
+    parameters, asked, label, providers, fingerprints, trees_fingerprint, constant
+        As of `TrainedModel`; `label` is empty in a record of a time that knew labels above a threshold only, and
+        the features are the standard ones in one of a time that knew no others.
+    model_digest
+        Of the compressed text.
+    """
+
+    parameters: dict[str, str]
+    asked: dict[str, LightGBMValue]
+    fingerprints: Fingerprints
+    trees_fingerprint: str
+    constant: bool
+    model_digest: str
+    label: dict[str, LightGBMValue] = Field(default_factory=dict)
+    providers: list[str] = Field(default_factory=lambda: [STANDARD.name])
 
 
 _Record = TypeVar("_Record", bound=Sealed)

@@ -18,12 +18,20 @@ from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.parameters import LightGBMValue, ModelKind
-from sensequant_assets.core.providers import STANDARD
-from sensequant_assets.core.training import Fingerprints, Taught, TrainedModel
+from sensequant_assets.core.training import Taught, TrainedModel
 from sensequant_assets.core.universe import is_symbol, universe_name
 from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.models.pools import PoolStore
-from sensequant_assets.models.sealed import Sealed, checked, compressed, corrupt, digest, read_sealed, record_of, write
+from sensequant_assets.models.sealed import (
+    MadeRecord,
+    checked,
+    compressed,
+    corrupt,
+    digest,
+    read_sealed,
+    record_of,
+    write,
+)
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -41,12 +49,12 @@ class RowCounts(BaseModel):
     test: int = Field(ge=0)
 
 
-class ModelRecord(Sealed):
+class ModelRecord(MadeRecord):
     """What a model is, what it was made from and what it said, as its JSON file holds it; attributes as `TrainedModel`.
 
-    `model_digest` is that of the compressed text. A null metric is one that the rows cannot answer. `served_by` is the
-    start of the earlier window whose model this is, and whose training rows these are; null where it is of its own.
-    `label` is empty in a record of a time that knew labels above a threshold only.
+    A null metric is one that the rows cannot answer. `served_by` is the start of the earlier window whose model this
+    is, and whose training rows these are; null where it is of its own. `pool` is the name of the pool that taught it;
+    null where its own rows did.
     """
 
     model: ModelKind
@@ -57,21 +65,14 @@ class ModelRecord(Sealed):
     effective_end: date
     rows: RowCounts
     metrics: dict[str, float | None]
-    constant: bool
-    parameters: dict[str, str]
-    asked: dict[str, LightGBMValue]
     taught_by: dict[str, LightGBMValue]
-    fingerprints: Fingerprints
-    trees_fingerprint: str
     tested_on: str
     model_file: str
-    model_digest: str
     soft_targets: list[Probability]
     unseen: list[Probability]
     calibration: Calibration | None = None
     served_by: date | None = None
-    label: dict[str, LightGBMValue] = Field(default_factory=dict)
-    providers: list[str] = Field(default_factory=lambda: [STANDARD.name])
+    pool: str | None = None
 
     @model_validator(mode="after")
     def _one_probability_a_row(self) -> Self:
@@ -207,6 +208,7 @@ class ModelStore:
             soft_targets=trained.soft_targets.tolist(),
             unseen=trained.unseen.tolist(),
             calibration=trained.calibration,
+            pool=trained.pool or None,
             served_by=pair.served_by.window.start if pair.served_by else None,
         )
         write(path, written)

@@ -9,13 +9,23 @@ import pytest
 from sensequant_assets.batch import noise as noise_module
 from sensequant_assets.batch.evaluation import Subject, gather
 from sensequant_assets.batch.noise import Options, kept_noise, noise_key, noise_of, noise_of_batch, window_scores
+from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.judging import noise as judging
 from sensequant_assets.core.judging.noise import Noise, WindowScore
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.pool import Pooled, PoolRows, train_pool
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.noise import NoisePart, NoiseStore
 from sensequant_assets.settings import Settings
-from sensequant_assets_tests.batch.test_pools import STUDENT, SYMBOLS, TEACHER, WINDOWS, PooledShop
+from sensequant_assets_tests.batch.test_pools import (
+    SEPARATE,
+    STUDENT,
+    SYMBOLS,
+    TEACHER,
+    WINDOWS,
+    PooledShop,
+    trade_from_spring,
+)
 from sensequant_assets_tests.making import QUICK_STUDENT, QUICK_TEACHER
 from sensequant_assets_tests.running import leave
 
@@ -101,6 +111,28 @@ def test_what_is_kept_is_not_trained_again_and_other_bars_train_the_windows_that
     # Another parameter is another twin, in a file of its own.
     shop.noise(teacher=TEACHER.model_copy(update={"seed": 8}), options=ONE_ROUND)
     assert len(list((shop.directory / "noise" / "three").iterdir())) == 2
+
+
+def test_a_twin_has_pools_of_young_symbols_where_its_market_has(
+    shop: TwinShop, trained: list[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade_from_spring(shop)
+    pools: list[int] = []
+
+    def counted(rows: PoolRows, parameters: TeacherParameters, expired: Expired) -> Pooled:
+        pools.append(len(rows.label))
+        return train_pool(rows, parameters, expired)
+
+    monkeypatch.setattr(noise_module, "train_pool", counted)
+
+    shop.noise(teacher=SEPARATE, options=ONE_ROUND)
+
+    market = shop.market(SEPARATE)
+    # In the last window nobody is young.
+    assert [pool.name for pool in market.pools_in(WINDOWS[:1])] == [WINDOWS[0], f"{WINDOWS[0]}-early"]
+    assert (len(pools), len(trained)) == (5, 3)
+    assert sorted(pools) == sorted(pool.rows for pool in market.pools.values())
+    assert [windows_of(part) for part in shop.parts(SEPARATE)] == [3, 3, 3]
 
 
 def test_a_damaged_twin_is_trained_again_and_none_is_read(shop: TwinShop, trained: list[tuple[int, str]]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from sensequant_assets.batch import pools as pools_module
 from sensequant_assets.batch.evaluation import Subject, gather
+from sensequant_assets.batch.leaks import probe
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.pools import PoolOutcome, Pools, PoolStatus
 from sensequant_assets.batch.rows import Identity
@@ -26,6 +27,7 @@ from sensequant_assets.core.parameters import MODELS, ModelKind, Scope, StudentP
 from sensequant_assets.core.pool import Pooled, PoolRows
 from sensequant_assets.errors import FailureKind, UsageError
 from sensequant_assets.market.market import Market
+from sensequant_assets.models.pools import PoolKind
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
@@ -239,7 +241,7 @@ def test_a_correction_learns_what_the_pool_says_out_of_fold_of_all_rows_of_its_s
     pools = Pools(market, shop.store.pools, TEACHER, OWN, force=False)
     list(pools.make(WINDOWS, 1, 60))
 
-    rows, soft_targets = pools.own_of(("IBM", WINDOWS[1]))
+    rows, soft_targets = pools.own_of(market.pair("IBM", WINDOWS[1]))
 
     kept = shop.store.pools.find("pool", WINDOWS[1]).soft_targets()
     spans = [market.pools[WINDOWS[1]].spans["IBM", window] for window in WINDOWS[:2]]
@@ -257,6 +259,63 @@ def test_corrections_are_reused_and_made_anew_with_other_rounds(shop: PooledShop
     assert set(told.statuses("student").values()) == {Status.TRAINED}
     again = shop.run("four", student=OWN, workers=2, force=True)
     assert again.trees("student", WINDOWS[2]) == first.trees("student", WINDOWS[2])
+
+
+SEPARATE = TEACHER.model_copy(update={"early_life": "separate"})
+YOUNG = {(symbol, window) for symbol in ("GOOG", "IBM") for window in WINDOWS[:2]}
+
+
+def trade_from_spring(shop: PooledShop) -> None:
+    """Let two symbols trade from 2009-03-02 on, so that they are young in their first two windows."""
+    rows = ["symbol,trading_start_date", "AAPL,1990-01-01", "GOOG,2009-03-02", "IBM,2009-03-02"]
+    shop.universe.write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture
+def young_shop(shop: PooledShop) -> PooledShop:
+    """The shop with two young symbols."""
+    trade_from_spring(shop)
+    return shop
+
+
+def test_pairs_of_young_symbols_learn_from_pools_of_their_own_where_that_is_asked_for(young_shop: PooledShop) -> None:
+    told = young_shop.run(teacher=SEPARATE)
+
+    apart = [f"{window}-early" for window in WINDOWS[:2]]
+    assert {one.pool.name for one in told.pools if one.model == "pool"} == {*WINDOWS, *apart}
+    assert set(told.statuses("student").values()) == {Status.TRAINED}
+    for (model, key), outcome in told.outcomes.items():
+        name = f"{key[1]}-early" if key in YOUNG else key[1]
+        kind: PoolKind = "pool" if model == "teacher" else "shared_student"
+        pool = young_shop.store.pools.find(kind, name)
+        assert (outcome.pool, outcome.trees_fingerprint) == (name, pool.record.trees_fingerprint)
+    assert young_shop.store.pools.find("pool", apart[0]).record.symbols == 2
+    assert young_shop.store.pools.find("pool", WINDOWS[0]).record.symbols == 1
+    market = young_shop.market(SEPARATE)
+    assert not stale_pairs(market, young_shop.store, SEPARATE, STUDENT, code()).pairs
+    assert {one.status for one in young_shop.run("two", teacher=SEPARATE).outcomes.values()} == {Status.REUSED}
+    gathered = gather(Subject("", young_shop.settings, SEPARATE, STUDENT), market, young_shop.store)
+    said = {one.name: one.raw.tolist() for one in gathered.forecasts}
+    assert said["pool"] == said["teacher"]
+    assert all(finding.passed for finding in probe(market, WINDOWS, 2) if finding.severity == "error")
+
+
+def test_where_young_symbols_have_too_few_rows_for_a_pool_that_of_all_teaches_them_and_says_so(
+    young_shop: PooledShop,
+) -> None:
+    fewer = SEPARATE.model_copy(update={"min_child_samples": 120})
+
+    told = young_shop.run(teacher=fewer)
+
+    why = {one.pool.name: one.pool.not_apart for one in told.pools if one.model == "pool"}
+    assert why.keys() <= set(WINDOWS)
+    assert why[WINDOWS[1]].startswith("The early-life pool of window 2009-06-30 has ")
+    young = told.outcomes["teacher", ("IBM", WINDOWS[1])]
+    assert (young.status, young.pool) == (Status.TRAINED, WINDOWS[1])
+    rows = young_shop.telemetry.query(
+        "SELECT data->>'early_life_not_separate' AS why FROM events WHERE kind = 'pool' AND window_start = '2009-06-30'"
+    ).to_pylist()
+    assert {row["why"] for row in rows} == {why[WINDOWS[1]]}
 
 
 def changed_bar(file: Path, day: str) -> None:

@@ -148,12 +148,13 @@ def test_a_seed_draws_nothing_where_every_tree_sees_everything(subsample):
 
 
 def test_settings_of_pools_are_named_where_there_is_none():
-    teacher = TEACHER.model_copy(update={"pool_history": "2"})
+    teacher = TEACHER.model_copy(update={"pool_history": "2", "early_life": "separate"})
     student = STUDENT.model_copy(update={"own_rounds": 20})
     of_history = "TEACHER_POOL_HISTORY=2 does nothing: TEACHER_SCOPE is symbol, and there is no pool."
+    of_young = "TEACHER_EARLY_LIFE=separate does nothing: TEACHER_SCOPE is symbol, and there is no pool."
     of_rounds = "STUDENT_OWN_ROUNDS=20 does nothing: only a student of STUDENT_SCOPE=symbol corrects that of a pool."
 
-    assert said(teacher, student) == [of_history, of_rounds]
-    pooled = TeacherParameters(scope="pool", pool_history="2")
+    assert said(teacher, student) == [of_history, of_young, of_rounds]
+    pooled = TeacherParameters(scope="pool", pool_history="2", early_life="separate")
     assert said(pooled, student, rows=9000) == []
     assert said(pooled, StudentParameters(scope="pool", own_rounds=20), rows=9000) == [of_rounds]

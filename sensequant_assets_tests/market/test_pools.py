@@ -80,6 +80,45 @@ def test_a_pool_needs_rows_of_its_own_window_besides_those_of_the_windows_before
     assert [pool.filling for pool in pools.values()] == [False, False, True]
 
 
+def with_young(rows: int) -> list[Member]:
+    """The members, and a symbol that is young in the second window."""
+    return [*members(), Member(("NEW", WINDOWS[1]), rows, "new", True), Member(("NEW", WINDOWS[2]), 9, "old", False)]
+
+
+def test_pairs_of_young_symbols_have_a_pool_of_their_own_where_that_is_asked_for() -> None:
+    pools = pools_of(WINDOWS, "all", with_young(15), floor, separate=True)
+
+    apart = pools[f"{WINDOWS[1]}-early"]
+    assert (apart.keys, apart.rows, apart.title) == ([("NEW", WINDOWS[1])], 15, "early-life pool of window 2022-06-30")
+    assert ("NEW", WINDOWS[1]) not in pools[WINDOWS[1]].spans
+    assert pools[WINDOWS[1]].rows == 24
+    assert pools_of(WINDOWS, "all", with_young(15), floor).keys() == set(WINDOWS)
+
+
+def test_young_symbols_too_few_for_a_pool_stay_in_that_of_all_which_says_so() -> None:
+    few = pools_of(WINDOWS, "all", with_young(6), floor, separate=True)
+
+    assert few.keys() == set(WINDOWS)
+    assert ("NEW", WINDOWS[1]) in few[WINDOWS[1]].spans
+    assert few[WINDOWS[1]].not_apart == (
+        "The early-life pool of window 2022-06-30 has 6 rows, needs 10: 1 symbols ask for them. Widen the window."
+    )
+    # In the last window nobody is young any longer: it learns from the early life of all.
+    assert pools_of(WINDOWS, "all", with_young(15), floor, separate=True)[WINDOWS[2]].not_apart == (
+        "The early-life pool of window 2022-12-27 has 0 rows of that window, needs 1."
+    )
+    assert few[WINDOWS[0]].not_apart == ""
+
+
+def test_young_symbols_stay_in_the_pool_that_would_be_too_small_without_them() -> None:
+    own = [Member(("AAA", WINDOWS[0]), 9, "old"), Member(("NEW", WINDOWS[0]), 30, "new", True)]
+
+    pools = pools_of(WINDOWS[:1], "all", own, floor, separate=True)
+
+    assert pools[WINDOWS[0]].rows == 39
+    assert pools[WINDOWS[0]].not_apart.startswith("The pool of window 2022-01-01 has 9 rows, needs 10")
+
+
 SPANS = [Window(date.fromisoformat(key), date.fromisoformat(key) + timedelta(days=180)) for key in WINDOWS]
 
 
@@ -93,8 +132,8 @@ FEW = pair(2, 3, SkipReason.INSUFFICIENT_BARS, waits=True)
 NONE = pair(2, 0, SkipReason.INSUFFICIENT_FUTURE, waits=True)
 
 
-def lacking(*windows: str) -> Callable[[str], str]:
-    return lambda window: "The pool is too small." if window in windows else ""
+def lacking(*windows: str) -> Callable[[Pair], str]:
+    return lambda pair: "The pool is too small." if pair.window.key in windows else ""
 
 
 def test_a_pair_of_a_window_that_is_filling_joins_its_pool_with_the_rows_that_it_has() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import TeacherParameters
-from sensequant_assets.core.pool import train_pool
+from sensequant_assets.core.pool import Pooled, train_pool
 from sensequant_assets.core.training import Fingerprints, Grown
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.models.pools import PoolStore, StoredPool
@@ -93,3 +93,21 @@ def test_a_model_that_is_not_what_was_asked_for_is_refused(stored: StoredPool) -
     with pytest.raises(WindowError) as caught:
         stored.grown(asked)
     assert caught.value.kind is FailureKind.PARAMETER_MISMATCH
+
+
+def test_the_pool_of_young_symbols_stands_beside_that_of_its_window(stored: StoredPool) -> None:
+    store = PoolStore(stored.path.parent.parent)
+    grown = stored.grown(TEACHER)
+    trained = Pooled(grown.booster, stored.soft_targets(), stored.record.calibration)
+
+    early = store.save(
+        "pool", f"{WINDOW}-early", trained, grown, TEACHER, MADE_FROM,
+        label=Recipe().asks, span=[WINDOW], symbols=1, rows=stored.record.rows,
+    )  # fmt: skip
+
+    assert (early.record.pool, stored.record.pool) == ("2022-01-01-early", WINDOW)
+    assert store.find("pool", f"{WINDOW}-early", MADE_FROM) == early
+    assert store.find("pool", WINDOW, MADE_FROM) == stored
+    early.path.rename(stored.path)
+    early.path.with_name("2022-01-01-early.json").rename(stored.path.with_name("2022-01-01.json"))
+    assert store.find("pool", WINDOW) is None
