@@ -25,7 +25,7 @@ def stored(tmp_path: Path) -> StoredPool:
     grown = Grown.of(trained.booster, TEACHER, trained.calibration)
     return PoolStore(tmp_path).save(
         "pool", WINDOW, trained, grown, TEACHER, MADE_FROM,
-        label=Recipe().asks, span=[WINDOW], symbols=4, rows=len(rows.label),
+        label=Recipe().asks, providers=["standard"], span=[WINDOW], symbols=4, rows=len(rows.label),
     )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_the_pool_of_young_symbols_stands_beside_that_of_its_window(stored: Stor
 
     early = store.save(
         "pool", f"{WINDOW}-early", trained, grown, TEACHER, MADE_FROM,
-        label=Recipe().asks, span=[WINDOW], symbols=1, rows=stored.record.rows,
+        label=Recipe().asks, providers=["standard"], span=[WINDOW], symbols=1, rows=stored.record.rows,
     )  # fmt: skip
 
     assert (early.record.pool, stored.record.pool) == ("2022-01-01-early", WINDOW)
