@@ -110,7 +110,7 @@ def _cron(line: str) -> str:
     return line
 
 
-def _webhook(url: SecretStr | None) -> SecretStr | None:
+def _web_address(url: SecretStr | None) -> SecretStr | None:
     if url is not None:
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -230,11 +230,17 @@ class Settings(MarketSettings, BaseSettings):
     )
     schedule_timezone: str = Field("UTC", description="Time zone of the schedules.")
     webhook_url: SecretStr | None = Field(None, description="Where sensors post what a person must know; a secret.")
+    vendor_url: SecretStr | None = Field(
+        None, description="Address that `ingest` asks in place of the vendor's, such as a mirror's; a secret."
+    )
+    vendor_pause_s: float = Field(
+        0.5, ge=0, le=3600, description="Seconds between two questions to a vendor, at least."
+    )
 
     _spelled_settings = field_validator("*", mode="before")(_text)
     _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
     _coming = field_validator("nightly_cron", "weekly_cron", "prune_cron")(_cron)
-    _postable = field_validator("webhook_url")(_webhook)
+    _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
 
     @property
     def worker_count(self) -> int:
@@ -485,6 +491,7 @@ _WORDS = {
     "pool_history": "all, or a whole number in [1, 9999]",
     "features": "names and file.py:function, separated by commas",
     "webhook_url": "an http or https address",
+    "vendor_url": "an http or https address",
 }
 """What text a field takes, where its type does not say so."""
 

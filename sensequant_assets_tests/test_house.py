@@ -46,6 +46,10 @@ TESTED_ELSEWHERE = {
     "report/page.py": ("report/test_report.py", "a report is one page"),
     "report/pictures.py": ("report/test_report.py", "a report is one page"),
     "sources/changed.py": ("sources/test_actions.py", "bars are adjusted by actions"),
+    "sources/vendors/asking.py": ("sources/vendors/test_fetching.py", "a server answers what is asked"),
+    "sources/vendors/keeping.py": ("sources/vendors/test_fetching.py", "what is kept is what was fetched"),
+    "sources/vendors/nse.py": ("sources/vendors/test_fetching.py", "a server answers as the exchange does"),
+    "sources/vendors/yahoo.py": ("sources/vendors/test_fetching.py", "a server answers as Yahoo does"),
     "storage/indexing.py": (
         "storage/test_sqlite.py",
         "what the index holds is compared with the stock class, row by row",

@@ -23,6 +23,7 @@ _COLLECT_EVERY = 100_000
 
 
 COMMANDS = {
+    "ingest": "ingest",
     "plan": "plan",
     "check-bars": "check_bars",
     "backfill": "backfill",
@@ -138,6 +139,7 @@ def main() -> None:
     """Train, check and govern a teacher and a student model for every (symbol, window) of an equity universe.
 
     \b
+    sensequant ingest      fetch bars from a vendor
     sensequant plan        what would be trained, and what is skipped and why
     sensequant check-bars  what is wrong with the bars, by rule, day, file and row
     sensequant backfill    train it

@@ -1,0 +1,64 @@
+"""Vendors of bars: what each is asked for, and how its answers become text that `sources.files` reads."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from sensequant_assets.core.universe import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one answer holds.
+
+    Attributes
+    ----------
+    name
+        What it is of: a day, or a symbol as the universe has it.
+    code
+        What the rows are called where the answer does not name them; empty where it does.
+    start, end
+        The first day, and the day after the last.
+    paths
+        Where the vendor may have it, below its address; each is asked where those before have nothing.
+    """
+
+    name: str
+    code: str
+    start: date
+    end: date
+    paths: tuple[str, ...]
+
+
+class Vendor(Protocol):
+    """Somebody who answers over HTTP."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Where it is asked, unless a setting says otherwise."""
+        ...
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether prices are on the basis of the day of the answer, so that a history must come in one."""
+        ...
+
+    def pages(self, listings: Sequence[Listing], start: date, end: date) -> Iterator[Page]:
+        """What to ask for the days from `start` to before `end`."""
+        ...
+
+    def bars(self, page: Page, answer: bytes, asked_at: datetime) -> bytes:
+        """An answer as CSV; empty where it says that there is nothing.
+
+        Raises
+        ------
+        ValueError
+            It is none: says why.
+        """
+        ...

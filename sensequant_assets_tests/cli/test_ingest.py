@@ -1,0 +1,61 @@
+"""Claims about `sensequant ingest`."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+from sensequant_assets_tests.running import Home
+from sensequant_assets_tests.sources.vendors.serving import Reply, serving
+from sensequant_assets_tests.sources.vendors.test_fetching import FULL_FRIDAY, FULL_MONDAY, full
+
+SPAN = ("--source", "nse", "--start", "2024-07-05", "--end", "2024-07-09")
+
+
+def test_what_is_fetched_is_planned_and_what_failed_is_exit_code_3(tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("symbol\nTCS\nM&M\n")
+    with serving() as vendor:
+        home = Home(
+            tmp_path,
+            {
+                "SENSEQUANT_UNIVERSE": str(tmp_path / "two.csv"),
+                "SENSEQUANT_VENDOR_URL": vendor.url,
+                "SENSEQUANT_VENDOR_PAUSE_S": "0",
+            },
+        )
+        vendor.has(FULL_FRIDAY, Reply(full(date(2024, 7, 5))))
+        vendor.has(FULL_MONDAY, Reply(b"<html>", 200))
+        first = home.run("ingest", *SPAN, "--json")
+        assert first.code == 3, first.err
+        assert [json.loads(line)["status"] for line in first.out.splitlines()] == [
+            "got",
+            "nothing",
+            "nothing",
+            "failed",
+        ]
+        assert "warning 2024-07-08: the vendor answers with a page for people\n" in first.err
+        assert "--incremental asks for them again.\n" in first.err
+        vendor.has(FULL_MONDAY, Reply(full(date(2024, 7, 8))))
+        again = home.run("ingest", *SPAN, "--incremental")
+        assert again.code == 0, again.err
+        assert again.out.startswith("1 answers with 4 bars, 0 without any, 0 failed.\n")
+    assert "t0ken" not in first.out + first.err + again.out + again.err
+    bars = home.data / "vendors" / "nse" / "bars"
+    assert f"bars  {bars} " in again.out
+    planned = home.run("plan", "--bars", str(bars), "--start", "2024-07-01", "--end", "2024-08-01", "--json")
+    assert planned.code == 0, planned.err
+    assert {json.loads(line)["symbol"] for line in planned.out.splitlines()} == {"TCS", "M&M"}
+
+
+def test_days_that_cannot_be_asked_for_are_bad_usage(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for options, why in (
+        (("--start", "2024-07-05", "--end", "2024-07-05"), "There are no days from 2024-07-05 to before 2024-07-05"),
+        (("--start", "yesterday"), "yesterday is neither a date like 2022-01-01 nor today."),
+        (("--start", "2024-07-05", "--suffix", ".NS"), "--suffix says nothing to nse"),
+    ):
+        finished = home.run("ingest", "--source", "nse", *options)
+        assert (finished.code, why in finished.err) == (2, True), finished.err
+
+
+def test_its_help_has_an_example(tmp_path: Path) -> None:
+    assert "sensequant ingest --source nse --universe nifty100.csv" in Home(tmp_path).run("ingest", "--help").out
