@@ -10,15 +10,16 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
 from sensequant_assets.batch.run import Options
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets_tests.forked import Forked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,10 @@ _OURS = (
     "SENSEQUANT_", "TEACHER_", "STUDENT_", "BATCH_TRAINING_", "OPEN_WINDOWS", "PARALLEL_RETRY_", "STALLED_AFTER_",
     "DAGSTER_", "POOL_HISTORY", "EARLY_LIFE",
 )  # fmt: skip
+
+
+Process: TypeAlias = "subprocess.Popen[str] | Forked"
+"""A command that has been started."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,13 @@ class Home:
         An empty directory: the commands run in it, `.env` is read from it, and the data lie in `data` below it.
     variables
         Environment of every command.
+    fresh
+        Whether every command is an interpreter of its own: where it is about what a process imports, or how it starts.
     """
 
     directory: Path
     variables: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False
 
     @property
     def data(self) -> Path:
@@ -120,20 +128,26 @@ class Home:
         return self.directory / "data"
 
     @property
+    def anew(self) -> "Home":
+        """The same, where every command is an interpreter of its own."""
+        return replace(self, fresh=True)
+
+    @property
     def telemetry(self) -> TelemetryStore:
         """Telemetry, read in this process."""
         return TelemetryStore(self.data / "telemetry")
 
-    def start(
-        self, *arguments: str, stdout: "int | IO[str]" = subprocess.PIPE, **variables: str
-    ) -> "subprocess.Popen[str]":
-        """Start `sensequant` in a session of its own."""
+    def start(self, *arguments: str, stdout: IO[str] | None = None, **variables: str) -> "Process":
+        """Start `sensequant` in a session of its own: forked, unless `fresh` or told what Python reads at its start."""
+        environment = clean_environment(**{"SENSEQUANT_DATA_DIR": str(self.data), **self.variables, **variables})
+        if not (self.fresh or any(name.startswith("PYTHON") for name in variables)):
+            return Forked(arguments, self.directory, environment, stdout)
         return subprocess.Popen(
             [sys.executable, "-m", "sensequant_assets.cli", *arguments],
             cwd=self.directory,
-            env=clean_environment(**{"SENSEQUANT_DATA_DIR": str(self.data), **self.variables, **variables}),
+            env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -141,7 +155,7 @@ class Home:
 
     def run(self, *arguments: str, **variables: str) -> Finished:
         """Run `sensequant` to its end."""
-        return finish(self.start(*arguments, stdout=subprocess.PIPE, **variables))
+        return finish(self.start(*arguments, stdout=None, **variables))
 
     def backfill(self, *arguments: str, **variables: str) -> Finished:
         """Run a quick backfill that ends with a line of JSON."""
@@ -164,7 +178,7 @@ class Home:
         return sorted((self.data / "models").rglob("*.txt.gz"))
 
 
-def finish(process: "subprocess.Popen[str]") -> Finished:
+def finish(process: "Process") -> Finished:
     """Wait for a process; it is killed with its children when it does not end."""
     try:
         out, err = process.communicate(timeout=DEADLINE_S)
@@ -172,10 +186,10 @@ def finish(process: "subprocess.Popen[str]") -> Finished:
         kill(process)
         out, err = process.communicate()
         raise AssertionError(f"{process.args!r} did not end.\n{out}\n{err}") from None
-    return Finished(process.returncode, out, err)
+    return Finished(process.wait(), out, err)
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
+def kill(process: "Process") -> None:
     """Kill a process that `Home.start` started, and all its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

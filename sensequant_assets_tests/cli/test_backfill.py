@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from sensequant_assets_tests.running import (
     FEW,
     Finished,
     Home,
+    Process,
     corrupt,
     finish,
     kill,
@@ -229,7 +229,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Home, Finished]]:
-    """Every case of `REFUSED`, two processes at a time."""
+    """Every case of `REFUSED`."""
 
     def run(case: str) -> tuple[Home, Finished]:
         arguments, variables, _ = REFUSED[case]
@@ -240,8 +240,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Home, F
         (home.directory / "strange.csv").write_text("symbol\nTCS\n")
         return home, home.run("backfill", *arguments, **variables)
 
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(REFUSED, pool.map(run, REFUSED), strict=True))
+    return {case: run(case) for case in REFUSED}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -485,7 +484,7 @@ def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(
         assert [run.status.name for run in instance.get_runs()] == ["SUCCESS", "FAILURE"]
 
 
-def interrupted_backfill(home: Home) -> "subprocess.Popen[str]":
+def interrupted_backfill(home: Home) -> Process:
     """A backfill that was asked once to stop, in the middle of its teachers."""
     process = home.start("backfill", "--workers", "1", "--symbols", "AAPL", "--param", "TEACHER_N_ESTIMATORS=1000")
     until(lambda: shard_rows(home) >= 1 or process.poll() is not None, "rows")

@@ -28,6 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
             "SENSEQUANT_START": "2009-01-01",
             "SENSEQUANT_END": "2010-06-25",
         },
+        fresh=True,
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from sensequant_assets.telemetry.journal import Journal
 from sensequant_assets.telemetry.records import Plan, Record, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.progress import GAP_S, Progress, follow, progress, read_progress
-from sensequant_assets_tests.running import Home, finish, leave
+from sensequant_assets_tests.running import Home, Process, finish, leave
 from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_run
 
 PAIRS = [(symbol, start) for symbol in "ABCDE" for start in (W1, W2)]
@@ -252,7 +251,7 @@ def finished_batch(home: Home, batch: str) -> None:
     write_run(home.telemetry, [window("A", W1, "trained")], batch=batch)
 
 
-def watch_from(home: Home, *options: str) -> "tuple[subprocess.Popen[str], str]":
+def watch_from(home: Home, *options: str) -> tuple[Process, str]:
     """Start to watch; the process, and the first line that it says."""
     process = home.start("progress", "--watch", "--interval", "0.1", *options)
     assert process.stderr is not None
