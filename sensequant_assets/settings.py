@@ -191,6 +191,9 @@ class Settings(MarketSettings, BaseSettings):
     run_size: int = Field(0, ge=0, le=1_000_000, description="Most windows a run of a UI backfill; 0 is no limit.")
     window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
     max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
+    allow_shrink: bool = Field(
+        False, description="Let the universe lose symbols that have models, or more than a tenth of its symbols."
+    )
     retry_limit: int = Field(
         3,
         ge=0,

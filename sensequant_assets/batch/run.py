@@ -12,6 +12,7 @@ from typing import Any
 from sensequant_assets.batch.made_with import versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
 from sensequant_assets.batch.rows import Identity, check_verdict, finding_event, pool_event
+from sensequant_assets.batch.shrinking import Shrink, universe_told
 from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
 from sensequant_assets.core.idle import IdleSetting
@@ -55,12 +56,15 @@ class Options:
         Greatest share of attempted windows that may fail.
     force
         Train even what is unchanged.
+    allow_shrink
+        Whether the universe may lose symbols that have models, or many.
     """
 
     workers: int
     window_timeout_s: float
     max_failure_rate: float
     force: bool = False
+    allow_shrink: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Run:
         Of the market, as telemetry keeps them.
     earlier_teachers
         Asked for the teachers of a run that trains students alone.
+    shrink
+        What the universe has lost since the batch before; None where nobody has looked.
     """
 
     market: Market
@@ -121,6 +127,7 @@ class Run:
     options: Options
     settings: Mapping[str, Any] = field(default_factory=dict)
     earlier_teachers: Callable[[], Teachers] = field(default=lambda: Teachers({}, False, "any batch"))
+    shrink: Shrink | None = None
 
     def carry_out(
         self,
@@ -247,6 +254,7 @@ class Run:
             )
         )
         self.journal.append_many(Plan(model=model, windows=self.keys) for model in self.models)
+        self.journal.append(universe_told(self.market.universe, self.shrink))
 
     def _note_findings(self) -> None:
         """Note what the rules on bars find in the run's symbols, if all that they ask has been read."""

@@ -16,7 +16,8 @@ from rich.text import Text
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.rows import pool_event
 from sensequant_assets.batch.run import Options
-from sensequant_assets.cli.console import console
+from sensequant_assets.batch.shrinking import Shrink, shrink_of
+from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.launch import Launch, launch, new_batch_id
 from sensequant_assets.cli.options import (
     market_options,
@@ -53,6 +54,7 @@ from sensequant_assets.text import json_text, printable
 @click.option("--students-only", is_flag=True, help="Train students on the teachers of their last batch.")
 @setting_option("workers")
 @setting_option("max_failure_rate")
+@setting_option("allow_shrink")
 @click.option(
     "--param", "params", multiple=True, metavar="K=V", help="A parameter, such as TEACHER_NUM_LEAVES=31; repeatable."
 )
@@ -194,17 +196,17 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     store = ModelStore(settings.models_dir, market.universe.name)
     telemetry = TelemetryStore(settings.telemetry_dir)
     prepare_home(settings)
-    telemetry.require()
+    shrink = _looked_after(settings, store, market)
     keys = _chosen(request, market, store, telemetry)
     # A batch is not over, and its verdict is no other, because nobody looks on.
     out = console(report, width=120, unwatched=True)
     if not keys:
         return _nothing_to_do(out, request)
-    for idle in filter(attrgetter("misleading"), market.idle_settings(0)):
-        out.print(f"warning {idle}", soft_wrap=True)
+    _warn(out, market, shrink)
     remember_market(settings)
     batch_id = new_batch_id()
-    options = Options(settings.worker_count, settings.window_timeout_s, settings.max_failure_rate, request.force)
+    limits = (settings.worker_count, settings.window_timeout_s, settings.max_failure_rate)
+    options = Options(*limits, request.force, settings.allow_shrink)
     total = len(keys) * len(request.models)
     told = Told(len(keys), settings.max_failure_rate)
     with _progress_bar(total, progress) as (show, show_pool):
@@ -216,7 +218,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         failure = launch(
             Launch(
                 settings, teacher, request.student, keys, request.models, options, batch_id, market, tell, told.verdict,
-                show_pool,
+                show_pool, shrink,
             )
         )  # fmt: skip
     notes = _notes(market, keys)
@@ -228,6 +230,26 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         raise failure
     _require_verdicts(batch_id, request.models, told)
     return Summary(batch_id, told.models())
+
+
+def _looked_after(settings: Settings, store: ModelStore, market: Market) -> Shrink:
+    """See that telemetry takes rows in, and what the universe has lost since the batch before; refuse what is too much.
+
+    While others read telemetry, the universe is compared with that of an earlier batch, which is said.
+    """
+    telemetry = TelemetryStore(settings.telemetry_dir, lambda said: say(said, err=True))
+    telemetry.require()
+    shrink = shrink_of(telemetry, store, market.universe)
+    shrink.require(settings.allow_shrink)
+    return shrink
+
+
+def _warn(out: Console, market: Market, shrink: Shrink) -> None:
+    """Say what must not be taken for what it is not."""
+    for idle in filter(attrgetter("misleading"), market.idle_settings(0)):
+        out.print(f"warning {idle}", soft_wrap=True)
+    if shrink.lost:
+        out.print(Text(f"warning {printable(shrink)}."), soft_wrap=True)
 
 
 def _notes(market: Market, keys: Sequence[Key]) -> list[str]:

@@ -12,6 +12,7 @@ import dagster as dg
 
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import Options, to_nobody
+from sensequant_assets.batch.shrinking import Shrink
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
@@ -59,6 +60,8 @@ class Launch:
         Called with what became of each window.
     tell_verdict, tell_pool
         Called with the verdict on each model, and with what became of each pool.
+    shrink
+        What the universe has lost since the batch before.
     """
 
     settings: Settings
@@ -72,6 +75,7 @@ class Launch:
     tell: Callable[[Outcome], None] = to_nobody
     tell_verdict: Callable[[Verdict], None] = to_nobody
     tell_pool: Callable[[PoolOutcome], None] = to_nobody
+    shrink: Shrink | None = None
 
 
 def new_batch_id() -> str:
@@ -89,7 +93,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     """
     market = MarketResource(
         batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.tell_verdict, batch.market,
-        batch.tell_pool, batch.settings.features,
+        batch.tell_pool, batch.settings.features, batch.shrink,
     )  # fmt: skip
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
     symbols = symbol_partitions(batch.settings.universe_name)

@@ -37,6 +37,9 @@ def setting_option(name: str) -> Callable[[_Command], _Command]:
     """The option that sets a field of `Settings`: its name, its type, and its description with its default."""
     field = Settings.model_fields[name]
     choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
+    if field.annotation is bool:
+        # Not given, it leaves the word to the environment.
+        return click.option(f"--{name.replace('_', '-')}", is_flag=True, default=None, help=field.description)
     kind = click.Choice(choices) if choices else _TYPES.get(field.annotation)
     default = describe_default(Settings, name)
     shown = f"{str(field.description).removesuffix('.')} ({default})." if default else field.description

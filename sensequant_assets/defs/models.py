@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import fields
 
 import dagster as dg
 from pydantic import Field
@@ -10,6 +11,7 @@ from sensequant_assets.batch.noise import kept_noise, noise_key
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
+from sensequant_assets.batch.shrinking import Shrink, shrink_of
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result
@@ -30,8 +32,11 @@ from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.defs.telling import log_configuration, log_outcomes, log_pool
 from sensequant_assets.defs.verdicts import latest_verdict
+from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.text import printable
 
 GROUP = "models"
 
@@ -42,6 +47,7 @@ class ModelsConfig(dg.Config):
     max_failure_rate: float
     workers: int
     window_timeout_s: float
+    allow_shrink: bool
     force: bool = Field(False, description="Train even what is unchanged.")
     pairs: list[str] = Field(
         [], description="Pairs `symbol|window` of a scattered choice; empty: the run's partitions."
@@ -78,6 +84,7 @@ def model_assets(
         max_failure_rate: float = with_default(Settings.model_fields["max_failure_rate"], settings.max_failure_rate)
         workers: int = Field(settings.worker_count, ge=1, description="Windows trained at once.")
         window_timeout_s: float = with_default(Settings.model_fields["window_timeout_s"], settings.window_timeout_s)
+        allow_shrink: bool = with_default(Settings.model_fields["allow_shrink"], settings.allow_shrink)
 
     @dg.multi_asset(
         name="models",
@@ -125,6 +132,7 @@ def _carried_out(
 ) -> Iterator[dg.AssetCheckResult]:
     """Train and judge the models of a Dagster run, and tell Dagster of each window."""
     opened, identity, telemetry = market.open(teacher, student), identity_of(context.run), market.telemetry
+    shrink = _shrink(context, config, market, opened)
     if identity.backfill_id is not None:
         tell_backfill(context.instance, telemetry, identity.backfill_id, opened.universe.symbols, opened.window_keys)
     keys = keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning)
@@ -137,9 +145,10 @@ def _carried_out(
         identity=identity,
         teacher=teacher,
         student=student,
-        options=Options(config.workers, config.window_timeout_s, config.max_failure_rate, config.force),
+        options=Options(**{one.name: getattr(config, one.name) for one in fields(Options)}),
         settings=market.settings.market,
         earlier_teachers=lambda: earlier_teachers(telemetry, keys, opened.universe.name),
+        shrink=shrink,
     )
 
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:
@@ -160,6 +169,23 @@ def _carried_out(
         rows = constant_rows(judged.outcomes)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
         yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of)
+
+
+def _shrink(
+    context: dg.AssetExecutionContext, config: ModelsConfig, market: MarketResource, opened: Market
+) -> Shrink | None:
+    """What the universe has lost since the batch before, which is refused unless it is allowed.
+
+    Whoever waits for the run in a terminal has looked before it was launched.
+    """
+    if identity_of(context.run).source == COMMAND_LINE:
+        return market.shrink
+    telemetry = TelemetryStore(market.telemetry.directory, context.log.warning)
+    shrink = shrink_of(telemetry, market.models, opened.universe)
+    shrink.require(config.allow_shrink)
+    if shrink.lost:
+        context.log.warning(printable(f"{shrink}."))
+    return shrink
 
 
 def _is_batch(

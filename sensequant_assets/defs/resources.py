@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import to_nobody
+from sensequant_assets.batch.shrinking import Shrink
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.core.providers import STANDARD
@@ -51,6 +52,8 @@ class MarketResource:
         second time.
     features
         Providers of the features, as of `Settings`.
+    shrink
+        What the universe has lost since the batch before, if who launched the run has looked.
     """
 
     settings: MarketSettings
@@ -60,6 +63,7 @@ class MarketResource:
     opened: Market | None = None
     tell_pool: Callable[[PoolOutcome], None] = to_nobody
     features: str = STANDARD.name
+    shrink: Shrink | None = None
 
     def open(self, teacher: TeacherParameters, student: StudentParameters) -> Market:
         """The market for models of these parameters.

@@ -5,7 +5,9 @@ Plain LightGBM reads a model: `lgb.Booster(model_str=gzip.open(path, "rt").read(
 
 import gzip
 import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.lattice import Pair
-from sensequant_assets.core.parameters import LightGBMValue, ModelKind
+from sensequant_assets.core.parameters import MODELS, LightGBMValue, ModelKind
 from sensequant_assets.core.training import Taught, TrainedModel
 from sensequant_assets.core.universe import is_symbol, universe_name
 from sensequant_assets.errors import UsageError, WindowError
@@ -36,6 +38,7 @@ from sensequant_assets.models.sealed import (
 if TYPE_CHECKING:
     import lightgbm as lgb
 
+_ENDING = ".txt.gz"
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -155,7 +158,15 @@ class ModelStore:
             date.fromisoformat(window)
         except ValueError:
             raise UsageError(f"{window!r} is not a window; a window's key is its start date.") from None
-        return self._directory / model / symbol / f"{window}.txt.gz"
+        return self._directory / model / symbol / f"{window}{_ENDING}"
+
+    def has_models(self, symbol: str) -> bool:
+        """Whether there are models of a symbol, of any window; `OSError` where its directories cannot be read."""
+        for model in MODELS:
+            with suppress(FileNotFoundError), os.scandir(self._directory / model / symbol) as there:
+                if any(entry.name.endswith(_ENDING) for entry in there):
+                    return True
+        return False
 
     def find(self, model: ModelKind, symbol: str, window: str) -> StoredModel | None:
         """The model on disk; None if there is none that can be relied on."""

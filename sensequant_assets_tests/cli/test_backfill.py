@@ -435,6 +435,26 @@ def test_markets_in_one_data_directory_do_not_disturb_each_other(four: Home, tmp
     assert {path.relative_to(home.data / "models").parts[0] for path in home.models()} == {"west"}
 
 
+def test_a_universe_that_lost_models_is_refused_before_anything_is_trained_unless_it_is_allowed(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    universe = write_universe(tmp_path / "u.csv", ["AAPL", "MSFT"])
+    asked = ("--universe", str(universe), "--windows", "2009-01-01", "--teachers-only")
+    assert home.backfill(*asked).code == 0
+    write_universe(universe, ["AAPL"])
+    refused = home.backfill(*asked)
+    assert (refused.code, refused.out) == (2, "")
+    (line,) = refused.err.splitlines()
+    assert line.startswith("sensequant: Universe u has lost 1 of the 2 symbols of batch ")
+    assert line.endswith(
+        "(MSFT; 1 has models): put them back, or accept that with --allow-shrink or SENSEQUANT_ALLOW_SHRINK=true."
+    )
+    allowed = home.backfill(*asked, "--allow-shrink")
+    assert allowed.code == 0, allowed.err
+    assert allowed.json["teacher"]["reused"] == 1
+    assert "warning Universe u has lost 1 of the 2 symbols" in allowed.err
+    assert home.rows("SELECT message FROM events WHERE kind = 'universe' AND level = 'warning'")
+
+
 # Kills and company --------------------------------------------------------------------------------------------------
 
 
@@ -484,17 +504,18 @@ def test_a_killed_backfill_loses_no_row_and_the_next_one_does_only_the_rest(
         assert [run.status.name for run in instance.get_runs()] == ["SUCCESS", "FAILURE"]
 
 
-def interrupted_backfill(home: Home) -> Process:
-    """A backfill that was asked once to stop, in the middle of its teachers."""
+def begun_backfill(home: Home) -> Process:
+    """A backfill in the middle of its teachers."""
     process = home.start("backfill", "--workers", "1", "--symbols", "AAPL", "--param", "TEACHER_N_ESTIMATORS=1000")
     until(lambda: shard_rows(home) >= 1 or process.poll() is not None, "rows")
-    process.send_signal(signal.SIGINT)
     return process
 
 
 def test_an_interrupted_backfill_says_so_and_blames_no_window(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    interrupted = finish(interrupted_backfill(home))
+    process = begun_backfill(home)
+    process.send_signal(signal.SIGINT)
+    interrupted = finish(process)
     assert interrupted.code == 130, interrupted.err
     assert "sensequant: stopping; Ctrl-C again ends it at once\n" in interrupted.err
     assert "The run was interrupted. What it has trained is kept" in interrupted.err
@@ -506,10 +527,10 @@ def test_an_interrupted_backfill_says_so_and_blames_no_window(tmp_path: Path) ->
 
 def test_a_second_interrupt_ends_a_backfill_that_waits_to_end_in_order(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    home.telemetry.ingest()
+    process = begun_backfill(home)
     with (home.telemetry.directory / "telemetry.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        process = interrupted_backfill(home)
+        process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         until(lambda: "stopping" in process.stderr.readline(), "the answer")
         time.sleep(2)

@@ -429,6 +429,28 @@ def test_the_partition_of_a_symbol_that_left_the_universe_costs_no_other(platfor
     assert "Universe six has no GONE|2009-01-01" in str(cause)
 
 
+def test_a_run_on_a_universe_that_lost_models_trains_nothing_unless_it_is_allowed(platform: Platform) -> None:
+    directory = platform.settings.universe.parent
+    market = {"universe": write_universe(directory / "seven.csv", ["AAPL", "MSFT"])}
+    shrunk = Platform(platform.settings.model_copy(update=market), platform.instance)
+    assert shrunk.launch("both", 0.15, [("MSFT", WINDOWS[0])]) is None
+    write_universe(directory / "seven.csv", ["AAPL"])
+    platform.instance.add_dynamic_partitions("symbols_seven", ["AAPL"])
+    refused = shrunk.execute(f"AAPL|{WINDOWS[0]}", {})
+    errors = [str(event.step_failure_data.error) for event in refused.all_events if event.is_step_failure]
+    assert any("Universe seven has lost 1 of the 2 symbols of batch both (MSFT; 1 has models)" in one for one in errors)
+    assert shrunk.rows("SELECT count(*) AS n FROM batches WHERE universe = 'seven'") == [{"n": 1}]
+    allowed = shrunk.execute(f"AAPL|{WINDOWS[0]}", {"ops": {"models": {"config": {"allow_shrink": True}}}})
+    assert allowed.success
+    assert shrunk.rows(
+        "SELECT level, data->>'allowed' AS allowed, configuration->>'allow_shrink' AS asked FROM events "
+        "JOIN batches USING (batch_id) WHERE kind = 'universe' AND universe = 'seven' ORDER BY ordered_at"
+    ) == [
+        {"level": "info", "allowed": "false", "asked": "false"},
+        {"level": "warning", "allowed": "true", "asked": "true"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("tags", "part_of"),
     [({"dagster/backfill": "b1"}, "b1"), ({BATCH_TAG: "b2", ATTEMPT_TAG: "2"}, "b2"), ({BATCH_TAG: "b3"}, None)],

@@ -6,6 +6,7 @@ from typing import NoReturn
 import dagster as dg
 
 from sensequant_assets.batch.made_with import code
+from sensequant_assets.batch.shrinking import shrink_of
 from sensequant_assets.batch.staleness import Cause, stale_pairs
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.names import BATCH_TAG, SOURCE_TAG
@@ -48,6 +49,8 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason="The embedded sample never changes; watch files with SENSEQUANT_BARS.")
         cursor = IntakeCursor.parse(context.cursor)
         content = content_digest(digests.of([*bars_files(Path(settings.bars)), settings.universe]))
+        # What was refused is looked at again once it is allowed.
+        content += "+" if settings.allow_shrink else ""
         state = batch_state(context.instance, desk.telemetry, cursor.batch, settings)
         found = _look(desk) if must_look(cursor, content, state) else None
         intake = evaluate_intake(cursor, content, state, found, settings.retry_limit or 1)
@@ -62,11 +65,12 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
 
 def _look(desk: Desk) -> Found:
     """What the bars ask for as they are now."""
+    models = MarketResource(desk.settings, desk.settings.data_dir).models
     try:
         market = Market.open(desk.settings, desk.teacher, desk.student, desk.settings.features)
+        shrink_of(desk.telemetry, models, market.universe).require(desk.settings.allow_shrink)
     except UsageError as error:
         return Found(problems=(str(error),))
-    models = MarketResource(desk.settings, desk.settings.data_dir).models
     failed = data_that_failed(desk.telemetry, desk.universe)
     stale = stale_pairs(market, models, desk.teacher, desk.student, code(), failed=failed)
     problems = [*market.left_out, *map(str, stale.unreadable.values())]

@@ -12,6 +12,9 @@ NOTED = ("notified", "stalled", "problem", "canaries")
 FINDING = "finding"
 """Kind of events that runs write of what the rules on bars find."""
 
+UNIVERSE = "universe"
+"""Kind of the event in which a run tells its whole universe, whatever part of it is trained."""
+
 
 def findings(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
     """What the rules on bars found in a batch, each finding once: errors first, then by symbol and sentence."""
@@ -21,6 +24,19 @@ def findings(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
         [batch_id, FINDING],
     )
     return [json.loads(row["data"]) for row in rows]
+
+
+def latest_universe(store: TelemetryStore, universe: str) -> tuple[str, list[str]] | None:
+    """The batch whose run started last on a universe, and the symbols that the universe had; None before the first."""
+    rows = store.rows(
+        """
+        SELECT batch_id, CAST(data AS VARCHAR) AS data FROM events JOIN runs USING (batch_id, run_id)
+        WHERE kind = ? AND json_extract_string(data, '$.universe') = ?
+        ORDER BY runs.ordered_at DESC, batch_id DESC, run_id DESC LIMIT 1
+        """,
+        [UNIVERSE, universe],
+    )
+    return (rows[0]["batch_id"], json.loads(rows[0]["data"])["symbols"]) if rows else None
 
 
 def is_noted(store: TelemetryStore, kind: str, identity: str) -> bool:

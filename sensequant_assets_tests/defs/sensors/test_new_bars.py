@@ -194,6 +194,17 @@ def test_a_universe_that_breaks_a_rule_fails_one_tick(trained: Office) -> None:
     assert "row 3" in str(trained.tick("new_bars").skip_message)
 
 
+def test_a_universe_that_lost_models_fails_one_tick_and_is_taken_once_that_is_allowed(trained: Office) -> None:
+    write_universe(trained.settings.universe, SYMBOLS[:3])
+    with pytest.raises(Exception, match=r"has lost 1 of the 4 symbols of batch bars-\w+ \(MSFT; 1 has models\)"):
+        trained.tick("new_bars")
+    assert "SENSEQUANT_ALLOW_SHRINK=true" in str(trained.tick("new_bars").skip_message)
+    trained.settings = trained.settings.model_copy(update={"allow_shrink": True})
+    assert trained.tick("new_bars").skip_message == (
+        "The bars have changed, and every window is trained on what it needs of them."
+    )
+
+
 def test_the_embedded_sample_is_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path, monkeypatch, bars="sample") as office:
         assert "never changes" in str(office.tick("new_bars").skip_message)
