@@ -7,10 +7,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentP
 from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.quality.rules import Reaction
 from sensequant_assets.core.universe import universe_name
+from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.regular import read_regular, reason
@@ -38,6 +39,10 @@ DOTENV = Path(".env")
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 1, 1)
 """Bounds of a market's days, beyond which a date is a slip, and a span of days may have no end that can be written."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+Today = Literal["today"]
+"""What an end is that moves with the days."""
+TODAY: Today = "today"
 
 MODELS_DIR, TELEMETRY_DIR, NOISE_DIR = "models", "telemetry", "noise"
 """Names of directories below the data directory."""
@@ -98,8 +103,12 @@ def _spelled_day(value: object) -> object:
     return value
 
 
-def _day(day: date) -> date:
-    if not FIRST_DAY <= day <= LAST_DAY:
+def _spelled_end(value: object) -> object:
+    return value if value == TODAY else _spelled_day(value)
+
+
+def _day(day: date | Today) -> date | Today:
+    if day != TODAY and not FIRST_DAY <= day <= LAST_DAY:
         raise ValueError(day)
     return day
 
@@ -116,6 +125,11 @@ def _web_address(url: SecretStr | None) -> SecretStr | None:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError
     return url
+
+
+def today(timezone: str | None = None) -> date:
+    """The day that it is in a time zone, or else in UTC."""
+    return datetime.now(ZoneInfo(timezone) if timezone else UTC).date()
 
 
 class MarketSettings(Recipe):
@@ -146,11 +160,14 @@ class MarketSettings(Recipe):
         None, description="CSV file of corporate actions by which bars are adjusted: symbol, ex_date, factor."
     )
     start: date = Field(date(2009, 1, 1), description="First day of the first window.")
-    end: date = Field(date(2012, 12, 11), description="Day after the last window.")
+    end: date | Today = Field(
+        date(2012, 12, 11), description="Day after the last window; today is the day on which a batch begins."
+    )
     window_days: int = Field(180, ge=1, le=3650, description="Calendar days a window.")
 
     _spelled_text = field_validator("*", mode="before")(_text)
-    _spelled_days = field_validator("start", "end", mode="before")(_spelled_day)
+    _spelled_start = field_validator("start", mode="before")(_spelled_day)
+    _spelled_last = field_validator("end", mode="before")(_spelled_end)
     _bounded_days = field_validator("start", "end")(_day)
     _known_timezone = field_validator("timezone")(_timezone)
 
@@ -158,6 +175,28 @@ class MarketSettings(Recipe):
     def universe_name(self) -> str:
         """Name of the universe; `UsageError` if its file's stem is none."""
         return universe_name(self.universe.stem)
+
+    @property
+    def rolls(self) -> bool:
+        """Whether the end moves with the days."""
+        return self.end == TODAY
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows as of this moment; `UsageError` if none fits."""
+        return build_windows(self.start, self.until, self.window_days)
+
+    @property
+    def until(self) -> date:
+        """The day after the last window; of an end that rolls, this very day in the exchange's time zone, else UTC."""
+        return today(self.timezone) if self.end == TODAY else self.end
+
+    def dated(self, recorded: str | None = None) -> Self:
+        """The same with an end that stays: its own, or for one that rolls the one on record, else this very day."""
+        if not self.rolls:
+            return self
+        day = self.until if recorded is None else _day(date.fromisoformat(recorded))
+        return self.model_copy(update={"end": day})
 
     @property
     def recipe(self) -> Recipe:
@@ -462,7 +501,9 @@ def _validated(model: type[_Model], given: Mapping[str, Any], variable: Callable
     try:
         return model(**given)
     except ValidationError as error:
-        raise UsageError(" ".join(_sentence(model, found, variable) for found in error.errors())) from None
+        # A value of several kinds is wrong once for each of them.
+        sentences = dict.fromkeys(_sentence(model, found, variable) for found in error.errors())
+        raise UsageError(" ".join(sentences)) from None
 
 
 def _sentence(model: type[BaseModel], found: Mapping[str, Any], variable: Callable[[str], str]) -> str:
@@ -482,11 +523,13 @@ def describe_default(model: type[BaseModel], field: str) -> str:
     return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
+_A_DAY = f"a date like 2022-01-01 in [{FIRST_DAY}, {LAST_DAY}]"
 _WORDS = {
     "bars": f"a path or {SAMPLE}",
     "timezone": "a time zone like Asia/Kolkata",
     "calendar": "a calendar like XBOM",
     "corporate_actions": "a path",
+    "end": f"{_A_DAY}, or {TODAY}",
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",
@@ -512,7 +555,7 @@ def describe_bounds(model: type[BaseModel], field: str) -> str:
         return " or ".join(choices)
     kinds: dict[Any, str] = {
         int: "a whole number", float: "a number", bool: "true or false", Path: "a path",
-        date: f"a date like 2022-01-01 in [{FIRST_DAY}, {LAST_DAY}]",
+        date: _A_DAY,
     }  # fmt: skip
     kind = _WORDS.get(field) or kinds[info.annotation]
     if not limits:

@@ -7,25 +7,27 @@ import re
 import subprocess
 import sys
 from contextlib import nullcontext
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from sensequant_assets import settings as settings_module
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.core.windows import build_windows
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import (
     PROJECT,
     MarketSettings,
     Settings,
     describe_bounds,
+    environment,
     parse_overrides,
     prepare_data_dir,
     read_settings,
     read_student,
     read_teacher,
+    remember_market,
     variable_of_setting,
 )
 from sensequant_assets_tests.running import as_nobody, within
@@ -154,9 +156,11 @@ def test_teacher_and_student_have_the_same_order(tmp_path, monkeypatch):
         ("STALLED_AFTER_MIN", "inf", "a number in (0, 525600]"),
         ("SENSEQUANT_RETRY_BACKOFF_S", "nan", "a number in (0, 86400]"),
         ("SENSEQUANT_MIN_SAMPLES", "9" * 30, "a whole number in [1, 1000000]"),
-        ("SENSEQUANT_END", "9999-12-31", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
-        ("SENSEQUANT_END", "20220101", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
-        ("SENSEQUANT_END", "2022-02-30", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
+        ("SENSEQUANT_END", "9999-12-31", "a date like 2022-01-01 in [1900-01-01, 2200-01-01], or today"),
+        ("SENSEQUANT_END", "20220101", "a date like 2022-01-01 in [1900-01-01, 2200-01-01], or today"),
+        ("SENSEQUANT_END", "2022-02-30", "a date like 2022-01-01 in [1900-01-01, 2200-01-01], or today"),
+        ("SENSEQUANT_END", "tomorrow", "a date like 2022-01-01 in [1900-01-01, 2200-01-01], or today"),
+        ("SENSEQUANT_START", "today", "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"),
         ("SENSEQUANT_NIGHTLY_CRON", "", "a cron line like 30 18 * * 1-5"),
         ("SENSEQUANT_WEEKLY_CRON", "0 0 31 2 *", "a cron line like 30 18 * * 1-5"),
         ("SENSEQUANT_BARS", "", "a path or sample"),
@@ -340,6 +344,28 @@ def test_a_last_lattice_that_is_no_file_is_refused_without_waiting(tmp_path, mak
         read_settings(remembered=True)
 
 
+def test_an_end_of_today_moves_with_the_days_of_the_exchange_until_it_is_dated(tmp_path, monkeypatch):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2022, 6, 30, 19, tzinfo=UTC).astimezone(tz)
+
+    monkeypatch.setattr(settings_module, "datetime", Clock)
+    found = read_settings({"start": "2022-01-01", "end": "today"})
+    assert (found.until, found.dated().end, found.dated("2022-02-01").end) == (
+        date(2022, 6, 30), date(2022, 6, 30), date(2022, 2, 1),
+    )  # fmt: skip
+    assert read_settings({"end": "today", "timezone": "Asia/Kolkata"}).until == date(2022, 7, 1)
+    assert [window.end for window in found.windows] == [date(2022, 6, 30)]
+    assert environment(found)["SENSEQUANT_END"] == found.market["end"] == "today"
+    assert found.dated().market["end"] == "2022-06-30"
+    (tmp_path / "data").mkdir()
+    remember_market(found)
+    assert read_settings(remembered=True).rolls
+    fixed = read_settings({"end": "2022-02-01"})
+    assert fixed.dated("2023-01-01") is fixed
+
+
 def test_without_a_last_lattice_the_defaults_stand():
     assert read_settings(remembered=True) == read_settings()
 
@@ -347,7 +373,8 @@ def test_without_a_last_lattice_the_defaults_stand():
 def test_every_number_has_its_bounds_in_words():
     assert describe_bounds(Settings, "workers") == "a whole number in [0, 1024]"
     assert describe_bounds(Settings, "min_samples") == "a whole number in [1, 1000000]"
-    assert describe_bounds(Settings, "end") == "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"
+    assert describe_bounds(Settings, "start") == "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"
+    assert describe_bounds(Settings, "end") == "a date like 2022-01-01 in [1900-01-01, 2200-01-01], or today"
 
 
 def test_zero_workers_are_the_cores_of_this_process():
@@ -370,6 +397,7 @@ lattice.Recipe = Recipe
 
 from sensequant_assets.cli.main import main
 from sensequant_assets.cli.options import settings_of
+from sensequant_assets import settings as settings_module
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.resources import launchpad_resources
 from sensequant_assets.settings import Settings, environment, read_settings, remember_market, variable_of_setting
@@ -515,7 +543,7 @@ def mutated(rng, name):
 
 def read_everything():
     settings = read_settings(remembered=True)
-    build_windows(settings.start, settings.end, settings.window_days)
+    assert settings.windows
     assert settings.recipe
     assert settings.market
     return settings, read_teacher(), read_student()

@@ -134,10 +134,13 @@ def noise_key(
     student: StudentParameters,
     features: Sequence[str] = (STANDARD.name,),
 ) -> str:
-    """Fingerprint of all that a twin depends on but the bars: market, parameters, features, and the code."""
+    """Fingerprint of all that a twin depends on but the bars and windows: market, parameters, features, and the code.
+
+    A market whose end rolls has one twin, of which each night trains what the night before did not have.
+    """
     return parameters_fingerprint(
         {
-            "market": settings.market,
+            "market": {name: value for name, value in settings.market.items() if name != "end"},
             "teacher": teacher.model_dump(),
             "student": student.model_dump(),
             "features": list(features),

@@ -190,7 +190,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     BusyError, BrokeOffError, StoppedError
         The run did not come to its end, or telemetry cannot say what it asks.
     """
-    settings, teacher = request.settings, request.teacher
+    settings, teacher = request.settings.dated(), request.teacher
     market = Market.open(settings, teacher, request.student, settings.features)
     require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
     store = ModelStore(settings.models_dir, market.universe.name)
@@ -203,7 +203,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     if not keys:
         return _nothing_to_do(out, request)
     _warn(out, market, shrink)
-    remember_market(settings)
+    remember_market(request.settings)
     batch_id = new_batch_id()
     limits = (settings.worker_count, settings.window_timeout_s, settings.max_failure_rate)
     options = Options(*limits, request.force, settings.allow_shrink)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 from sensequant_assets.cli.console import say
 from sensequant_assets.cli.options import setting_option, settings_of
 from sensequant_assets.errors import Exit, UsageError
-from sensequant_assets.settings import FIRST_DAY, prepare_data_dir
+from sensequant_assets.settings import FIRST_DAY, TODAY, prepare_data_dir, today
 from sensequant_assets.sources.notes import shortened
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.sources.vendors.asking import Line
@@ -37,13 +37,9 @@ class _Day(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            return _today() if value == "today" else date.fromisoformat(value)
+            return today() if value == TODAY else date.fromisoformat(value)
         except ValueError:
             self.fail(f"{value} is neither a date like 2022-01-01 nor today.", param, ctx)
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
 
 
 @click.command()
@@ -79,8 +75,8 @@ def ingest(
     sensequant ingest --source yfinance --suffix .NS --universe nifty100.csv --start 2019-01-01 --end today
     """
     settings = settings_of(options)
-    last = end or _today() + timedelta(1)
-    if not FIRST_DAY <= start < last <= _today() + timedelta(1):
+    last = end or today() + timedelta(1)
+    if not FIRST_DAY <= start < last <= today() + timedelta(1):
         raise UsageError(
             f"There are no days from {start} to before {last} that can be asked for. Mend --start or --end."
         )

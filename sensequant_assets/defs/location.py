@@ -3,7 +3,6 @@
 import dagster as dg
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.core.windows import build_windows
 from sensequant_assets.defs.jobs import EVALUATION, MARKET, TRAINING
 from sensequant_assets.defs.market import market_assets
 from sensequant_assets.defs.models import model_assets, pool_of
@@ -52,10 +51,10 @@ def build_definitions(
         takes market and parameters as they are, without a Launchpad that changes them.
     """
     symbols = symbol_partitions(settings.universe_name)
-    windows = window_partitions(build_windows(settings.start, settings.end, settings.window_days))
+    windows = window_partitions(settings.windows)
     lattice = lattice_partitions(symbols, windows)
     pool = pool_of(teacher) if attended is None else None
-    desk = Desk(settings, teacher, student, symbols)
+    desk = Desk(settings, teacher, student, symbols, windows)
     return dg.Definitions(
         assets=[
             *market_assets(symbols),

@@ -131,7 +131,9 @@ def _carried_out(
     student: StudentParameters,
 ) -> Iterator[dg.AssetCheckResult]:
     """Train and judge the models of a Dagster run, and tell Dagster of each window."""
-    opened, identity, telemetry = market.open(teacher, student), identity_of(context.run), market.telemetry
+    identity, telemetry = identity_of(context.run), market.telemetry
+    market = market.of_batch(identity.batch_id)
+    opened = market.open(teacher, student)
     shrink = _shrink(context, config, market, opened)
     if identity.backfill_id is not None:
         tell_backfill(context.instance, telemetry, identity.backfill_id, opened.universe.symbols, opened.window_keys)

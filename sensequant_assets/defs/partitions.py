@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.windows import Window, build_windows
+from sensequant_assets.core.windows import Window
 from sensequant_assets.defs.names import RANGE_END, RANGE_START, SYMBOL, WINDOW
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
@@ -57,8 +57,7 @@ def keys_of(partitions: Iterable[str]) -> list[Key]:
 def partition_order(instance: dg.DagsterInstance, settings: Settings) -> tuple[list[str], list[str]]:
     """All symbols and all window keys of a market, in the order of their partitions."""
     name = symbol_partitions(settings.universe_name).name
-    windows = build_windows(settings.start, settings.end, settings.window_days)
-    return list(instance.get_dynamic_partitions(name or "")), [window.key for window in windows]
+    return list(instance.get_dynamic_partitions(name or "")), [window.key for window in settings.windows]
 
 
 @dataclass(frozen=True, slots=True)

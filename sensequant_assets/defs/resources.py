@@ -6,7 +6,7 @@ one run. A run of the command line is given the very objects that it was asked w
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -24,10 +24,19 @@ from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.settings import MODELS_DIR, NOISE_DIR, TELEMETRY_DIR, MarketSettings, Settings, read_market
+from sensequant_assets.settings import (
+    MODELS_DIR,
+    NOISE_DIR,
+    TELEMETRY_DIR,
+    MarketSettings,
+    Settings,
+    Today,
+    read_market,
+)
+from sensequant_assets.telemetry.questions.batches import batch_basis
 from sensequant_assets.telemetry.store import TelemetryStore
 
-_AS_JSON: dict[Any, Any] = {Path: str, date: str}
+_AS_JSON: dict[Any, Any] = {Path: str, date: str, date | Today: str}
 """Types of fields as a run's config, which is JSON, can have them; the others are."""
 
 _Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])
@@ -64,6 +73,16 @@ class MarketResource:
     tell_pool: Callable[[PoolOutcome], None] = to_nobody
     features: str = STANDARD.name
     shrink: Shrink | None = None
+
+    def of_batch(self, batch_id: str) -> "MarketResource":
+        """The same market, whose end is a day for good: that of the batch's first run where it rolls.
+
+        So a run that comes after midnight trains and tells of the lattice that the others of its batch have.
+        """
+        if not self.settings.rolls:
+            return self
+        basis = batch_basis(self.telemetry, batch_id)
+        return replace(self, settings=self.settings.dated(basis.market.get("end") if basis else None))
 
     def open(self, teacher: TeacherParameters, student: StudentParameters) -> Market:
         """The market for models of these parameters.

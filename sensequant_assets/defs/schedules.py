@@ -15,9 +15,16 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
     """The schedules of a market."""
     settings = desk.settings
 
-    def request(context: dg.ScheduleEvaluationContext, market: Market, keys: list[Key], name: str) -> dg.RunRequest:
+    def request(
+        context: dg.ScheduleEvaluationContext, market: Market, keys: list[Key], name: str
+    ) -> dg.RunRequest | dg.SkipReason:
         add_symbols(context.instance, desk.symbols, market.universe.symbols)
         order = desk.known_symbols(context.instance)
+        keys, begun = desk.begun(keys)
+        for sentence in begun:
+            context.log.warning(sentence)
+        if not keys:
+            return dg.SkipReason(" ".join(begun))
         batch = f"{name}-{context.scheduled_execution_time:%Y%m%d-%H%M%S}"
         tags = {BATCH_TAG: batch, SOURCE_TAG: "schedule"}
         return desk.request(keys, (order, market.window_keys), tags, batch)
@@ -49,7 +56,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         description="Trains the whole lattice, so that what changed besides data (parameters, code) and what failed "
         "is trained too. What has not changed is reused.",
     )
-    def weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         market = Market.open(settings, desk.teacher, desk.student, settings.features)
         return request(context, market, market.keys(), "weekly")
 

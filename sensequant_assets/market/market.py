@@ -25,7 +25,7 @@ from sensequant_assets.core.quality.rules import EVERYBODY, Finding
 from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Listing, Universe
-from sensequant_assets.core.windows import Window, build_windows
+from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
 from sensequant_assets.market.plugins import providers_of
 from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
@@ -141,7 +141,7 @@ class Market:
         """
         providers = providers_of(features)
         universe = read_universe(settings.universe)
-        windows = build_windows(settings.start, settings.end, settings.window_days)
+        windows = settings.windows
         source: BarSource = (
             SampleBars()
             if settings.bars == SAMPLE

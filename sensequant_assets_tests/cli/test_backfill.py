@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,16 @@ def test_a_second_backfill_reuses_every_model_and_trains_none(sample: Home, firs
     expected = {"eligible": 33, "trained": 0, "reused": 33, "skipped": 7} | NO_FAILURE
     assert second.json["teacher"] == second.json["student"] == expected
     assert {path: path.read_bytes() for path in sample.models()} == before
+
+
+def test_a_batch_whose_end_is_today_records_the_date_and_the_ui_goes_on_with_today(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    one = ("--symbols", "IBM", "--windows", "2009-01-01", "--teachers-only", "--end", "today")
+    before, finished, after = datetime.now(UTC), home.run("backfill", *one), datetime.now(UTC)
+    assert finished.code == 0, finished.err
+    (row,) = home.rows("SELECT json_extract_string(settings, '$.end') AS until FROM batches")
+    assert before.date() <= date.fromisoformat(row["until"]) <= after.date()
+    assert json.loads((home.data / "market.json").read_text())["end"] == "today"
 
 
 def test_force_trains_what_is_unchanged_and_grows_the_same_trees(sample: Home, first: Finished) -> None:

@@ -273,7 +273,7 @@ def test_nse_five_minute_bars_plan_and_train(universe, file, start):
     settings = read_settings(
         {"window_days": 10, "horizon": 6, "threshold": 0.002, "start": start, "end": start + timedelta(days=30)}
     )
-    windows = build_windows(settings.start, settings.end, settings.window_days)
+    windows = settings.windows
     source = FileBars(MARKET / f"{file}.parquet", "Asia/Kolkata")
     for listing in listed.listings[:2]:
         bars = source.bars(listing)

@@ -1,6 +1,6 @@
 """What every sensor works with, and how it asks for a run and tells a person."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.partitions import choose, partition_order
 from sensequant_assets.defs.runs import attempt_of, died_runs, identity_of, pairs_of
-from sensequant_assets.settings import Settings, absolute_market
+from sensequant_assets.settings import TODAY, Settings, absolute_market
 from sensequant_assets.telemetry.questions.batches import Basis, batch_basis
 from sensequant_assets.telemetry.questions.events import is_noted
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -63,12 +63,15 @@ class Desk:
         Parameters of the runs that sensors ask for.
     symbols
         Partitions of the universe's symbols.
+    windows
+        Partitions of the windows, as they were when the location was loaded.
     """
 
     settings: Settings
     teacher: TeacherParameters
     student: StudentParameters
     symbols: dg.DynamicPartitionsDefinition
+    windows: dg.StaticPartitionsDefinition
 
     @property
     def telemetry(self) -> TelemetryStore:
@@ -94,7 +97,11 @@ class Desk:
     def basis(self, batch_id: str) -> Basis | None:
         """What a batch was run with, its files by their whole paths."""
         found = batch_basis(self.telemetry, batch_id)
-        return replace(found, market=absolute_market(found.market)) if found else None
+        if found is None:
+            return None
+        # A run of a batch takes the day of its end from the batch, so that no other market is meant where that rolls.
+        end = {"end": TODAY} if self.settings.rolls else {}
+        return replace(found, market=absolute_market(found.market) | end)
 
     def died(self, instance: dg.DagsterInstance, now: datetime) -> list[DiedRun]:
         """Runs that died of late and that nobody has repeated, oldest first."""
@@ -114,6 +121,15 @@ class Desk:
     def known_symbols(self, instance: dg.DagsterInstance) -> list[str]:
         """Symbols that have partitions, in the order of these."""
         return list(instance.get_dynamic_partitions(self.symbols.name or ""))
+
+    def begun(self, keys: Iterable[Key]) -> tuple[list[Key], list[str]]:
+        """The pairs whose windows have partitions, and sentences on windows that have begun since they were made."""
+        known, wanted = {*self.windows.get_partition_keys()}, list(keys)
+        new = sorted({window for _, window in wanted} - known)
+        return [key for key in wanted if key[1] in known], [
+            f"Window {window} has begun since this code location was loaded. Reload it in the UI, or start it again."
+            for window in new
+        ]
 
     def tell(self, context: dg.SensorEvaluationContext, batch_id: str, message: str, **details: Any) -> None:
         """Log a message, and post it to the webhook once for a sensor and batch."""

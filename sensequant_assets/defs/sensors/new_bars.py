@@ -49,8 +49,9 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason="The embedded sample never changes; watch files with SENSEQUANT_BARS.")
         cursor = IntakeCursor.parse(context.cursor)
         content = content_digest(digests.of([*bars_files(Path(settings.bars)), settings.universe]))
-        # What was refused is looked at again once it is allowed.
+        # What was refused is looked at again once it is allowed, and bars of a day are read from the next day on.
         content += "+" if settings.allow_shrink else ""
+        content += f" until {settings.until}" if settings.rolls else ""
         state = batch_state(context.instance, desk.telemetry, cursor.batch, settings)
         found = _look(desk) if must_look(cursor, content, state) else None
         intake = evaluate_intake(cursor, content, state, found, settings.retry_limit or 1)
@@ -73,8 +74,9 @@ def _look(desk: Desk) -> Found:
         return Found(problems=(str(error),))
     failed = data_that_failed(desk.telemetry, desk.universe)
     stale = stale_pairs(market, models, desk.teacher, desk.student, code(), failed=failed)
-    problems = [*market.left_out, *map(str, stale.unreadable.values())]
-    return Found(stale.by(Cause.UNTRAINED, Cause.DATA), problems, market.universe.symbols, market.window_keys)
+    keys, begun = desk.begun(stale.by(Cause.UNTRAINED, Cause.DATA))
+    problems = [*market.left_out, *map(str, stale.unreadable.values()), *begun]
+    return Found(keys, problems, market.universe.symbols, market.window_keys)
 
 
 def _identity(context: dg.SensorEvaluationContext, intake: Intake) -> str:

@@ -1,15 +1,23 @@
 """Claims about the sensor that watches bars, on a real instance, real bars and real runs."""
 
 import os
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
+from sensequant_assets import settings as settings_module
 from sensequant_assets.defs.names import BATCH_TAG
+from sensequant_assets.defs.partitions import symbol_partitions, window_partitions
+from sensequant_assets.defs.resources import MarketResource
+from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets_tests.operating import (
+    STUDENT,
     SYMBOLS,
+    TEACHER,
+    UNTIL,
     WINDOWS,
     Office,
     history,
@@ -219,3 +227,47 @@ def test_one_file_of_all_symbols_is_watched_too(tmp_path: Path, monkeypatch: pyt
         pd.concat([*everything, new_days(["IBM"])]).to_parquet(file)
         (request,) = office.tick("new_bars").run_requests
         assert set(office.outcomes(request.tags[BATCH_TAG])) == {f"IBM|{OPEN}"}
+
+
+def test_an_end_of_today_takes_each_day_in_turn_and_a_batch_keeps_the_one_it_began_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = [UNTIL]
+    monkeypatch.setattr(settings_module, "today", lambda _zone=None: day[0])
+    with opened(tmp_path, monkeypatch, end="today") as office:
+        settings = office.settings
+        (request,) = office.tick("new_bars").run_requests
+        batch = request.tags[BATCH_TAG]
+        assert office.outcomes(batch) == {
+            f"{symbol}|{window}": "trained" for symbol in SYMBOLS for window in WINDOWS[:2]
+        }
+        assert not office.tick("new_bars").run_requests
+        # The last bar is within the window from the day after it on; what is closed is reused.
+        day[0] += timedelta(1)
+        (request,) = office.tick("new_bars").run_requests
+        assert office.outcomes(request.tags[BATCH_TAG]) == {f"{symbol}|{OPEN}": "trained" for symbol in SYMBOLS}
+        day[0] += timedelta(1)
+        assert not office.tick("new_bars").run_requests
+        desk = Desk(settings, TEACHER, STUDENT, symbol_partitions("four"), window_partitions(settings.windows))
+        kept = MarketResource(settings, settings.data_dir).of_batch(batch).settings
+        assert (kept.end, settings.dated().end) == (UNTIL, UNTIL + timedelta(2))
+        basis = desk.basis(batch)
+        assert basis is not None
+        assert basis.market == desk.retry_rule.market
+
+
+def test_a_window_that_begins_after_the_location_was_loaded_is_told_and_the_others_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = [date(2009, 6, 30)]
+    monkeypatch.setattr(settings_module, "today", lambda _zone=None: day[0])
+    with opened(tmp_path, monkeypatch, end="today") as office:
+        desk = Desk(
+            office.settings, TEACHER, STUDENT, symbol_partitions("four"), window_partitions(office.settings.windows)
+        )
+        day[0] = UNTIL
+        keys, begun = desk.begun([("AAPL", window) for window in WINDOWS[:2]])
+        assert keys == [("AAPL", WINDOWS[0])]
+        assert begun == [
+            f"Window {OPEN} has begun since this code location was loaded. Reload it in the UI, or start it again."
+        ]

@@ -41,7 +41,9 @@ def test_what_a_sensor_logs_is_a_line_that_prints(office: Office, capfd: pytest.
     with dg.build_sensor_context(
         instance=office.instance, definitions=office.definitions, sensor_name="new_bars"
     ) as context:
-        Desk(office.settings, TEACHER, STUDENT, symbol_partitions("four")).tell(context, "b", NASTY)
+        Desk(office.settings, TEACHER, STUDENT, symbol_partitions("four"), dg.StaticPartitionsDefinition([])).tell(
+            context, "b", NASTY
+        )
     logged = capfd.readouterr().err
     assert printable(NASTY) in logged
     assert all(line.isprintable() for line in logged.split("\n"))
