@@ -44,7 +44,7 @@ Today = Literal["today"]
 """What an end is that moves with the days."""
 TODAY: Today = "today"
 
-MODELS_DIR, TELEMETRY_DIR, NOISE_DIR = "models", "telemetry", "noise"
+MODELS_DIR, TELEMETRY_DIR, NOISE_DIR, CHAMPIONS_DIR = "models", "telemetry", "noise", "champions"
 """Names of directories below the data directory."""
 
 _PREFIX = "SENSEQUANT_"
@@ -309,6 +309,11 @@ class Settings(MarketSettings, BaseSettings):
     def noise_dir(self) -> Path:
         """Directory of the noise twins."""
         return self.data_dir / NOISE_DIR
+
+    @property
+    def champions_dir(self) -> Path:
+        """Directory of the champions of all universes."""
+        return self.data_dir / CHAMPIONS_DIR
 
     @property
     def market_file(self) -> Path:

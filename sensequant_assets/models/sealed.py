@@ -18,6 +18,9 @@ from sensequant_assets.sources.regular import read_regular
 _SEAL = b',"digest":"'
 """What stands between a record and its own digest, which is its last entry."""
 
+TRAIN_AGAIN = "Train it again."
+"""What is done about a file that cannot be relied on: most of them are made anew."""
+
 
 class Sealed(BaseModel):
     """A record that knows whether it is what was written."""
@@ -63,8 +66,17 @@ class MadeRecord(Sealed):
 _Record = TypeVar("_Record", bound=Sealed)
 
 
-def read_sealed(path: Path, kind: type[_Record]) -> _Record | None:
+def read_sealed(path: Path, kind: type[_Record], way_out: str = TRAIN_AGAIN) -> _Record | None:
     """The record in a file; None if there is none.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        Of the record.
+    way_out
+        What a person does about a file that cannot be relied on, in a sentence.
 
     Raises
     ------
@@ -76,32 +88,32 @@ def read_sealed(path: Path, kind: type[_Record]) -> _Record | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise corrupt(path, f"cannot be read ({error})") from error
+        raise corrupt(path, f"cannot be read ({error})", way_out) from error
     try:
         return kind.unsealed(written)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         said = f"is no record of this version ({f'{where}: ' if where else ''}{first['msg']})"
-        raise corrupt(path, said) from error
+        raise corrupt(path, said, way_out) from error
     except ValueError as error:
-        raise corrupt(path, f"is not what was written ({error})") from error
+        raise corrupt(path, f"is not what was written ({error})", way_out) from error
 
 
-def checked(path: Path, wanted: str) -> bytes:
+def checked(path: Path, wanted: str, way_out: str = TRAIN_AGAIN) -> bytes:
     """The bytes of a file, if they are those of this digest; else `WindowError` of kind `corrupt_model`."""
     try:
         written = read_regular(path)
     except OSError as error:
-        raise corrupt(path, f"cannot be read ({error})") from error
+        raise corrupt(path, f"cannot be read ({error})", way_out) from error
     if digest(written) != wanted:
-        raise corrupt(path, "is not what its record says")
+        raise corrupt(path, "is not what its record says", way_out)
     return written
 
 
-def corrupt(path: Path, what: str) -> WindowError:
+def corrupt(path: Path, what: str, way_out: str = TRAIN_AGAIN) -> WindowError:
     """The error of a file that cannot be relied on; `what` goes on from its name."""
-    return WindowError(FailureKind.CORRUPT_MODEL, f"{path} {what}. Train it again.")
+    return WindowError(FailureKind.CORRUPT_MODEL, f"{path} {what}. {way_out}")
 
 
 def digest(written: bytes) -> str:

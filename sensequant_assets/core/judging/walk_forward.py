@@ -226,7 +226,7 @@ def judge_forecasts(
     """
     calendar, day = np.unique(rows.time.astype("datetime64[D]"), return_inverse=True)
     stages = [_Stage(rows, day, len(calendar), each, cost_bp) for each in forecasts]
-    resampling = resample(len(calendar), _days_ahead(rows), [stage.daily_ics for stage in stages])
+    resampling = resample(len(calendar), days_ahead(rows), [stage.daily_ics for stage in stages])
     by_name = {each.name: each for each in forecasts}
     scores = []
     for stage in stages:
@@ -428,7 +428,7 @@ def _top_shares(score: Floats, group: Codes, groups: int) -> Floats:
     return shares
 
 
-def _days_ahead(rows: Rows) -> int:
+def days_ahead(rows: Rows) -> int:
     """Dates by which a label looks ahead: the horizon of daily bars, fewer where a date has several."""
     moments = np.unique(rows.time)
     a_day = max(1.0, float(np.median(np.unique(moments.astype("datetime64[D]"), return_counts=True)[1])))
