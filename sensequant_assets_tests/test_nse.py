@@ -81,7 +81,7 @@ def test_the_plan_says_which_parameters_keep_the_newest_window_from_being_traine
 def test_a_model_without_a_split_is_trained_only_under_a_flag(tmp_path: Path) -> None:
     home = Home(tmp_path)
     lower = ("--param", "TEACHER_MIN_CHILD_SAMPLES=10")
-    finished = home.run("backfill", *SPAN, "--bars", str(BARS), "--windows", NEWEST, *lower, "--json")
+    finished = home.backfill(*SPAN, "--bars", str(BARS), "--windows", NEWEST, *lower)
     assert finished.code == 0, finished.err
     assert finished.json["teacher"]["trained"] >= 94
     rows = home.rows("SELECT model_path, constant FROM window_runs WHERE outcome = 'trained'")

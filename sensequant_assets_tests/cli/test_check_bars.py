@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def test_findings_are_one_json_object_a_line_and_an_error_is_exit_code_1(home: Home) -> None:
-    finished = home.run("check-bars", *SPAN, "--json")
+    finished = home.anew.run("check-bars", *SPAN, "--json")
     assert finished.code == 1, finished.err
     found = [json.loads(line) for line in finished.out.splitlines()]
     split, bad = found

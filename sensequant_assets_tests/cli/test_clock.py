@@ -62,16 +62,16 @@ def mended(home: Home) -> str:
 
 
 def test_progress_and_report_are_of_the_newer_batch(home: Home, mended: str, tmp_path: Path) -> None:
-    assert json.loads(home.run("progress", "--json").out)["batch_id"] == mended
+    assert json.loads(home.anew.run("progress", "--json").out)["batch_id"] == mended
     page = tmp_path / "page.html"
-    assert home.run("report", "--out", str(page)).code == 0
+    assert home.anew.run("report", "--out", str(page)).code == 0
     assert mended in page.read_text()
 
 
 def test_what_the_newer_batch_has_mended_is_no_failure_any_more(home: Home, mended: str) -> None:
     found = home.backfill(*LATTICE, "--select", "failed")
     assert found.json["batch_id"] is None, found.err
-    assert "No window failed in each" in home.run("failures", "--batches", "1").out
+    assert "No window failed in each" in home.anew.run("failures", "--batches", "1").out
 
 
 def test_a_check_executed_alone_judges_the_newer_batch(home: Home, mended: str) -> None:

@@ -24,7 +24,7 @@ def test_what_is_fetched_is_planned_and_what_failed_is_exit_code_3(tmp_path: Pat
         )
         vendor.has(FULL_FRIDAY, Reply(full(date(2024, 7, 5))))
         vendor.has(FULL_MONDAY, Reply(b"<html>", 200))
-        first = home.run("ingest", *SPAN, "--json")
+        first = home.anew.run("ingest", *SPAN, "--json")
         assert first.code == 3, first.err
         assert [json.loads(line)["status"] for line in first.out.splitlines()] == [
             "got",

@@ -28,7 +28,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
             "SENSEQUANT_START": "2009-01-01",
             "SENSEQUANT_END": "2010-06-25",
         },
-        fresh=True,
     )
 
 
@@ -56,12 +55,18 @@ def test_a_run_of_the_command_line_captures_no_output_and_prints_it(home: Home) 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(("--version",), 0), (("backfill", "--symbols", "NONE"), 2), (("backfill", "--nonsense"), 2), (("plan",), 0)],
+    [
+        (("--version",), 0),
+        (("backfill", "--symbols", "NONE"), 2),
+        (("backfill", "--nonsense"), 2),
+        (("plan",), 0),
+        (("query", "SELECT 1"), 0),
+    ],
 )
 def test_a_command_ends_with_its_exit_code_and_all_it_printed(
     home: Home, arguments: tuple[str, ...], code: int
 ) -> None:
-    finished = home.run(*arguments)
+    finished = home.anew.run(*arguments)
     assert finished.code == code
     assert (finished.out if code == 0 else finished.err).endswith("\n")
 
@@ -71,7 +76,7 @@ def test_a_reader_that_has_gone_ends_a_command_without_a_word(home: Home, argume
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as unread:  # noqa: PTH123  # a descriptor
-        finished = finish(home.start(*arguments, stdout=unread))
+        finished = finish(home.anew.start(*arguments, stdout=unread))
     assert (finished.code, finished.err) == (141, "")
 
 

@@ -258,7 +258,7 @@ def test_the_verdict_on_the_whole_batch_passes_with_14_percent_and_is_given_once
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """The same with a kill of every process in the middle of two runs, and a second `sensequant dev` after it."""
     # A run takes seconds, so that two are in the middle at once. One that only starts is given up after minutes.
-    home = home_of(tmp_path_factory.mktemp("killed"), TEACHER_N_ESTIMATORS="400", TEACHER_MIN_CHILD_SAMPLES="3")
+    home = home_of(tmp_path_factory.mktemp("killed"), TEACHER_N_ESTIMATORS="160", TEACHER_MIN_CHILD_SAMPLES="3")
 
     def in_the_middle() -> int:
         shards = [shard.read_text() for shard in (home.data / "telemetry" / "shards").glob("*.jsonl")]

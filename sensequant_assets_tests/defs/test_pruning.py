@@ -83,7 +83,7 @@ def killed(home: Home, batch: str, run: str) -> Path:
 
 def test_a_dry_run_counts_and_removes_nothing(home: Home) -> None:
     before = files(home)
-    finished = home.run("prune", "--keep-batches", "1", "--older-than", "0", "--dry-run")
+    finished = home.anew.run("prune", "--keep-batches", "1", "--older-than", "0", "--dry-run")
     assert finished.code == 0, finished.err
     assert [line.split(",")[0] for line in finished.out.splitlines()] == [
         "would remove 1 Dagster runs",

@@ -79,7 +79,8 @@ def write_ended(store: TelemetryStore) -> None:
 
 
 def contents(store: TelemetryStore) -> dict[str, list[dict[str, Any]]]:
-    return {name: store.query(f"FROM {name} ORDER BY ALL").to_pylist() for name in TABLES}
+    with store.session():
+        return {name: store.query(f"FROM {name} ORDER BY ALL").to_pylist() for name in TABLES}
 
 
 def test_a_lost_database_is_told_and_rebuilt_row_for_row(store: TelemetryStore) -> None:
