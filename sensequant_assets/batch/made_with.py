@@ -21,7 +21,7 @@ _PARSING = threading.Lock()
 
 
 def code() -> str:
-    """Fingerprint of the core's source but for `judging` and `quality`, and of the libraries that can change a tree.
+    """Fingerprint of the core's source but for what makes no tree, and of the libraries that can change one.
 
     A model made with other code is trained again.
     """
@@ -51,7 +51,8 @@ def core_fingerprints(directory: Path, libraries: Mapping[str, str]) -> tuple[st
     ----------
     directory
         Of the core, whose modules count in nested packages too; those below `judging` judge. Those below `quality` tell
-        of bars, and what they do to bars is in the fingerprint of the data.
+        of bars, and what they do to bars is in the fingerprint of the data; those below `scoring` ask trees that are
+        there.
     libraries
         Version by name of each library that can change a tree.
 
@@ -62,5 +63,7 @@ def core_fingerprints(directory: Path, libraries: Mapping[str, str]) -> tuple[st
     """
     sources = {path.relative_to(directory).as_posix(): path.read_text() for path in directory.rglob("*.py")}
     judges = {name: source for name, source in sources.items() if name.startswith("judging/")}
-    makes = {name: source for name, source in sources.items() if not name.startswith(("judging/", "quality/"))}
+    makes = {
+        name: source for name, source in sources.items() if not name.startswith(("judging/", "quality/", "scoring/"))
+    }
     return code_fingerprint(makes, libraries), code_fingerprint(judges, {})

@@ -116,7 +116,7 @@ def corrupt(path: Path, what: str, way_out: str = TRAIN_AGAIN) -> WindowError:
     return WindowError(FailureKind.CORRUPT_MODEL, f"{path} {what}. {way_out}")
 
 
-def digest(written: bytes) -> str:
+def digest(written: bytes | memoryview) -> str:
     """Digest of bytes."""
     return hashlib.blake2b(written, digest_size=16).hexdigest()
 
