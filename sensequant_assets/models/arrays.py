@@ -29,7 +29,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> str:
     Returns
     -------
     str
-        Digest of the file, which is its last bytes too. Equal arrays give equal files, whatever their order.
+        Digest of the file. Equal arrays give equal files, whatever their order.
     """
     kept = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     kept = {name: array.astype(array.dtype.newbyteorder("<")) for name, array in kept.items()}
@@ -44,9 +44,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> str:
     for array in kept.values():
         parts += [array.tobytes(), bytes(-array.nbytes % _ALIGNED)]
     body = b"".join(parts)
-    seal = digest(body)
-    write(path, body + seal.encode())
-    return seal
+    whole = body + digest(body).encode()
+    write(path, whole)
+    return digest(whole)
 
 
 def map_arrays(path: Path, wanted: str = "") -> tuple[dict[str, Array], str]:
@@ -77,13 +77,13 @@ def map_arrays(path: Path, wanted: str = "") -> tuple[dict[str, Array], str]:
         another = began.startswith(_NAME)
         raise corrupt_arrays(path, "is of another version" if another else "does not begin as a file of arrays does")
     whole = memoryview(mapped)
-    seal = bytes(whole[-_SEAL:]).decode(errors="replace")
-    if digest(whole[:-_SEAL]) != seal:
+    if digest(whole[:-_SEAL]).encode() != whole[-_SEAL:]:
         raise corrupt_arrays(path, "is not what was written (its digest is another)")
-    if wanted and seal != wanted:
+    found = digest(whole)
+    if wanted and found != wanted:
         raise corrupt_arrays(path, "is whole, and not the one that its record names")
     try:
-        return _arrays(whole[:-_SEAL]), seal
+        return _arrays(whole[:-_SEAL]), found
     except (ValueError, TypeError) as error:
         raise corrupt_arrays(path, f"holds no arrays of this version ({error})") from error
 

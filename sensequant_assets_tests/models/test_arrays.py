@@ -8,6 +8,7 @@ import pytest
 
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.models.arrays import map_arrays, write_arrays
+from sensequant_assets.models.sealed import checked
 
 ARRAYS = {
     "whole": np.arange(6, dtype=np.int32).reshape(2, 3),
@@ -18,9 +19,10 @@ ARRAYS = {
 
 
 def test_arrays_come_back_to_the_last_bit_and_nobody_can_write_to_them(tmp_path):
-    seal = write_arrays(tmp_path / "a", ARRAYS)
-    arrays, found = map_arrays(tmp_path / "a", seal)
-    assert found == seal
+    noted = write_arrays(tmp_path / "a", ARRAYS)
+    assert checked(tmp_path / "a", noted) == (tmp_path / "a").read_bytes()
+    arrays, found = map_arrays(tmp_path / "a", noted)
+    assert found == noted
     assert arrays.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         assert (arrays[name].dtype, arrays[name].shape) == (array.dtype, array.shape)
@@ -81,10 +83,10 @@ def test_a_file_that_is_not_what_was_written_is_an_error_that_names_it(tmp_path,
 
 
 def test_a_whole_file_that_is_not_the_noted_one_is_an_error(tmp_path):
-    seal = write_arrays(tmp_path / "a", ARRAYS)
+    noted = write_arrays(tmp_path / "a", ARRAYS)
     write_arrays(tmp_path / "a", {**ARRAYS, "flag": np.array([True, True])})
     with pytest.raises(WindowError, match="is whole, and not the one that its record names"):
-        map_arrays(tmp_path / "a", seal)
+        map_arrays(tmp_path / "a", noted)
 
 
 @pytest.mark.parametrize("place", ["missing", "pipe", "directory"])
