@@ -8,10 +8,12 @@ from typing import Any
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Verdict
+from sensequant_assets.core.quality.coverage import Coverage
 from sensequant_assets.core.quality.rules import Finding
 from sensequant_assets.telemetry.journal import utc_now
-from sensequant_assets.telemetry.questions.events import FINDING
+from sensequant_assets.telemetry.questions.events import COVERAGE, FINDING
 from sensequant_assets.telemetry.records import CheckVerdict, Event, WindowRun
+from sensequant_assets.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,14 @@ def finding_event(finding: Finding) -> Event:
         message=finding.message,
         data=finding.as_json() | {"evidence": dict(finding.evidence)},
     )
+
+
+def coverage_event(coverage: Coverage) -> Event:
+    """Which bars there are, as the journal holds it."""
+    empty = len(coverage.empty)
+    of = f"{counted(len(coverage.symbols), 'symbol')} from {coverage.months[0]} to {coverage.months[-1]}"
+    message = f"Bars of {of}; {empty} of them have none."
+    return Event(level="warning" if empty else "info", kind=COVERAGE, message=message, data=coverage.as_json())
 
 
 def check_verdict(verdict: Verdict) -> CheckVerdict:

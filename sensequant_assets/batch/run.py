@@ -11,7 +11,7 @@ from typing import Any
 
 from sensequant_assets.batch.made_with import versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
-from sensequant_assets.batch.rows import Identity, check_verdict, finding_event, pool_event
+from sensequant_assets.batch.rows import Identity, check_verdict, coverage_event, finding_event, pool_event
 from sensequant_assets.batch.shrinking import Shrink, universe_told
 from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
@@ -257,9 +257,11 @@ class Run:
         self.journal.append(universe_told(self.market.universe, self.shrink))
 
     def _note_findings(self) -> None:
-        """Note what the rules on bars find in the run's symbols, if all that they ask has been read."""
+        """Note what the rules on bars find in the run's symbols, and which bars there are, if all has been read."""
         found = self.market.findings_at_hand(dict.fromkeys(symbol for symbol, _ in self.keys))
         self.journal.append_many(map(finding_event, found[:FINDINGS_NOTED]))
+        if (covered := self.market.coverage_at_hand) is not None:
+            self.journal.append(coverage_event(covered))
 
     def _note_end(self, judged: Mapping[ModelKind, Judged], wall_s: float, cpu_s: float) -> None:
         broke_off = judged.keys() != set(self.models)

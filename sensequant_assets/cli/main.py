@@ -25,6 +25,7 @@ _COLLECT_EVERY = 100_000
 COMMANDS = {
     "ingest": "ingest",
     "plan": "plan",
+    "coverage": "coverage",
     "check-bars": "check_bars",
     "backfill": "backfill",
     "progress": "progress",
@@ -141,6 +142,7 @@ def main() -> None:
     \b
     sensequant ingest      fetch bars from a vendor
     sensequant plan        what would be trained, and what is skipped and why
+    sensequant coverage    which bars there are, by symbol and month
     sensequant check-bars  what is wrong with the bars, by rule, day, file and row
     sensequant backfill    train it
     sensequant progress    how far a batch is, whoever started it

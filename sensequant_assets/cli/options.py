@@ -47,11 +47,16 @@ def setting_option(name: str) -> Callable[[_Command], _Command]:
 
 
 def market_options(command: _Command) -> _Command:
-    """Add the options that say which lattice is meant: universe, bars and windows first, then the recipe."""
+    """Add the options that say which lattice is meant, and which part of it."""
+    windows = click.option("--windows", callback=_parts, help="Only these, by start date, separated by commas.")
+    return symbols_options(windows(command))
+
+
+def symbols_options(command: _Command) -> _Command:
+    """Add the options that say which lattice is meant, the recipe after the others, and which symbols of it."""
     options = (
         *map(setting_option, sorted(MarketSettings.model_fields, key=Recipe.model_fields.__contains__)),
         click.option("--symbols", callback=_parts, help="Only these, separated by commas."),
-        click.option("--windows", callback=_parts, help="Only these, by start date, separated by commas."),
     )
     for option in reversed(options):
         command = option(command)

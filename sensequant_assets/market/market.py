@@ -21,6 +21,7 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.core.pool import EARLY, PoolRows
 from sensequant_assets.core.providers import STANDARD, Provider
 from sensequant_assets.core.quality.adjustment import Action, adjusted, detected
+from sensequant_assets.core.quality.coverage import Coverage
 from sensequant_assets.core.quality.rules import EVERYBODY, Finding
 from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.training import Lesson
@@ -224,12 +225,28 @@ class Market:
         return ()
 
     @cached_property
+    def coverage(self) -> Coverage:
+        """Which bars there are in the span of the windows; errors and what is read are as of `findings`."""
+        with self._lock:
+            self._take_in()
+            return self._quality.coverage(self.universe.listings)
+
+    @property
+    def coverage_at_hand(self) -> Coverage | None:
+        """As `coverage` where the whole universe has been read anyway; None where it has not."""
+        return self.coverage if all(map(self._quality.knows, self.universe.symbols)) else None
+
+    def _take_in(self) -> None:
+        """Let the rules know the bars of the whole universe."""
+        for listing in self.universe.listings:
+            if not self._quality.knows(listing.symbol):
+                self._read(listing)
+
+    @cached_property
     def _found(self) -> Sequence[Finding]:
         """What the rules find in bars as they are given."""
         with self._lock:
-            for listing in self.universe.listings:
-                if not self._quality.knows(listing.symbol):
-                    self._read(listing)
+            self._take_in()
             return self._quality.findings(self.left_out)
 
     @cached_property

@@ -15,10 +15,12 @@ import numpy as np
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.lattice import Pair, SkipReason
 from sensequant_assets.core.quality.adjustment import Action, record_of
+from sensequant_assets.core.quality.coverage import Coverage
 from sensequant_assets.core.quality.findings import findings_of
 from sensequant_assets.core.quality.outline import Days, Outline, outline
 from sensequant_assets.core.quality.rules import EVERYBODY, STEPS, Finding, Reaction
 from sensequant_assets.core.quality.sessions import Sessions
+from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import UsageError
 
@@ -92,9 +94,11 @@ class Quality:
         self._outlines: dict[str, Outline] = {}
         self._unreadable: dict[str, str] = {}
         self._days: dict[tuple[object, ...], Days] = {}
+        self._together: Sessions | None = None
 
     def note(self, symbol: str, bars: Bars | str) -> None:
         """Take in the bars of a symbol, or why they cannot be taken."""
+        self._together = None
         if isinstance(bars, str):
             self._unreadable[symbol] = bars
             return
@@ -125,15 +129,29 @@ class Quality:
         UsageError
             There is no such calendar, or no package that has calendars.
         """
-        outlines = [self._outlines[symbol] for symbol in sorted(self._outlines)]
-        first = min((one.days[0] for one in outlines if len(one.days)), default=None)
-        last = max((one.days[-1] for one in outlines if len(one.days)), default=None)
-        days = None
-        if self._exchange is not None:
-            days = sessions_of(self._exchange, first, last) if first is not None and last is not None else None
-        found = findings_of(outlines, Sessions.of(outlines, days), self._windows, self._unreadable)
+        found = findings_of(self._sorted, self._sessions, self._windows, self._unreadable)
         found += [Finding(EVERYBODY, "unreadable", "error", None, None, 0, why) for why in left_out]
         return sorted(found, key=lambda one: (one.symbol == EVERYBODY, one.symbol))
+
+    def coverage(self, listings: Sequence[Listing]) -> Coverage:
+        """Which bars there are of these symbols in the span of the windows; errors as of `findings`."""
+        return Coverage.of(listings, self._outlines, self._sessions, self._windows[0].start, self._windows[-1].end)
+
+    @property
+    def _sorted(self) -> list[Outline]:
+        return [self._outlines[symbol] for symbol in sorted(self._outlines)]
+
+    @property
+    def _sessions(self) -> Sessions:
+        """The sessions of the symbols taken in so far."""
+        if self._together is None:
+            outlines, days = self._sorted, None
+            first = min((one.days[0] for one in outlines if len(one.days)), default=None)
+            last = max((one.days[-1] for one in outlines if len(one.days)), default=None)
+            if self._exchange is not None and first is not None and last is not None:
+                days = sessions_of(self._exchange, first, last)
+            self._together = Sessions.of(outlines, days)
+        return self._together
 
 
 def require_calendar(exchange: str) -> None:

@@ -13,10 +13,9 @@ from sensequant_assets.core.judging.canaries import Canaries
 from sensequant_assets.core.judging.noise import NO_BAND, Band, Noise, Outside, WindowScore, noise_lines
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
+from sensequant_assets.core.quality.coverage import Coverage
 from sensequant_assets.errors import FailureKind, advice
-from sensequant_assets.telemetry.questions import batches, windows
-from sensequant_assets.telemetry.questions.events import findings as findings_on_bars
-from sensequant_assets.telemetry.questions.events import latest_canaries
+from sensequant_assets.telemetry.questions import batches, events, windows
 from sensequant_assets.telemetry.questions.verdicts import whole_verdicts
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -121,6 +120,8 @@ class Report:
         The noise band of its windows; None where nobody has trained the twin of its market.
     bars
         What the rules on bars found, as `questions.events.findings` gives it; nothing where they were not asked.
+    coverage
+        Which bars there were; None where no run of it has read those of the whole universe.
     canaries
         What became of its canaries, in a sentence; empty without any.
     """
@@ -135,6 +136,7 @@ class Report:
     no_findings: str = ""
     noise: Noise | None = None
     bars: Sequence[Mapping[str, Any]] = ()
+    coverage: Coverage | None = None
     canaries: str = ""
 
     @property
@@ -237,7 +239,7 @@ def read_report(
 
 def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Report:
     found = batches.batch(store, batch_id)
-    counts = batches.batch_summary(store, batch_id)
+    counts, covered = batches.batch_summary(store, batch_id), events.coverage(store, batch_id)
     return Report(
         batch=found,
         runs=batches.runs_of_batch(store, batch_id),
@@ -245,8 +247,9 @@ def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Repor
         rows=[_row(row) for row in windows.attempts(store, batch_id, METRICS)],
         judged=whole_verdicts(store, batch_id),
         against=against,
-        bars=findings_on_bars(store, batch_id),
-        canaries=" ".join(str(Canaries(**row)) for row in latest_canaries(store, batch_id=batch_id)),
+        bars=events.findings(store, batch_id),
+        coverage=None if covered is None else Coverage.read(covered),
+        canaries=" ".join(str(Canaries(**row)) for row in events.latest_canaries(store, batch_id=batch_id)),
     )
 
 

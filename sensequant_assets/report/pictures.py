@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import floor, isnan, log10, nan
+from math import ceil, floor, isnan, log10, nan
 from statistics import median
 
 from sensequant_assets.core.outcome import COUNTED
+from sensequant_assets.core.quality.coverage import Coverage
 from sensequant_assets.report.facts import Report
+from sensequant_assets.sources.notes import shortened
 
 MAX_CELLS = 5000
 """Most cells of one heat map; a page with more takes a phone seconds to open."""
@@ -164,6 +166,47 @@ def auc_map(report: Report, model: str) -> HeatMap:
         [(symbol, [cell(symbol, window) for window in report.windows]) for symbol in symbols],
         note,
     )
+
+
+def coverage_map(coverage: Coverage) -> HeatMap:
+    """Sessions with bars of each symbol and month; symbols that lack most come first where not all are shown."""
+    months, symbols = coverage.months, coverage.symbols
+    room = max(MAX_CELLS // max(len(months), 1), 20)
+    chosen = sorted(sorted(symbols), key=lambda symbol: -symbols[symbol].missing)[:room]
+    empty = coverage.empty
+    note = f"No bar at all: {shortened(empty, 20)} ({len(empty):,} of {len(symbols):,} symbols). " if empty else ""
+    if len(symbols) > room:
+        note += f"{room:,} of {len(symbols):,} symbols are shown, those that lack most sessions."
+
+    def cell(symbol: str, place: int) -> Cell:
+        own = symbols[symbol]
+        days, sessions = own.days[place], own.sessions[place]
+        said = f"{symbol} {months[place]}: bars on {days:,} of {sessions:,} sessions"
+        if own.bars[place] != days:
+            said += f", {own.bars[place]:,} bars"
+        return Cell(_lacking(days, sessions), f"{days:,}", said)
+
+    def total(place: int) -> Cell:
+        whole = sum(own.days[place] == own.sessions[place] for own in symbols.values())
+        said = f"{coverage.sessions[place]:,} sessions; {whole:,} of {len(symbols):,} symbols lack none"
+        return Cell("", f"{coverage.sessions[place]:,}", f"{months[place]}: {said}")
+
+    places = range(len(months))
+    return HeatMap(
+        "Sessions with bars by symbol and month",
+        months,
+        "sessions",
+        [total(place) for place in places],
+        [(symbol, [cell(symbol, place) for place in places]) for symbol in sorted(chosen)],
+        note.strip(),
+    )
+
+
+def _lacking(days: int, sessions: int) -> str:
+    """CSS class of what share of the sessions is missing, in fifths."""
+    if not sessions:
+        return "none"
+    return f"lo{ceil(5 * (1 - days / sessions))}" if days < sessions else "hi0"
 
 
 def _shade(auc: float) -> str:

@@ -112,9 +112,13 @@ def test_findings_are_at_hand_only_once_the_universe_has_been_read() -> None:
     market = market_with(BarRules())
     market.plan("S03")
     assert market.findings_at_hand(["S03"]) == ()
+    assert market.coverage_at_hand is None
     for symbol in market.universe.symbols:
         market.plan(symbol)
     assert [one.rule for one in market.findings_at_hand(["S03"])] == ["corporate_action"]
+    covered = market.coverage_at_hand
+    assert covered is not None
+    assert {symbol: one.missing for symbol, one in covered.symbols.items() if one.missing} == {"S05": 10}
 
 
 def test_a_calendar_names_the_sessions_between_two_days() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sensequant_assets.batch.rows import finding_event
+from sensequant_assets.batch.rows import coverage_event, finding_event
 from sensequant_assets.cli.main import main
 from sensequant_assets.core.judging.noise import NO_BAND, Band, Noise
+from sensequant_assets.core.quality.coverage import Coverage, Covered
 from sensequant_assets.core.quality.rules import Finding
 from sensequant_assets.errors import FailureKind, UsageError
 from sensequant_assets.report.comparison import compare
@@ -30,7 +31,7 @@ from sensequant_assets.report.facts import (
 )
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.report.page import default_path, page, write_page
-from sensequant_assets.report.pictures import MAX_CELLS, outcome_map
+from sensequant_assets.report.pictures import MAX_CELLS, coverage_map, outcome_map
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import CheckVerdict, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -468,3 +469,38 @@ def test_findings_on_bars_stand_in_the_report_once_and_their_text_is_text(store:
 def test_a_batch_without_findings_on_bars_says_so(store: TelemetryStore) -> None:
     write_run(store, [trained("AAA", W1, 0.5)], status="succeeded", settings={"horizon": 7})
     assert "The rules on bars found nothing, or were not asked" in Page(page(read_report(store, "b"))).text
+
+
+def test_which_bars_there_are_stands_in_the_report_month_by_month_and_names_who_has_none(store: TelemetryStore) -> None:
+    write_run(store, [trained("AAA", W1, 0.5)], status="succeeded", settings={"horizon": 7})
+    assert "sensequant coverage" in Page(page(read_report(store, "b"))).text
+    own = {"AAA": Covered((21, 8), (21, 8), (21, 20)), "BBB": Covered((1500, 1425), (20, 19), (21, 20))}
+    covered = Coverage(("2024-01", "2024-02"), (21, 20), own | {EVIL: Covered((0, 0), (0, 0), (0, 20))})
+    journal = Journal(store.shards, batch_id="b", run_id="one", clock=utc_now)
+    journal.append(coverage_event(covered))
+    journal.close()
+    report = read_report(store, "b")
+    assert report.coverage == covered
+    shown = Page(page(report))
+    assert "script" not in shown.tags
+    assert "(1 of 3 symbols)" in shown.text
+    found = coverage_map(covered)
+    assert [cell.title for cell in found.summary] == [
+        "2024-01: 21 sessions; 2 of 3 symbols lack none", "2024-02: 20 sessions; 0 of 3 symbols lack none",
+    ]  # fmt: skip
+    rows = dict(found.rows)
+    assert [(cell.css, cell.text, cell.title) for cell in rows["AAA"]] == [
+        ("hi0", "21", "AAA 2024-01: bars on 21 of 21 sessions"), ("lo3", "8", "AAA 2024-02: bars on 8 of 20 sessions"),
+    ]  # fmt: skip
+    assert rows["BBB"][0].title == "BBB 2024-01: bars on 20 of 21 sessions, 1,500 bars"
+    assert [cell.css for cell in rows[EVIL]] == ["none", "lo5"]
+
+
+def test_where_not_all_symbols_fit_those_that_lack_most_sessions_are_shown() -> None:
+    months = tuple(f"{year}-{month:02d}" for year in range(2000, 2030) for month in range(1, 13))
+    ten = (10,) * len(months)
+    own = {f"S{number:02d}": Covered(ten, ten, ten) for number in range(30)}
+    own["S29"] = Covered(ten, (9, *ten[1:]), ten)
+    found = coverage_map(Coverage(months, ten, own))
+    assert [symbol for symbol, _ in found.rows] == [*(f"S{number:02d}" for number in range(19)), "S29"]
+    assert found.note == "20 of 30 symbols are shown, those that lack most sessions."

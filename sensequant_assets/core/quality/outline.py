@@ -42,6 +42,8 @@ class Outline:
         Whose it is.
     days
         Days that have a bar, shape (days,), increasing.
+    bars
+        How many each day has, shape (days,).
     gaps
         Logarithm of each day's open over the close before, shape (days,); NaN for the first.
     before, after
@@ -60,6 +62,7 @@ class Outline:
 
     symbol: str
     days: Days
+    bars: NDArray[np.int32]
     gaps: NDArray[np.float32]
     before: int
     after: int
@@ -96,6 +99,8 @@ def outline(bars: Bars, horizon: int) -> Outline:
     own = Outline(
         bars.symbol,
         days,
+        # One of each day is no array.
+        np.diff(first, append=len(bars)).astype(np.int32) if bars.intraday else np.broadcast_to(np.int32(1), len(days)),
         gaps,
         -(-horizon // a_session),
         LOOKBACK if a_session == 1 else max(LOOKBACK_SESSIONS + 1, -(-LOOKBACK // a_session)),

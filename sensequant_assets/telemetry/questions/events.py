@@ -12,6 +12,9 @@ NOTED = ("notified", "stalled", "problem", "canaries")
 FINDING = "finding"
 """Kind of events that runs write of what the rules on bars find."""
 
+COVERAGE = "coverage"
+"""Kind of the event in which a run tells which bars there are."""
+
 UNIVERSE = "universe"
 """Kind of the event in which a run tells its whole universe, whatever part of it is trained."""
 
@@ -24,6 +27,16 @@ def findings(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
         [batch_id, FINDING],
     )
     return [json.loads(row["data"]) for row in rows]
+
+
+def coverage(store: TelemetryStore, batch_id: str) -> dict[str, Any] | None:
+    """Which bars there were when a batch was run, as its run told last; None where none has read them all."""
+    rows = store.rows(
+        "SELECT CAST(data AS VARCHAR) AS data FROM events WHERE batch_id = ? AND kind = ? "
+        "ORDER BY happened_at DESC LIMIT 1",
+        [batch_id, COVERAGE],
+    )
+    return json.loads(rows[0]["data"]) if rows else None
 
 
 def latest_universe(store: TelemetryStore, universe: str) -> tuple[str, list[str]] | None:
