@@ -13,8 +13,9 @@ import dagster as dg
 from sensequant_assets.defs.resources import with_default
 from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.defs.sensors.desk import Desk
+from sensequant_assets.models.champions import named_batches
 from sensequant_assets.report.page import default_path
-from sensequant_assets.settings import NOISE_DIR, Settings
+from sensequant_assets.settings import CHAMPIONS_DIR, NOISE_DIR, Settings
 from sensequant_assets.storage.compacting import compact
 from sensequant_assets.telemetry.journal import utc_now, writer_is_gone
 from sensequant_assets.telemetry.questions.batches import batches_over
@@ -62,8 +63,9 @@ def waste(
 ) -> Iterator[Waste]:
     """What can go of the batches that ended before a time and are none of the newest.
 
-    A run stays that holds the latest materialization or observation of a partition, which the grid shows. Files on
-    their way to their place are waste if their process is gone and they are older than the time.
+    A run stays that holds the latest materialization or observation of a partition, which the grid shows, and so does
+    all that is left of a batch whose students serve or ever served. Files on their way to their place are waste if
+    their process is gone and they are older than the time.
 
     Parameters
     ----------
@@ -75,12 +77,18 @@ def waste(
         How many of the newest batches stay whatever their age.
     before
         What is younger stays.
+
+    Raises
+    ------
+    UsageError
+        A record of champions cannot be read, so that nobody can tell what it names.
     """
-    over = batches_over(telemetry, keep=keep_batches, before=before)
+    data_dir = telemetry.directory.parent
+    over = batches_over(telemetry, keep=keep_batches, before=before) - named_batches(data_dir / CHAMPIONS_DIR)
     yield from _runs(instance, over, before)
     yield from _files(telemetry, over, before)
-    yield from _twins(telemetry.directory.parent / NOISE_DIR, before)
-    yield from _left_behind(telemetry.directory.parent, before)
+    yield from _twins(data_dir / NOISE_DIR, before)
+    yield from _left_behind(data_dir, before)
 
 
 def _runs(instance: dg.DagsterInstance, over: Collection[str], before: datetime) -> Iterator[Waste]:

@@ -24,8 +24,10 @@ from sensequant_assets.core.bars import Floats, Times
 from sensequant_assets.core.parameters import LightGBMValue, Scope
 from sensequant_assets.core.universe import universe_name
 from sensequant_assets.errors import BusyError, UsageError, WindowError
+from sensequant_assets.models.pack import Pack
 from sensequant_assets.models.sealed import Sealed, checked, digest, read_sealed, write
 from sensequant_assets.replacing import lock_file
+from sensequant_assets.text import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +37,7 @@ _UNREADABLE = (
     "Nobody can tell what serves. Put a copy of the file back; where it is removed, the history is lost and the next "
     "promotion begins a new one."
 )
+_PUT_BACK = "Put a copy of the file back."
 _PATIENCE_S = 60.0
 _LOOK_S = 0.02
 
@@ -75,6 +78,8 @@ class Evidence(_Part):
         Version of the incumbent; null where nothing served.
     conditions
         All that were asked for.
+    remarks
+        What was left out, in words.
     """
 
     first: date
@@ -87,6 +92,7 @@ class Evidence(_Part):
     trials: int
     against: int | None
     conditions: list[ConditionRecord]
+    remarks: list[str]
 
 
 class Challenger(_Part):
@@ -157,14 +163,14 @@ class Champion(Challenger):
 
     @property
     def standing(self) -> str:
-        """What serves and what is known of it, in a sentence."""
+        """What serves and what is known of it, in words."""
         found = self.evidence
-        windows = [f"{number} by that of window {window}" for window, number in sorted(self.serving.items())]
+        served = ", ".join(f"{number} by that of window {window}" for window, number in sorted(self.serving.items()))
         return (
-            f"{sum(self.serving.values())} symbols are served ({', '.join(windows)}), by students of every row that "
-            f"had a label when batch {self.batch_id} ran. The evidence is of students of windows {found.windows[0]} to "
-            f"{found.windows[-1]}, each judged on the window after its own: {found.rows:,} rows of {found.dates:,} "
-            f"dates, {found.first} to {found.last}."
+            f"It serves {counted(sum(self.serving.values()), 'symbol')}, {served}, each trained on all rows of its "
+            f"window that had a label when batch {self.batch_id} ran. Its evidence is of students of windows "
+            f"{found.windows[0]} to {found.windows[-1]}, each judged on the window after its own: "
+            f"{counted(found.rows, 'row')} of {counted(found.dates, 'date')}, {found.first} to {found.last}."
         )
 
 
@@ -267,12 +273,18 @@ class ChampionStore:
         history = self.history()
         return history[-1] if history else None
 
+    def pack(self, champion: Champion) -> Pack:
+        """The students of a version; `UsageError` where their file is gone or is not what was written."""
+        with _needed_by(champion):
+            return Pack.open(self.directory / champion.pack, champion.pack_digest)
+
     def forecasts(self, champion: Champion) -> Forecasts:
         """What was forecast of the evidence's rows; `UsageError` where that is gone or is not what was written."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        written = self._checked(champion, champion.forecasts, champion.forecasts_digest)
+        with _needed_by(champion):
+            written = checked(self.directory / champion.forecasts, champion.forecasts_digest, _PUT_BACK)
         return Forecasts.of_table(pq.read_table(pa.BufferReader(written)))
 
     def promote(
@@ -345,7 +357,7 @@ class ChampionStore:
             self._unchanged(history, against)
             restored = self._restored(history, to)
             # They may have changed since they served.
-            self._checked(restored, restored.pack, restored.pack_digest)
+            self.pack(restored)
             self.forecasts(restored)
             changed = {
                 "version": len(history) + 1,
@@ -373,15 +385,6 @@ class ChampionStore:
         if wanted is serving:
             raise UsageError(f"Version {to} serves already. Name another with --to.")
         return wanted
-
-    def _checked(self, champion: Champion, name: str, wanted: str) -> bytes:
-        """The bytes of a file that a version names; `UsageError` where they are gone or changed."""
-        try:
-            return checked(
-                self.directory / name, wanted, f"Version {champion.version} needs it: put a copy of the file back."
-            )
-        except WindowError as error:
-            raise UsageError(str(error)) from error
 
     def _placed(self, name: str, make: Callable[[Path], str]) -> tuple[str, str]:
         """Write a file that is named after its digest, so that it never takes the place of another; name and digest."""
@@ -426,6 +429,27 @@ class ChampionStore:
                         ) from None
                     time.sleep(_LOOK_S)
             yield self.history()
+
+
+def named_batches(directory: Path) -> set[str]:
+    """Batches that a version of any universe names, below a directory of champions.
+
+    Raises
+    ------
+    UsageError
+        A record cannot be read.
+    """
+    stores = (ChampionStore(directory, path.parent.name) for path in sorted(directory.glob(f"*/{RECORD}")))
+    return {champion.batch_id for store in stores for champion in store.history()}
+
+
+@contextmanager
+def _needed_by(champion: Champion) -> Iterator[None]:
+    """Turn the error of a file into that of the version that needs it."""
+    try:
+        yield
+    except WindowError as error:
+        raise UsageError(f"Version {champion.version} cannot serve: {error}") from error
 
 
 def _write_forecasts(forecasts: Forecasts, path: Path) -> str:

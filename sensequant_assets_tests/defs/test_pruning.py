@@ -11,10 +11,12 @@ import pytest
 from sensequant_assets.defs.home import open_instance, prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import BATCH_TAG
+from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.archive import kept
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import RunEnd
+from sensequant_assets_tests.models.test_champions import promoted
 from sensequant_assets_tests.operating import STUDENT, TEACHER
 from sensequant_assets_tests.running import Home, leave
 
@@ -142,6 +144,36 @@ def test_old_batches_leave_their_rows_their_models_and_the_runs_that_the_grid_sh
     rebuilt = copy.run("telemetry", "rebuild")
     assert rebuilt.code == 0, rebuilt.err
     assert [row["batch_id"] for row in copy.rows("FROM batches ORDER BY started_at")][:4] == [msft, first, second, last]
+
+
+def test_what_a_champion_names_stays_and_its_batch_whole(home: Home, tmp_path: Path) -> None:
+    copy = Home(tmp_path)
+    shutil.copytree(home.data, copy.data, dirs_exist_ok=True)
+    batches = [row["batch_id"] for row in copy.rows("FROM batches ORDER BY started_at")]
+    _, first, second, last = batches
+    store = ChampionStore(copy.data / "champions", "sample")
+    for batch in (second, first):
+        promoted(store, batch)
+    named = {path for path in files(copy) if path.parts[0] == "champions"}
+    assert len(named) == 6
+    cut = store.directory / f".champion.{NOBODY}.0123abcd"
+    cut.write_bytes(bytes(10_000))
+    finished = copy.run("prune", "--keep-batches", "1", "--older-than", "0")
+    assert finished.code == 0, finished.err
+    assert not cut.exists()
+    assert {path for path in files(copy) if path.parts[0] == "champions"} == named
+    for champion in store.history():
+        store.pack(champion)
+        store.forecasts(champion)
+    assert {path.parent.name for path in kept(copy.telemetry.archive)} == {first, second, last}
+    assert {path.stem for path in (copy.data / "reports").iterdir()} == {first, second, last}
+    assert runs(copy).keys() == set(batches)
+    before = files(copy)
+    store.path.write_bytes(b"")
+    refused = copy.run("prune", "--keep-batches", "1", "--older-than", "0")
+    assert refused.code == 2
+    assert "Nobody can tell what serves" in refused.err
+    assert files(copy) == before
 
 
 def test_the_schedule_prunes_in_a_run_that_a_later_one_removes(
