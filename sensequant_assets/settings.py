@@ -132,6 +132,13 @@ def today(timezone: str | None = None) -> date:
     return datetime.now(ZoneInfo(timezone) if timezone else UTC).date()
 
 
+def _printable(secret: SecretStr | None) -> SecretStr | None:
+    # No header of a question has anything else.
+    if secret is not None and not (secret.get_secret_value().isascii() and secret.get_secret_value().isprintable()):
+        raise ValueError
+    return secret
+
+
 class MarketSettings(Recipe):
     """Which lattice there is: universe, bars and windows, and how bars become rows.
 
@@ -231,7 +238,9 @@ class Settings(MarketSettings, BaseSettings):
     window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
     max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
     allow_shrink: bool = Field(
-        False, description="Let the universe lose symbols that have models, or more than a tenth of its symbols."
+        False,
+        description="Let the universe lose symbols that have models, more than a tenth of its symbols, or codes by "
+        "which a vendor was asked.",
     )
     retry_limit: int = Field(
         3,
@@ -276,12 +285,17 @@ class Settings(MarketSettings, BaseSettings):
         None, description="Address that `ingest` asks in place of the vendor's, such as a mirror's; a secret."
     )
     vendor_pause_s: float = Field(
-        0.5, ge=0, le=3600, description="Seconds between two questions to a vendor, at least."
+        0.7, ge=0, le=3600, description="Seconds between two questions to a vendor, at least."
+    )
+    breeze_key: SecretStr | None = Field(None, description="Key of the application by which Breeze is asked; a secret.")
+    breeze_session: SecretStr | None = Field(
+        None, description="Session of the day, as Breeze gives it after a login; a secret."
     )
 
     _spelled_settings = field_validator("*", mode="before")(_text)
     _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
     _coming = field_validator("nightly_cron", "weekly_cron", "prune_cron")(_cron)
+    _sayable = field_validator("breeze_key", "breeze_session")(_printable)
     _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
 
     @property
@@ -543,6 +557,8 @@ _WORDS = {
     "features": "names and file.py:function, separated by commas",
     "webhook_url": "an http or https address",
     "vendor_url": "an http or https address",
+    "breeze_key": "printable ASCII",
+    "breeze_session": "printable ASCII",
 }
 """What text a field takes, where its type does not say so."""
 

@@ -11,16 +11,18 @@ import click
 
 from sensequant_assets.cli.console import say
 from sensequant_assets.cli.options import setting_option, settings_of
+from sensequant_assets.core.universe import Universe
 from sensequant_assets.errors import Exit, UsageError
-from sensequant_assets.settings import FIRST_DAY, TODAY, prepare_data_dir, today
+from sensequant_assets.settings import FIRST_DAY, TODAY, Settings, prepare_data_dir, today
 from sensequant_assets.sources.notes import shortened
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.sources.vendors.asking import Line
+from sensequant_assets.sources.vendors.breeze import LOGIN, Breeze
 from sensequant_assets.sources.vendors.fetching import Fetch
 from sensequant_assets.sources.vendors.keeping import FAILED, GOT, NOTHING, Answers, Entry
 from sensequant_assets.sources.vendors.nse import Nse
 from sensequant_assets.sources.vendors.yahoo import Yahoo
-from sensequant_assets.text import json_text
+from sensequant_assets.text import counted, json_text
 
 if TYPE_CHECKING:
     from sensequant_assets.sources.vendors import Vendor
@@ -43,12 +45,13 @@ class _Day(click.ParamType[date]):
 
 
 @click.command()
-@click.option("--source", type=click.Choice([Nse.name, Yahoo.name]), required=True, help="Who is asked.")
+@click.option("--source", type=click.Choice([Nse.name, Yahoo.name, Breeze.name]), required=True, help="Who is asked.")
 @setting_option("universe")
 @click.option("--start", type=_Day(), required=True, help="First day.")
 @click.option("--end", type=_Day(), help="Day after the last, or today; without it today is the last.")
 @click.option("--incremental", is_flag=True, help="Ask only for what the ledger does not settle.")
 @click.option("--suffix", default="", help="What yfinance has behind a symbol without vendor_code, such as .NS.")
+@setting_option("allow_shrink")
 @click.option("--out", type=click.Path(path_type=Path), help="Where it is kept (vendors below the data directory).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a page and line, as in the ledger.")
 def ingest(
@@ -61,7 +64,10 @@ def ingest(
     as_json: bool,
     **options: Any,
 ) -> Exit:
-    """Fetch daily bars: nse has one file a day of all shares, not adjusted; yfinance one answer a symbol, adjusted.
+    """Fetch daily bars from a vendor.
+
+    nse has one file a day of all shares, not adjusted; yfinance one answer a symbol, adjusted; breeze one a symbol and
+    year, not adjusted, for those who have an account.
 
     Every answer is kept as it came, and told of in ledger.jsonl; a different one to the same question lies beside it.
     What a killed process was about is asked for again with --incremental. docs/fetching.md has the rest.
@@ -82,16 +88,51 @@ def ingest(
         )
     if suffix and source != Yahoo.name:
         raise UsageError(f"--suffix says nothing to {source}, which names symbols as the exchange does. Leave it out.")
-    vendor: Vendor = Yahoo(suffix) if source == Yahoo.name else Nse()
+    vendor = _vendor(source, settings, suffix)
     address = settings.vendor_url.get_secret_value() if settings.vendor_url else vendor.address
-    line = Line(address, settings.vendor_pause_s)
+    line = Line(address, settings.vendor_pause_s, headers=vendor.headers, busy=vendor.busy)
     if out is None:
         prepare_data_dir(settings)
-    fetch = Fetch(vendor, line, read_universe(settings.universe).listings, start, last, incremental)
+    universe = read_universe(settings.universe)
+    if source == Breeze.name:
+        _require_codes(universe)
+    fetch = Fetch(vendor, line, universe.listings, start, last, incremental)
     with Answers.open((out or settings.data_dir / "vendors") / source) as answers:
+        if not settings.allow_shrink:
+            fetch.require_codes(answers)
         pages = fetch.pages(answers)
         entries = list(_told(fetch.run(answers, pages), len(pages), as_json))
         return _summed(entries, answers, as_json)
+
+
+def _vendor(source: str, settings: Settings, suffix: str) -> "Vendor":
+    if source != Breeze.name:
+        return Yahoo(suffix) if source == Yahoo.name else Nse()
+    key, session = settings.breeze_key, settings.breeze_session
+    if key is None or session is None:
+        raise UsageError(
+            "Breeze tells bars to those alone who have an account: set SENSEQUANT_BREEZE_KEY, and "
+            "SENSEQUANT_BREEZE_SESSION to what https://api.icicidirect.com/apiuser/login gives for this day."
+        )
+    login = settings.vendor_url.get_secret_value() if settings.vendor_url else LOGIN
+    line = Line(login, settings.vendor_pause_s)
+    return Breeze(line, today("Asia/Kolkata"), key.get_secret_value(), session.get_secret_value())
+
+
+def _require_codes(universe: Universe) -> None:
+    """Say which symbols have no code, by which alone Breeze knows a share; an error if none has one."""
+    without = [one.symbol for one in universe.listings if not one.vendor_code]
+    if len(without) == len(universe.listings):
+        raise UsageError(
+            f"No symbol of universe {universe.name} has a vendor_code, and Breeze knows shares by codes of its own, "
+            "such as RELIND for RELIANCE. Give them in that column of the universe."
+        )
+    if without:
+        say(
+            f"note {counted(len(without), 'symbol')} of {len(universe.listings):,} without vendor_code, which Breeze "
+            f"is not asked for: {shortened(without)}.",
+            err=True,
+        )
 
 
 def _told(entries: Iterable[Entry], pages: int, as_json: bool) -> Iterable[Entry]:

@@ -57,5 +57,27 @@ def test_days_that_cannot_be_asked_for_are_bad_usage(tmp_path: Path) -> None:
         assert (finished.code, why in finished.err) == (2, True), finished.err
 
 
+def test_breeze_needs_an_account_and_codes_and_says_so_in_a_sentence_each(tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("symbol,vendor_code\nTCS,\nRELIANCE,\n")
+    asked = ("--source", "breeze", "--start", "2025-01-01", "--end", "2025-02-01")
+    home = Home(tmp_path, {"SENSEQUANT_UNIVERSE": str(tmp_path / "two.csv")})
+    refused = home.run("ingest", *asked)
+    assert (refused.code, "set SENSEQUANT_BREEZE_KEY, and SENSEQUANT_BREEZE_SESSION to" in refused.err) == (2, True)
+    with serving() as vendor:
+        account = {
+            "SENSEQUANT_VENDOR_URL": vendor.url, "SENSEQUANT_VENDOR_PAUSE_S": "0",
+            "SENSEQUANT_BREEZE_KEY": "k3y", "SENSEQUANT_BREEZE_SESSION": "s3ssion",
+        }  # fmt: skip
+        refused = home.run("ingest", *asked, **account)
+        assert (refused.code, "No symbol of universe two has a vendor_code" in refused.err) == (2, True)
+        (tmp_path / "two.csv").write_text("symbol,vendor_code\nTCS,\nRELIANCE,RELIND\n")
+        vendor.has("customerdetails", Reply(b'{"Success": {"session_token": "dXNlcjpz"}, "Status": 200}'))
+        vendor.has("historicalcharts", Reply(b'{"Success": [], "Status": 200, "Error": null}'))
+        finished = home.run("ingest", *asked, **account)
+        assert finished.code == 0, finished.err
+        assert "note 1 symbol of 2 without vendor_code, which Breeze is not asked for: TCS.\n" in finished.err
+        assert vendor.asked == ["customerdetails", "historicalcharts"]
+
+
 def test_its_help_has_an_example(tmp_path: Path) -> None:
     assert "sensequant ingest --source nse --universe nifty100.csv" in Home(tmp_path).run("ingest", "--help").out

@@ -1,6 +1,8 @@
 """Vendors of bars: what each is asked for, and how its answers become text that `sources.files` reads."""
 
-from collections.abc import Iterator, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -22,6 +24,8 @@ class Page:
         The first day, and the day after the last.
     paths
         Where the vendor may have it, below its address; each is asked where those before have nothing.
+    listing
+        Whose bars alone it has; None where it has those of many.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Page:
     start: date
     end: date
     paths: tuple[str, ...]
+    listing: Listing | None = None
 
 
 class Vendor(Protocol):
@@ -53,6 +58,14 @@ class Vendor(Protocol):
         """What to ask for the days from `start` to before `end`."""
         ...
 
+    def headers(self) -> Mapping[str, str]:
+        """What each question carries, such as who asks."""
+        ...
+
+    def busy(self, answer: bytes) -> bool:
+        """Whether an answer says, whatever its status, that there have been too many questions in this minute."""
+        ...
+
     def bars(self, page: Page, answer: bytes, asked_at: datetime) -> bytes:
         """An answer as CSV; empty where it says that there is nothing.
 
@@ -62,3 +75,27 @@ class Vendor(Protocol):
             It is none: says why.
         """
         ...
+
+
+class Open:
+    """What a vendor is that anybody may ask, and that says by a status when it is asked too much."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
+    def busy(self, answer: bytes) -> bool:  # noqa: ARG002  # its status says it
+        """Never."""
+        return False
+
+
+def as_csv(code: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """Rows of a day and these columns as CSV, each with a code; empty without any."""
+    rows = list(rows)
+    if not rows:
+        return b""
+    written = io.StringIO()
+    table = csv.writer(written, lineterminator="\n")
+    table.writerow(["symbol", "date", *columns])
+    table.writerows([code, *row] for row in rows)
+    return written.getvalue().encode()

@@ -6,7 +6,7 @@ as long as the vendor asks, at most a minute, or ever longer. No sentence quotes
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import IncompleteRead
 from urllib.parse import urlsplit
@@ -64,6 +64,10 @@ class Line:
         Seconds between two questions at least; the first repetition waits twice as long.
     clock, sleep
         Seconds from anywhere, and how to wait.
+    headers
+        What each question carries besides; asked for before the first one.
+    busy
+        Whether an answer says that this minute has had its questions, whatever its status.
     """
 
     def __init__(
@@ -72,8 +76,11 @@ class Line:
         pause_s: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        headers: Callable[[], Mapping[str, str]] = dict,
+        busy: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         self._address = address.rstrip("/")
+        self._more, self._busy = headers, busy
         self._pause_s, self._clock, self._sleep = pause_s, clock, sleep
         self._next = clock()
         # It warns of each repetition, with the address.
@@ -95,17 +102,28 @@ class Line:
         """Whom it leads to, for a sentence."""
         return urlsplit(self._address).hostname or "the vendor"
 
-    def ask(self, path: str) -> Answer:
-        """The answer at a path below the address.
+    def ask(self, path: str, body: bytes | None = None) -> Answer:
+        """The answer at a path below the address; `body` goes with the question.
 
         Raises
         ------
         NoAnswerError
             There is none, or none that is whole, after all repetitions.
         """
+        headers = _HEADERS | dict(self._more()) | ({"Content-Type": "application/json"} if body else {})
+        for _ in range(_TRIES):
+            answer = self._asked(path, body, headers)
+            if not self._busy(answer.body):
+                break
+            self._sleep(_LONGEST_WAIT_S)
+        return answer
+
+    def _asked(self, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         self._sleep(max(0.0, self._next - self._clock()))
         try:
-            response = self._pool.request("GET", f"{self._address}/{path}", retries=self._retries)
+            response = self._pool.request(
+                "GET", f"{self._address}/{path}", body=body, headers=headers, retries=self._retries
+            )
         except raised.HTTPError as error:
             why = error.reason if isinstance(error, raised.MaxRetryError) and error.reason else error
             raise NoAnswerError(_words(why), reached=not isinstance(why, _UNREACHED)) from None

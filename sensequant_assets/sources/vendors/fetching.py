@@ -11,13 +11,14 @@ import numpy as np
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.sources.headers import TIME, missing_columns, roles_of
+from sensequant_assets.sources.notes import shortened
 from sensequant_assets.sources.packing import BarFile
 from sensequant_assets.sources.parsing import wall_clock
 from sensequant_assets.sources.reading import UNREADABLE, read_columns
 from sensequant_assets.sources.vendors import Page, Vendor
 from sensequant_assets.sources.vendors.asking import Answer, Line, NoAnswerError
 from sensequant_assets.sources.vendors.keeping import FAILED, GOT, NOTHING, Answers, Entry
-from sensequant_assets.text import printable
+from sensequant_assets.text import counted, printable
 
 GIVES_UP_AFTER = 5
 """Failures in a row after which the vendor is left alone."""
@@ -64,6 +65,24 @@ class Fetch:
             end = max([end, *(date.fromisoformat(entry.end) for entry in known)])
         pages = self.vendor.pages(self.listings, start, end)
         return [page for page in pages if not (self.incremental and answers.settled(page))]
+
+    def require_codes(self, answers: Answers) -> None:
+        """Make sure that no symbol has lost the code by which the vendor was asked for it last.
+
+        Raises
+        ------
+        UsageError
+            Some have: under their own names the vendor may have other shares.
+        """
+        known = {entry.symbol: entry.vendor_code for entry in answers.entries if entry.symbol}
+        lost = [one.symbol for one in self.listings if not one.vendor_code and known.get(one.symbol)]
+        if lost:
+            codes = shortened(f"{symbol} ({known[symbol]})" for symbol in lost)
+            raise UsageError(
+                f"{counted(len(lost), 'symbol')} had a vendor_code when {self.vendor.name} was asked last, and "
+                f"{'has' if len(lost) == 1 else 'have'} none in the universe: {codes}. Give it back, or let it go with "
+                "--allow-shrink."
+            )
 
     def run(self, answers: Answers, pages: Sequence[Page]) -> Iterator[Entry]:
         """Ask for pages, one after the other; each entry is in the ledger when it is given.
@@ -139,7 +158,8 @@ class Fetch:
     ) -> Entry:
         asked_at = self.clock().isoformat(timespec="seconds")
         start, end = page.start.isoformat(), page.end.isoformat()
-        return Entry(asked_at, page.name, start, end, status, path, http, digest, file, size, rows, message)
+        whose = (page.listing.symbol, page.listing.vendor_code or "") if page.listing else ("", "")
+        return Entry(asked_at, page.name, start, end, status, path, http, digest, file, size, rows, message, *whose)
 
 
 def _rows(page: Page, bars: bytes) -> int:

@@ -28,7 +28,10 @@ GOT, NOTHING, FAILED = "got", "nothing", "failed"
 _MAY_COME = timedelta(days=7)
 """For so long what was not there is asked for again: files come late, and archives are mended."""
 
-_FIELDS = {"asked_at", "name", "start", "end", "status", "path", "http", "digest", "file", "bytes", "rows", "message"}
+_FIELDS = {
+    "asked_at", "name", "start", "end", "status", "path", "http", "digest", "file", "bytes", "rows", "message",
+    "symbol", "vendor_code",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Entry:
         Bars in it.
     message
         What went wrong, or what is to be said of it.
+    symbol, vendor_code
+        Of the listing that alone was asked for; empty where many were, or it has no code.
     """
 
     asked_at: str
@@ -67,9 +72,13 @@ class Entry:
     bytes: int = 0
     rows: int = 0
     message: str = ""
+    symbol: str = ""
+    vendor_code: str = ""
 
     def settles(self, page: Page) -> bool:
         """Whether a page need not be asked for again: nothing that it wants can have come since."""
+        if page.listing is not None and self.vendor_code != (page.listing.vendor_code or ""):
+            return False
         asked = datetime.fromisoformat(self.asked_at).date()
         wide = date.fromisoformat(self.start) <= page.start and page.end <= date.fromisoformat(self.end)
         waits = {GOT: timedelta(0), NOTHING: _MAY_COME}

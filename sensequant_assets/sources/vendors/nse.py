@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.sources.packing import MOST_BYTES
-from sensequant_assets.sources.vendors import Page
+from sensequant_assets.sources.vendors import Open, Page
 
 UDIFF_SINCE = date(2024, 7, 8)
 """First day that has a UDiFF file, and from which on there is no older bhavcopy."""
@@ -18,7 +18,7 @@ UDIFF_SINCE = date(2024, 7, 8)
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
-class Nse:
+class Nse(Open):
     """`sec_bhavdata_full` of a day and, where there is none, its bhavcopy."""
 
     name = "nse"

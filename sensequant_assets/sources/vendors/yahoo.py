@@ -4,8 +4,6 @@ The package itself would bring curl, a database and an HTML parser; what is need
 adjusted for splits as of the day of the answer, and a close adjusted for dividends stands beside them.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
@@ -14,13 +12,13 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from sensequant_assets.core.universe import Listing
-from sensequant_assets.sources.vendors import Page
+from sensequant_assets.sources.vendors import Open, Page, as_csv
 from sensequant_assets.text import brief
 
 _FIELDS = ("open", "high", "low", "close", "volume")
 
 
-class Yahoo:
+class Yahoo(Open):
     """Charts of symbols, each whole.
 
     Parameters
@@ -42,7 +40,7 @@ class Yahoo:
         for listing in listings:
             asked = quote(listing.vendor_code or f"{listing.symbol}{self._suffix}", safe="")
             path = f"v8/finance/chart/{asked}?period1={first}&period2={last}&interval=1d&events=div%7Csplit"
-            yield Page(listing.symbol, listing.vendor_code or listing.symbol, start, end, (path,))
+            yield Page(listing.symbol, listing.vendor_code or listing.symbol, start, end, (path,), listing)
 
     def bars(self, page: Page, answer: bytes, asked_at: datetime) -> bytes:
         """One row a day of the exchange; a session that is not over is left out."""
@@ -54,13 +52,7 @@ class Yahoo:
             rows = list(_rows(result, page, asked_at))
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, OSError) as error:
             raise ValueError("it is no chart as Yahoo writes it") from error
-        if not rows:
-            return b""
-        written = io.StringIO()
-        table = csv.writer(written, lineterminator="\n")
-        table.writerow(["symbol", "date", *_FIELDS, "adj_close"])
-        table.writerows([page.code, *row] for row in rows)
-        return written.getvalue().encode()
+        return as_csv(page.code, (*_FIELDS, "adj_close"), rows)
 
 
 def _rows(result: Mapping[str, Any], page: Page, asked_at: datetime) -> Iterator[list[Any]]:

@@ -20,11 +20,15 @@ class Reply:
 
 @dataclass
 class Vendor:
-    """Replies by path, each given once but for the last; anything else is not found, as an HTML page."""
+    """Replies by path, each given once but for the last; anything else is not found, as an HTML page.
+
+    `asked` has the paths, `told` what stands behind each, the headers and the body.
+    """
 
     port: int = 0
     replies: dict[str, list[Reply]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    told: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -46,7 +50,10 @@ def serving() -> Iterator[Vendor]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            reply = vendor.reply(urlsplit(self.path).path.removeprefix("/t0ken/"))
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            vendor.told.append((parts.query, dict(self.headers), body))
+            reply = vendor.reply(parts.path.removeprefix("/t0ken/"))
             self.send_response(reply.status)
             self.send_header("Content-Length", str(len(reply.body)))
             self.send_header("Connection", "close")
