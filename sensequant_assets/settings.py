@@ -166,6 +166,10 @@ class MarketSettings(Recipe):
     corporate_actions: str | None = Field(
         None, description="CSV file of corporate actions by which bars are adjusted: symbol, ex_date, factor."
     )
+    symbol_changes: str | None = Field(
+        None,
+        description="CSV file of renamed symbols: old symbol, new symbol, date; NSE's symbolchange.csv is one.",
+    )
     start: date = Field(date(2009, 1, 1), description="First day of the first window.")
     end: date | Today = Field(
         date(2012, 12, 11), description="Day after the last window; today is the day on which a batch begins."
@@ -549,6 +553,7 @@ _WORDS = {
     "calendar": "a calendar like XBOM",
     "corporate_actions": "a path",
     "end": f"{_A_DAY}, or {TODAY}",
+    "symbol_changes": "a path",
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",
@@ -627,7 +632,7 @@ def remember_market(settings: Settings) -> None:
         raise UsageError(f"{file} cannot be written: {reason(error)}. {_FORGET}") from error
 
 
-_PATHS = ("universe", "bars", "corporate_actions")
+_PATHS = ("universe", "bars", "corporate_actions", "symbol_changes")
 
 
 def absolute_market(market: Mapping[str, Any]) -> dict[str, Any]:

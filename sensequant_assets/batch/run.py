@@ -1,6 +1,7 @@
 """One run over part of the lattice: each window on its own, teachers first, students if few enough teachers failed."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -28,7 +29,7 @@ from sensequant_assets.telemetry.questions.verdicts import verdict_on
 from sensequant_assets.telemetry.questions.windows import latest_teacher_batch, outcomes
 from sensequant_assets.telemetry.records import BatchStart, Event, Plan, RunEnd
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.text import printable
+from sensequant_assets.text import counted, printable
 
 SYMBOLS_LOOKED_AT = 8
 """Most symbols whose rows are looked at before a run begins; the rest are read when their turn comes."""
@@ -161,6 +162,7 @@ class Run:
         try:
             device = self._teachers_device()
             self._note_plan()
+            self._adopt_models()
             pools = self._make_pools(tell_pool) if self.market.pooled else None
             trainer = Trainer(self.market, self.store, self.teacher, self.student, self.options.force, pools)
             for model in self.models:
@@ -255,6 +257,25 @@ class Run:
         )
         self.journal.append_many(Plan(model=model, windows=self.keys) for model in self.models)
         self.journal.append(universe_told(self.market.universe, self.shrink))
+
+    def _adopt_models(self) -> None:
+        """Find models of renamed symbols under their new names, and note from which symbols they are copied."""
+        others: dict[str, list[str]] = {}
+        for name, alias in self.market.aliases.items():
+            others.setdefault(alias.symbol, []).append(name)
+        copied: Counter[str] = Counter()
+        for symbol, window in self.keys if others else ():
+            if symbol in others:
+                copied[symbol] += self.store.adopt(symbol, window, others[symbol])
+        self.journal.append_many(
+            Event(
+                kind="renamed",
+                symbol=symbol,
+                message=f"{counted(count, 'model')} of {' or '.join(others[symbol])} found as those of {symbol}.",
+            )
+            for symbol, count in copied.items()
+            if count
+        )
 
     def _note_findings(self) -> None:
         """Note what the rules on bars find in the run's symbols, and which bars there are, if all has been read."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sensequant_assets.core.renames import Renames
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.errors import BusyError, UsageError
 from sensequant_assets.models.store import ModelStore
@@ -58,7 +59,8 @@ class Shrink:
         """
         if self.refused and not allowed:
             raise UsageError(
-                f"{self}: put them back, or accept that with --allow-shrink or SENSEQUANT_ALLOW_SHRINK=true."
+                f"{self}: put them back, with a delisting_date where they trade no more, name new symbols in a file of "
+                "--symbol-changes, or accept that with --allow-shrink or SENSEQUANT_ALLOW_SHRINK=true."
             )
 
     def __str__(self) -> str:
@@ -70,7 +72,12 @@ class Shrink:
         )
 
 
-def shrink_of(telemetry: TelemetryStore, store: ModelStore, universe: Universe) -> Shrink:
+def shrink_of(
+    telemetry: TelemetryStore,
+    store: ModelStore,
+    universe: Universe,
+    renames: Renames = Renames(),  # noqa: B008
+) -> Shrink:
     """Compare a universe with that of the batch before, as telemetry has it.
 
     Parameters
@@ -81,6 +88,8 @@ def shrink_of(telemetry: TelemetryStore, store: ModelStore, universe: Universe) 
         Models of the universe.
     universe
         As it is now.
+    renames
+        A symbol whose company has another one in the universe is not lost.
 
     Raises
     ------
@@ -95,7 +104,9 @@ def shrink_of(telemetry: TelemetryStore, store: ModelStore, universe: Universe) 
     if found is None:
         return Shrink(universe.name)
     batch_id, before = found
-    lost = tuple(sorted(set(before) - set(universe.symbols)))
+    companies = set(map(renames.newest, universe.symbols))
+    gone = set(before) - set(universe.symbols)
+    lost = tuple(sorted(symbol for symbol in gone if renames.newest(symbol) not in companies))
     try:
         modelled = tuple(filter(store.has_models, lost))
     except OSError as error:

@@ -239,7 +239,7 @@ def _looked_after(settings: Settings, store: ModelStore, market: Market) -> Shri
     """
     telemetry = TelemetryStore(settings.telemetry_dir, lambda said: say(said, err=True))
     telemetry.require()
-    shrink = shrink_of(telemetry, store, market.universe)
+    shrink = shrink_of(telemetry, store, market.universe, market.renames)
     shrink.require(settings.allow_shrink)
     return shrink
 

@@ -97,9 +97,10 @@ def plan_table(market: Market, pairs: Sequence[Pair]) -> None:
     if served:
         what = f"{len(served)} served by the model of a window before, for example: {served[0].detail}"
         out.print(what, soft_wrap=True)
-    cut = [pair for pair in pairs if pair.eligible and pair.effective_start > pair.window.start]
+    cut = [pair for pair in pairs if pair.eligible and pair.detail and not pair.served_by]
     if cut:
-        out.print(f"{len(cut)} cut by a listing or the first bar, for example: {cut[0].detail}", soft_wrap=True)
+        what = f"{len(cut)} cut by a listing, the first bar or a delisting, for example: {cut[0].detail}"
+        out.print(what, soft_wrap=True)
     for reason in skips:
         one = next(pair for pair in pairs if pair.reason is reason)
         out.print(f"{reason}, for example: {one.detail}", soft_wrap=True)

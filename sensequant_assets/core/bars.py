@@ -266,6 +266,27 @@ def validated(raw: RawBars, *, until: np.datetime64) -> Bars:
     return replace(bars, **{name: getattr(bars, name)[kept] for name in ("time", *PRICES, "volume")}, delivery=delivery)
 
 
+def before(bars: Bars, day: date) -> Bars:
+    """Bars as they are where their source ends before a day; rows from then on count as if nobody had read them."""
+    end = np.datetime64(day, "s")
+    count = int(np.searchsorted(bars.time, end))
+    whole = bars.delivery
+    bad = tuple(one for one in whole.bad if (one.after if np.isnat(one.time) else one.time) < end)
+    if count == len(bars) and len(bad) == len(whole.bad):
+        return bars
+    unread = len(whole.row) - count if len(whole.row) else 0
+    delivery = replace(
+        whole,
+        origin=whole.origin[:count],
+        row=whole.row[:count],
+        read=whole.read - unread - (len(whole.bad) - len(bad)),
+        bad=bad,
+    )
+    return replace(
+        bars, **{name: getattr(bars, name)[:count] for name in ("time", *PRICES, "volume")}, delivery=delivery
+    )
+
+
 def refuse_too_many(bars: Bars) -> Bars:
     """Bars of a symbol of whose rows not more than `MOST_BAD` are bad; others cost it all of its windows.
 

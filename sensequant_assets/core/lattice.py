@@ -36,6 +36,7 @@ class SkipReason(StrEnum):
     INSUFFICIENT_FUTURE = "insufficient_future"
     NO_BARS = "no_bars"
     SUSPECT_BARS = "suspect_bars"
+    DELISTED = "delisted"
 
 
 class Recipe(BaseModel):
@@ -207,11 +208,15 @@ def plan_symbol(
     """
     if isinstance(samples, WindowError):
         start, listed_since = listing.trading_start(None), listing.listed_since(None)
-        return tuple(_pair(listing.symbol, window, start, listed_since) for window in windows)
-    return tuple(_plan_pair(samples, window, recipe, floor) for window in windows)
+        return tuple(_pair(listing, window, start, listed_since) for window in windows)
+    return tuple(_plan_pair(listing, samples, window, recipe, floor) for window in windows)
 
 
-def _pair(symbol: str, window: Window, trading_start: date | None, listed_since: date | None) -> Pair:
+def _pair(listing: Listing, window: Window, trading_start: date | None, listed_since: date | None) -> Pair:
+    symbol, delisted = listing.symbol, listing.delisting_date
+    if delisted is not None and delisted < window.start:
+        why = f"{symbol} was delisted on {delisted}, before window {window.key}."
+        return Pair(symbol, window, window.start, SkipReason.DELISTED, why)
     start = trading_start or window.start
     effective_start = max(window.start, start)
     begins = f"{symbol} trades from {start}" if listed_since else f"The bars of {symbol} begin on {start}"
@@ -220,18 +225,25 @@ def _pair(symbol: str, window: Window, trading_start: date | None, listed_since:
         return Pair(symbol, window, effective_start, SkipReason.PRE_LISTING, detail)
     early = None if listed_since is None else effective_start - listed_since < timedelta(days=EARLY_LIFE_DAYS)
     cut = f"{begins}, and window {window.key} is cut to begin there." if effective_start > window.start else ""
+    if _ends(listing, window):
+        cut = f"{cut} {symbol} was delisted on {delisted}, and window {window.key} ends there.".lstrip()
     return Pair(symbol, window, effective_start, detail=cut, early_life=early)
 
 
-def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -> Pair:
+def _ends(listing: Listing, window: Window) -> bool:
+    """Whether a symbol is delisted within a window, so that no row of it is still to come."""
+    return listing.delisting_date is not None and window.start <= listing.delisting_date < window.end
+
+
+def _plan_pair(listing: Listing, samples: Samples, window: Window, recipe: Recipe, floor: Floor) -> Pair:
     symbol = samples.symbol
     if not len(samples.time):
         return Pair(symbol, window, window.start, SkipReason.NO_BARS, f"There are no bars of {symbol}.")
-    pair = _pair(symbol, window, samples.trading_start, samples.listed_since)
+    pair = _pair(listing, window, samples.trading_start, samples.listed_since)
     if not pair.eligible:
         return pair
-    labelled_until = samples.last_labelled_day
-    is_open = labelled_until is None or labelled_until < window.end
+    labelled_until, ends = samples.last_labelled_day, _ends(listing, window)
+    is_open = not ends and (labelled_until is None or labelled_until < window.end)
     # A window that reads bad rows fails by them, unless it has too few rows with them too.
     but_for_bad_rows = replace(samples, usable=samples.usable | samples.spoiled) if samples.missed else samples
     rows = window_rows(but_for_bad_rows, window, pair.effective_start, recipe)
@@ -255,19 +267,13 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
     if first == last and spoiled:
         return decided(None)
     if first == last:
-        if samples.time[-1] < np.datetime64(window.start):
-            return decided(SkipReason.INSUFFICIENT_FUTURE, f"The bars of {symbol} end before {window.start}.")
-        return decided(SkipReason.NO_BARS, f"{symbol} has no bar from {pair.effective_start} to {window.end}.")
+        return decided(*_without_bars(samples, pair, ends))
     if is_open and recipe.open_windows == "skip":
         return decided(
             SkipReason.INSUFFICIENT_FUTURE, f"Labels of {symbol} end at {labelled_until}; open windows are skipped."
         )
     if np.isnan(samples.forward_return[first:last]).all():
-        return decided(
-            SkipReason.INSUFFICIENT_FUTURE,
-            f"No row of window {window.key} of {symbol} has a complete label yet.",
-            waits=is_open,
-        )
+        return decided(*_without_labels(pair, ends), waits=is_open)
     if len(rows.train) < floor.rows:
         why = f": {floor.why}" if floor.why else ""
         bare = np.isnan(samples.label[first:last]) & ~np.isnan(samples.forward_return[first:last])
@@ -278,6 +284,23 @@ def _plan_pair(samples: Samples, window: Window, recipe: Recipe, floor: Floor) -
         )
         return decided(SkipReason.INSUFFICIENT_BARS, f"{pair.detail} {detail}".lstrip(), waits=is_open)
     return decided(None, pair.detail)
+
+
+def _without_bars(samples: Samples, pair: Pair, ends: bool) -> tuple[SkipReason, str]:
+    symbol, window = pair.symbol, pair.window
+    if samples.time[-1] < np.datetime64(window.start) and not ends:
+        return SkipReason.INSUFFICIENT_FUTURE, f"The bars of {symbol} end before {window.start}."
+    why = f"{symbol} has no bar from {pair.effective_start} to {window.end}."
+    return SkipReason.NO_BARS, f"{pair.detail} {why}" if ends else why
+
+
+def _without_labels(pair: Pair, ends: bool) -> tuple[SkipReason, str]:
+    if ends:
+        return SkipReason.DELISTED, f"{pair.detail} No row of it has a complete label."
+    return (
+        SkipReason.INSUFFICIENT_FUTURE,
+        f"No row of window {pair.window.key} of {pair.symbol} has a complete label yet.",
+    )
 
 
 def _spoiled(samples: Samples, window: Window, rows: WindowRows) -> str:

@@ -52,6 +52,9 @@ class Listing:
         First day to train on, where it is known better than by listing date and bars. None if not given.
     vendor_code
         The vendor's name of the symbol, where it differs. None if not given.
+    delisting_date
+        Last day that may have a bar: exchanges name the first day without trading, others the last one with it. None if
+        it is listed still, or the day is not known.
     """
 
     symbol: str
@@ -59,6 +62,7 @@ class Listing:
     listing_date: date | None = None
     trading_start_date: date | None = None
     vendor_code: str | None = None
+    delisting_date: date | None = None
 
     def trading_start(self, first_bar: date | None) -> date | None:
         """First day on which the symbol trades.
@@ -122,6 +126,11 @@ class Universe:
         """The symbols, in alphabetical order."""
         return tuple(listing.symbol for listing in self.listings)
 
+    @property
+    def listed(self) -> dict[str, date | None]:
+        """Listing date, as far as it is known, by symbol."""
+        return {listing.symbol: listing.listing_date for listing in self.listings}
+
     def listing(self, symbol: str) -> Listing:
         """The row of one symbol; `UsageError` if the universe has none."""
         for listing in self.listings:
@@ -148,6 +157,7 @@ _COLUMNS = {
     "listing_date": r"(?:listing|listed)(?:date|on)?|dateoflisting|dateofipo|ipodate|ipo",
     "trading_start_date": r"(?:first)?trad(?:ing|e)(?:start)?date|tradingstart|firsttradingday",
     "vendor_code": r"vendor(?:code|symbol|name)",
+    "delisting_date": r"delist(?:ing|ed)?(?:date|on)?|dateofdelisting|lasttrad(?:ing|ed?)(?:date|day)",
 }
 """What each column may be called, in lower case without anything but letters and digits."""
 
@@ -165,8 +175,8 @@ def parse_universe(
     ----------
     header
         Names of the columns, in any case and with anything between their words: `symbol`, optional `name` (or
-        `NAME OF COMPANY`), `listing_date` (or `DATE OF LISTING`, `ipo_date`), `trading_start_date`, `vendor_code`. What
-        is not used of the others is in `Universe.unused`.
+        `NAME OF COMPANY`), `listing_date` (or `DATE OF LISTING`, `ipo_date`), `trading_start_date`, `vendor_code`,
+        `delisting_date`. What is not used of the others is in `Universe.unused`.
     rows
         One a symbol: where its file has it, and its cells. Empty rows are ignored; empty cells are missing, as are
         those at the end that a row does not have. Dates are ISO, or have a month in letters.
@@ -237,10 +247,13 @@ def _listing(at: dict[str, list[int]], columns: Sequence[str], cells: Sequence[s
             f"{place}: {brief(text['symbol'])!r} is not a symbol; a symbol is up to 32 of A-Z 0-9 & . _ -, "
             "begins with a letter or digit and has no '...'."
         )
-    listed = [(columns[number], _day(cells[number], columns[number], place)) for number in at["listing_date"]]
-    started = [(columns[number], _day(cells[number], columns[number], place)) for number in at["trading_start_date"]]
-    # Shares are offered, listed, and then traded.
-    known = [(name, day) for name, day in (*reversed(listed), *started) if day is not None]
+    listed = [(columns[number], day_of_text(cells[number], columns[number], place)) for number in at["listing_date"]]
+    started = [
+        (columns[number], day_of_text(cells[number], columns[number], place)) for number in at["trading_start_date"]
+    ]
+    ended = [(columns[number], day_of_text(cells[number], columns[number], place)) for number in at["delisting_date"]]
+    # Shares are offered, listed, traded, and delisted.
+    known = [(name, day) for name, day in (*reversed(listed), *started, *ended) if day is not None]
     for (earlier, first), (later, second) in pairwise(known):
         if first > second:
             raise UsageError(f"{place}: {earlier} {first} is after {later} {second}; correct one, or leave it out.")
@@ -250,10 +263,18 @@ def _listing(at: dict[str, list[int]], columns: Sequence[str], cells: Sequence[s
         listing_date=next((day for _, day in listed if day is not None), None),
         trading_start_date=next((day for _, day in started), None),
         vendor_code=text["vendor_code"] or None,
+        delisting_date=next((day for _, day in ended), None),
     )
 
 
-def _day(text: str, column: str, place: str) -> date | None:
+def day_of_text(text: str, column: str, place: str) -> date | None:
+    """The day that a cell names, ISO or with its month in letters; None for an empty one.
+
+    Raises
+    ------
+    UsageError
+        It is neither: names place, column and text.
+    """
     if not text:
         return None
     try:

@@ -183,7 +183,7 @@ def _shrink(
     if identity_of(context.run).source == COMMAND_LINE:
         return market.shrink
     telemetry = TelemetryStore(market.telemetry.directory, context.log.warning)
-    shrink = shrink_of(telemetry, market.models, opened.universe)
+    shrink = shrink_of(telemetry, market.models, opened.universe, opened.renames)
     shrink.require(config.allow_shrink)
     if shrink.lost:
         context.log.warning(printable(f"{shrink}."))

@@ -5,13 +5,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from sensequant_assets.core.bars import Bars, Floats, corrupt
+from sensequant_assets.core.bars import Bars, Floats, Times, before, corrupt
 from sensequant_assets.core.capacity import floor_of, pool_floor
 from sensequant_assets.core.hurdles import VOLATILITY_BARS, CrossSection, cross_section, hurdle_of
 from sensequant_assets.core.idle import IdleSetting, idle_settings
@@ -22,7 +22,9 @@ from sensequant_assets.core.pool import EARLY, PoolRows
 from sensequant_assets.core.providers import STANDARD, Provider
 from sensequant_assets.core.quality.adjustment import Action, adjusted, detected
 from sensequant_assets.core.quality.coverage import Coverage
+from sensequant_assets.core.quality.listings import after_delisting
 from sensequant_assets.core.quality.rules import EVERYBODY, Finding
+from sensequant_assets.core.renames import Alias, Renames
 from sensequant_assets.core.samples import Samples, build_samples
 from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Listing, Universe
@@ -37,6 +39,7 @@ from sensequant_assets.sources.actions import read_actions
 from sensequant_assets.sources.changed import ChangedBars
 from sensequant_assets.sources.files import FileBars
 from sensequant_assets.sources.notes import Note, told
+from sensequant_assets.sources.renames import read_renames
 from sensequant_assets.sources.sample import SAMPLE, SYMBOLS, SampleBars
 from sensequant_assets.sources.universes import read_universe
 
@@ -45,6 +48,7 @@ KEPT_BYTES = 32 * 2**20
 symbol. It holds 140 symbols with five years of daily bars, or seven with a year of five-minute bars."""
 
 _NOT_USED = "Columns of the universe that are not used"
+_ONE_COMPANY = "Symbols of the universe that were one company's, and are taken for two because it has both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Market:
         How bars are judged, and what becomes of what is found.
     providers
         Of the features.
+    renames
+        By which models of a symbol's former names are its own.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class Market:
         student: StudentParameters,
         rules: BarRules = BarRules(),  # noqa: B008  # it is frozen
         providers: Sequence[Provider] = (STANDARD,),
+        renames: Renames = Renames(),  # noqa: B008  # nothing changes it
     ) -> None:
         if teacher.scope == "symbol" and student.scope == "pool":
             raise UsageError(
@@ -103,12 +110,16 @@ class Market:
                 "Give both the same scope."
             )
         self.universe = universe
+        self.renames = renames
         self.windows = windows
         self.recipe = recipe.used_by(teacher)
         self._asked = (teacher, student, recipe)
         self.floor = floor_of(teacher, student, recipe.horizon, recipe.min_samples)
         self.providers = providers
         self._rules = rules
+        self._delisted = {one.symbol: one.delisting_date for one in universe.listings if one.delisting_date}
+        self._afterwards: dict[str, Times] = {}
+        source = ChangedBars(source, self._until_delisting) if self._delisted else source
         self._raw = ChangedBars(source, self._as_given) if rules.actions else source
         self._source = ChangedBars(self._raw, self._adjusted) if rules.adjust == "detected" else self._raw
         self._quality = Quality(recipe.horizon, windows, rules.calendar)
@@ -142,11 +153,14 @@ class Market:
         """
         providers = providers_of(features)
         universe = read_universe(settings.universe)
+        renames = read_renames(Path(settings.symbol_changes)) if settings.symbol_changes else Renames()
         windows = settings.windows
         source: BarSource = (
             SampleBars()
             if settings.bars == SAMPLE
-            else FileBars(Path(settings.bars), settings.timezone, universe=universe)
+            else FileBars(
+                Path(settings.bars), settings.timezone, universe=universe, aliases=renames.aliases(universe.listed)
+            )
         )
         if settings.bars == SAMPLE and not {one.vendor_code or one.symbol for one in universe.listings} & {*SYMBOLS}:
             raise UsageError(
@@ -159,13 +173,18 @@ class Market:
         )
         if rules.calendar is not None:
             require_calendar(rules.calendar)
-        return cls(universe, windows, source, settings.recipe, teacher, student, rules, providers)
+        return cls(universe, windows, source, settings.recipe, teacher, student, rules, providers, renames)
 
     def mirrored(self, seed: int) -> "Market":
         """The same market, its moves turned round by the coins of a seed: its noise twin."""
         teacher, student, recipe = self._asked
         turned = ChangedBars(self._source, partial(mirrored, seed=seed))
         return Market(self.universe, self.windows, turned, recipe, teacher, student, providers=self.providers)
+
+    @cached_property
+    def aliases(self) -> Mapping[str, Alias]:
+        """Other symbols of those of the universe, by name."""
+        return self.renames.aliases(self.universe.listed)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -175,8 +194,11 @@ class Market:
     @property
     def notes(self) -> list[str]:
         """What is to be said of the universe, and how bars asked for so far were read and labelled: few sentences."""
-        unused = (Note(_NOT_USED, place=column) for column in self.universe.unused)
-        return told([*unused, *self._source.notes]) + list(filter(None, [self.unlabelled]))
+        of_universe = [Note(_NOT_USED, place=column) for column in self.universe.unused]
+        of_universe += [
+            Note(_ONE_COMPANY, place=f"{old} and {new}") for old, new in self.renames.doubles(self.universe.listed)
+        ]
+        return told([*of_universe, *self._source.notes]) + list(filter(None, [self.unlabelled]))
 
     @cached_property
     def cross_section(self) -> CrossSection:
@@ -247,7 +269,9 @@ class Market:
         """What the rules find in bars as they are given."""
         with self._lock:
             self._take_in()
-            return self._quality.findings(self.left_out)
+            found = self._quality.findings(self.left_out, self.universe.listings)
+        after = (after_delisting(symbol, times, self._delisted[symbol]) for symbol, times in self._afterwards.items())
+        return [*after, *found]
 
     @cached_property
     def _taken_out(self) -> Mapping[str, Sequence[Action]]:
@@ -391,6 +415,13 @@ class Market:
             found = [one for one in self.findings if one.symbol == symbol]
             pairs = tuple(self._rules.applied(pair, found) for pair in pairs)
         return SymbolPlan(samples, pairs)
+
+    def _until_delisting(self, bars: Bars) -> Bars:
+        delisted = self._delisted.get(bars.symbol)
+        own = bars if delisted is None else before(bars, delisted + timedelta(days=1))
+        if len(own) < len(bars):
+            self._afterwards[bars.symbol] = bars.time[len(own) :]
+        return own
 
     def _as_given(self, bars: Bars) -> Bars:
         return adjusted(bars, self._rules.actions.get(bars.symbol, ()))

@@ -116,20 +116,23 @@ class Quality:
         known = self._outlines.get(symbol)
         return None if known is None else record_of(symbol, known.days, action)
 
-    def findings(self, left_out: Iterable[str]) -> list[Finding]:
+    def findings(self, left_out: Iterable[str], listings: Iterable[Listing] = ()) -> list[Finding]:
         """What the rules find in all symbols, by symbol; what is about all of them stands last.
 
         Parameters
         ----------
         left_out
             Why files are left out of which nobody can tell the symbols.
+        listings
+            Rows of the universe.
 
         Raises
         ------
         UsageError
             There is no such calendar, or no package that has calendars.
         """
-        found = findings_of(self._sorted, self._sessions, self._windows, self._unreadable)
+        rows = {listing.symbol: listing for listing in listings}
+        found = findings_of(self._sorted, self._sessions, self._windows, self._unreadable, rows)
         found += [Finding(EVERYBODY, "unreadable", "error", None, None, 0, why) for why in left_out]
         return sorted(found, key=lambda one: (one.symbol == EVERYBODY, one.symbol))
 

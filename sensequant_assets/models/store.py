@@ -6,7 +6,7 @@ Plain LightGBM reads a model: `lgb.Booster(model_str=gzip.open(path, "rt").read(
 import gzip
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -191,6 +191,36 @@ class ModelStore:
             raise corrupt(record_of(path), f"is of the {record.model} of {record.symbol}|{record.window_start}")
         checked(path, record.model_digest)
         return StoredModel(path, record)
+
+    def adopt(self, symbol: str, window: str, others: Iterable[str]) -> int:
+        """Copy the models of a window from another symbol of the same company, where the symbol has none itself.
+
+        What is copied is checked as everything that is read. What it was copied from stays: a market of an earlier day
+        has its models under the symbol of that day.
+
+        Parameters
+        ----------
+        symbol, window
+            Whose models are missing, and of which window.
+        others
+            Symbols that the company had or has; the first with models counts.
+
+        Returns
+        -------
+        int
+            How many models were copied.
+        """
+        copied = 0
+        for model in MODELS:
+            path = self.path(model, symbol, window)
+            if record_of(path).exists():
+                continue
+            found = next(filter(None, (self.find(model, other, window) for other in others)), None)
+            if found is not None:
+                write(path, checked(found.path, found.record.model_digest))
+                self._write_record(path, found.record.model_copy(update={"symbol": symbol}))
+                copied += 1
+        return copied
 
     def save(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> StoredModel:
         """Write a model and its record, each under a temporary name first, the record last."""

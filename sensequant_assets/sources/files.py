@@ -4,15 +4,18 @@ import errno
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from sensequant_assets.core.bars import PRICES, Bars, Delivery, corrupt, day_of, refuse_too_many
+from sensequant_assets.core.bars import PRICES, Bars, Delivery, before, corrupt, day_of, refuse_too_many
+from sensequant_assets.core.renames import Alias
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.sources.dates import Proof
@@ -69,6 +72,8 @@ class FileBars:
     universe
         Whose bars are wanted: then what matches no symbol of it is noted, and nothing that matches is an error. None
         for whichever are asked for.
+    aliases
+        Other symbols of listed ones, by name: what stands under one counts up to the day on which it was given up.
 
     Raises
     ------
@@ -82,9 +87,11 @@ class FileBars:
         timezone: str | None = None,
         clock: Callable[[], float] = time.time,
         universe: Universe | None = None,
+        aliases: Mapping[str, Alias] = MappingProxyType({}),
     ) -> None:
         _require_path(path)
         self._path = path
+        self._aliases = aliases
         self._timezone = timezone
         self._clock = clock
         self._universe = universe
@@ -101,23 +108,27 @@ class FileBars:
         A row that breaks a rule is put aside, and costs the symbol no more unless there are too many of them.
         """
         symbol = listing.symbol
-        claims = self._claims if self._universe is not None else self._claimed(Matcher([listing]))
+        known = self._claims if self._universe is not None else self._claimed(Matcher([listing]))
+        claims = known.get(symbol, [])
         notes: list[Note] = []
-        tables = list(_of_one_series(self._tables(symbol, claims.get(symbol, [])), symbol, notes.append))
+        tables = list(_of_one_series(self._tables(symbol, claims), symbol, notes.append))
         parts = parse_bars(
             tables, symbol=symbol, timezone=self._timezone, clock=self._clock, proof=self._proof, note=notes.append
         )
+        parts = [_own_part(part, claim, notes.append) for part, claim in zip(parts, claims, strict=True)]
         self._read_notes[symbol] = tuple(notes)
         return refuse_too_many(_union(parts)) if parts else Bars.empty(symbol)
 
     def _tables(self, symbol: str, claims: Sequence["_Claim"]) -> Iterator[Rows]:
         """The rows of a symbol, file by file."""
-        other = next((claim for claim in claims if claim.name != claims[0].name), None)
-        if other:
-            raise corrupt(
-                f"{other.file} has bars of {other.name}, and {claims[0].file} of {claims[0].name}: both names stand "
-                f"for {symbol}. Remove one, or name the right one in the universe's column vendor_code."
-            )
+        first = {claim.alias: claim for claim in reversed(claims)}
+        for claim in claims:
+            one = first[claim.alias]
+            if claim.name != one.name:
+                raise corrupt(
+                    f"{claim.file} has bars of {claim.name}, and {one.file} of {one.name}: both names stand "
+                    f"for {symbol}. Remove one, or name the right one in the universe's column vendor_code."
+                )
         for claim in claims:
             if claim.why_not:
                 raise corrupt(claim.why_not)
@@ -144,7 +155,7 @@ class FileBars:
 
     @cached_property
     def _index(self) -> "_Index":
-        matcher = None if self._universe is None else Matcher(self._universe.listings)
+        matcher = None if self._universe is None else Matcher(self._universe.listings, self._aliases)
         if not self._path.is_file():
             return _Index.of(bars_files(self._path), self._path, matcher)
         index = _Index.of([self._path], None, matcher)
@@ -157,7 +168,7 @@ class FileBars:
 
     @cached_property
     def _claims(self) -> dict[str, list["_Claim"]]:
-        return self._claimed(Matcher(self._universe.listings if self._universe else ()))
+        return self._claimed(Matcher(self._universe.listings if self._universe else (), self._aliases))
 
     def _claimed(self, matcher: Matcher) -> dict[str, list["_Claim"]]:
         """Which files have bars of which symbols."""
@@ -173,7 +184,10 @@ class FileBars:
             for name in table.names:
                 if symbol := matcher.symbol(name):
                     claims.setdefault(symbol, []).append(_Claim(name, table.file, partial(table.of, name)))
-        return {symbol: _as_coded(found, matcher.codes.get(symbol)) for symbol, found in claims.items()}
+        return {
+            symbol: _as_coded([_with_alias(claim, matcher) for claim in found], matcher.codes.get(symbol))
+            for symbol, found in claims.items()
+        }
 
     @cached_property
     def _match_notes(self) -> tuple[Note, ...]:
@@ -230,8 +244,26 @@ class FileBars:
 
 
 def _as_coded(claims: list["_Claim"], code: str | None) -> list["_Claim"]:
-    """Only those that a listing's `vendor_code` names, where some are."""
-    return [claim for claim in claims if claim.name == code] or claims
+    """Of those that go by no alias only those that a listing's `vendor_code` names, where some are."""
+    if not any(claim.name == code for claim in claims):
+        return claims
+    return [claim for claim in claims if claim.name == code or claim.alias]
+
+
+def _with_alias(claim: "_Claim", matcher: Matcher) -> "_Claim":
+    found = matcher.alias(claim.name)
+    return replace(claim, alias=found[0], until=found[1].until) if found else claim
+
+
+def _own_part(part: Bars, claim: "_Claim", note: Callable[[Note], None]) -> Bars:
+    """The bars of a file that are its company's: under a symbol that it gave up, those from before that day."""
+    if claim.until is None:
+        return part
+    own = before(part, claim.until)
+    if count := len(part) - len(own):
+        text = f"Rows of {claim.alias} from {claim.until} on, when it was given up, are left out"
+        note(Note(text, part.symbol, str(claim.file), count))
+    return own
 
 
 def _require_path(path: Path) -> None:
@@ -266,12 +298,17 @@ def _dates_in(file: BarFile, header: Header) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A name of a file that stands for a symbol, and how to get its rows, or why they cannot be had."""
+    """A name of a file that stands for a symbol, and how to get its rows, or why they cannot be had.
+
+    Where the name is another symbol of that company, `alias` is that, given up on the day `until` if it is not today's.
+    """
 
     name: str
     file: BarFile
     columns: Callable[[], Columns] = Columns.none
     why_not: str = ""
+    alias: str = ""
+    until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

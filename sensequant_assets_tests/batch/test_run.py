@@ -45,6 +45,7 @@ class Workshop:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.changed: dict[str, Any] = {}
         self.universe = write_universe(directory / "two.csv", ["AAPL", "IBM"])
         self.bars = sample_bars(directory / "bars", ["AAPL", "IBM"])
         self.telemetry = TelemetryStore(directory / "telemetry")
@@ -101,7 +102,8 @@ class Workshop:
     @property
     def settings(self) -> Settings:
         """Of three windows."""
-        return read_settings({"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)})
+        market = {"universe": self.universe, "bars": str(self.bars), "end": date(2010, 6, 25)}
+        return read_settings(market | self.changed)
 
     def samples(self, symbol: str) -> Samples:
         """Of a symbol whose bars are in order."""
@@ -617,3 +619,21 @@ def test_a_run_without_its_device_is_noted_as_failed(workshop: Workshop, monkeyp
         workshop.run("batch")
     assert workshop.rows("SELECT status FROM runs") == [("failed",)]
     assert workshop.rows("SELECT count(*) FROM window_runs") == [(0,)]
+
+
+def test_models_of_a_renamed_symbol_are_found_under_its_new_one_and_its_old_files_are_its_bars(
+    workshop: Workshop,
+) -> None:
+    workshop.run("before")
+    write_universe(workshop.universe, ["AAPL", "BIGBLUE"])
+    changes = workshop.directory / "changes.csv"
+    changes.write_text("International Business Machines,IBM,BIGBLUE,2012-01-03\n")
+    workshop.changed = {"symbol_changes": str(changes)}
+    outcomes = workshop.run("after")
+    for model in MODELS:
+        assert set(statuses(outcomes[model]).values()) == {Status.REUSED}
+        assert {outcome.pair.symbol for outcome in outcomes[model]} == {"AAPL", "BIGBLUE"}
+    assert workshop.rows("SELECT symbol, message FROM events WHERE kind = 'renamed'") == [
+        ("BIGBLUE", "6 models of IBM found as those of BIGBLUE.")
+    ]
+    assert workshop.models.find("student", "IBM", "2009-01-01") is not None

@@ -1,10 +1,12 @@
 """Claims about universes that have lost symbols since the batch before."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from sensequant_assets.batch.shrinking import Shrink, shrink_of, universe_told
+from sensequant_assets.core.renames import Rename, Renames
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import BusyError, UsageError
 from sensequant_assets.models.store import ModelStore
@@ -76,7 +78,8 @@ def test_one_symbol_with_models_is_refused_by_name_with_the_way_out(shelf: Shelf
     with pytest.raises(UsageError) as caught:
         shrink.require(allowed=False)
     assert str(caught.value) == (
-        "Universe u has lost 1 of the 20 symbols of batch b (S07; 1 has models): put them back, or accept that with "
+        "Universe u has lost 1 of the 20 symbols of batch b (S07; 1 has models): put them back, with a delisting_date "
+        "where they trade no more, name new symbols in a file of --symbol-changes, or accept that with "
         "--allow-shrink or SENSEQUANT_ALLOW_SHRINK=true."
     )
     shrink.require(allowed=True)
@@ -124,3 +127,12 @@ def test_models_that_cannot_be_looked_for_are_no_word_that_there_are_none(shelf:
         directory.chmod(0o755)
     assert shelf.models.has_models("S07")
     assert not shelf.models.has_models("S08")
+
+
+def test_a_symbol_that_was_renamed_or_whose_renaming_was_undone_is_not_lost(shelf: Shelf) -> None:
+    shelf.ran("b", "LTIM", "TCS")
+    renames = Renames([Rename(date(2026, 2, 27), "LTIM", "LTM"), Rename(date(2022, 12, 5), "LTI", "LTIM")])
+    for name in ("LTI", "LTM"):
+        assert shrink_of(shelf.telemetry, shelf.models, universe_of(name, "TCS"), renames).lost == ()
+        assert shrink_of(shelf.telemetry, shelf.models, universe_of(name, "TCS")).lost == ("LTIM",)
+    assert shrink_of(shelf.telemetry, shelf.models, universe_of("LTM"), renames).lost == ("TCS",)

@@ -1,10 +1,14 @@
 """Claims about which rows are bars, and how they are adjusted."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
-from sensequant_assets.core.bars import PRICES, Bars, RawBars, refuse_too_many, told, validated
+from sensequant_assets.core.bars import PRICES, BadRow, Bars, RawBars, before, refuse_too_many, told, validated
 from sensequant_assets.errors import FailureKind, WindowError
+from sensequant_assets_tests.making import FIRST_DAY, random_walk, with_bad_rows
 
 VALUES = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 100.0}
 
@@ -204,3 +208,23 @@ def test_a_symbol_is_refused_whole_when_more_than_one_row_in_ten_is_bad():
     with pytest.raises(WindowError, match="row 1 and 2 more: TCS: volume is negative") as caught:
         refuse_too_many(checked(beyond))
     assert caught.value.kind is FailureKind.CORRUPT_BARS
+
+
+def test_bars_from_before_a_day_are_those_of_a_source_that_ends_there():
+    whole, day = with_bad_rows(random_walk(12, 0), 3, 9), FIRST_DAY + timedelta(days=6)
+    part = before(whole, day)
+    ends_there = with_bad_rows(random_walk(6, 0), 3)
+    assert part.time.tolist() == ends_there.time.tolist()
+    assert part.delivery.bad == ends_there.delivery.bad
+    assert part.delivery.row.tolist() == ends_there.delivery.row.tolist()
+    assert part.delivery.read == ends_there.delivery.read == len(part) + 1
+    assert before(whole, FIRST_DAY + timedelta(days=12)) is whole
+    assert len(before(whole, FIRST_DAY)) == 0
+
+
+def test_a_bad_row_without_a_day_is_of_the_days_after_the_last_sound_row_before_it():
+    sound = random_walk(12, 0)
+    row = BadRow("AAA", "AAA.csv", 7, "time", "time is not a date", np.datetime64("NaT", "s"), sound.time[5])
+    whole = replace(sound, delivery=replace(sound.delivery, bad=(row,)))
+    assert before(whole, FIRST_DAY + timedelta(days=6)).delivery.bad == (row,)
+    assert before(whole, FIRST_DAY + timedelta(days=5)).delivery.bad == ()

@@ -75,6 +75,35 @@ def test_a_window_starts_in_its_middle_where_trading_starts_there():
     assert pair.detail == "AAA trades from 2022-05-11, and window 2022-04-01 is cut to begin there."
 
 
+def test_windows_after_a_delisting_are_skipped_as_delisted():
+    pair = planned(random_walk(90, 0), delisting_date=day(89))
+    assert (pair.reason, pair.open) == (SkipReason.DELISTED, False)
+    assert pair.detail == "AAA was delisted on 2022-03-31, before window 2022-04-01."
+
+
+def test_a_window_ends_with_a_delisting_and_waits_for_no_row():
+    pair = planned(random_walk(150, 0), delisting_date=day(149))
+    assert (pair.eligible, pair.open, pair.rows) == (True, False, 53)  # positions 90 to 142 have a label
+    assert pair.detail == "AAA was delisted on 2022-05-30, and window 2022-04-01 ends there."
+    assert planned(random_walk(150, 0)).open
+    skipping = RECIPE.model_copy(update={"open_windows": "skip"})
+    assert planned(random_walk(150, 0), recipe=skipping, delisting_date=day(149)).eligible
+
+
+@pytest.mark.parametrize(
+    ("bars", "reason", "why"),
+    [
+        (90, SkipReason.NO_BARS, "AAA has no bar from 2022-04-01 to 2022-06-30."),
+        (97, SkipReason.DELISTED, "No row of it has a complete label."),
+        (98, SkipReason.INSUFFICIENT_BARS, "Window 2022-04-01 of AAA has 1 training rows"),
+    ],
+)
+def test_a_window_that_a_delisting_leaves_too_few_rows_is_skipped_and_says_so(bars, reason, why):
+    pair = planned(random_walk(bars, 0), delisting_date=day(97))
+    assert (pair.reason, pair.waits) == (reason, False)
+    assert pair.detail.startswith(f"AAA was delisted on 2022-04-08, and window 2022-04-01 ends there. {why}")
+
+
 def test_rows_within_the_lookback_of_a_new_listing_are_not_counted():
     # Bars from position 100 on, the first fifty of them without features: rows 150 to 172.
     pair = planned(random_walk(300, 0, first_day=day(100)), listed=day(100))

@@ -106,6 +106,10 @@ def test_the_day_of_the_listing_counts_before_that_of_the_offer():
             "listing_date 2022-05-18 is after trading",
         ),
         (
+            {"trading_start_date": "2022-05-18", "delisted_on": "2022-05-17"},
+            "trading_start_date 2022-05-18 is after delisted_on",
+        ),
+        (
             {"ipo_date": "2022-05-18", "trading_start_date": "2022-05-17"},
             "ipo_date 2022-05-18 is after trading",
         ),
@@ -114,6 +118,12 @@ def test_the_day_of_the_listing_counts_before_that_of_the_offer():
 def test_dates_that_contradict_each_other_are_refused(columns, said):
     with pytest.raises(UsageError, match=rf"^u\.csv, row 2: {said}.*; correct one, or leave it out\.$"):
         universe_of(symbol=["LICI"], **{name: [text] for name, text in columns.items()})
+
+
+@pytest.mark.parametrize("column", ["delisting_date", "DATE OF DELISTING", "Delisted on", "last_trading_day"])
+def test_the_day_of_a_delisting_is_read_as_it_is_written(column):
+    (listing,) = universe_of(symbol=["HDFC"], **{column: ["12-JUL-2023"]}).listings
+    assert listing.delisting_date == date(2023, 7, 12)
 
 
 def test_two_columns_for_one_fact_are_refused():

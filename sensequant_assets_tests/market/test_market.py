@@ -8,6 +8,7 @@ import pytest
 
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.lattice import Recipe, SkipReason
+from sensequant_assets.core.renames import Rename, Renames
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.core.windows import build_windows
@@ -247,3 +248,26 @@ def test_labels_of_one_symbol_read_no_other():
     assert shelf.asked == ["A", "A"]
     market_of(shelf, recipe=COMPARED).plan("A")
     assert shelf.asked[2:] == ["A", "A", "B", "C"]
+
+
+def test_bars_after_a_delisting_are_left_out_found_and_said_and_windows_end_with_it() -> None:
+    last = FIRST_DAY + timedelta(days=299)
+    bars = {name: random_walk(400, seed, symbol=name) for seed, name in enumerate("ABCD")}
+    rows = [Listing("A", delisting_date=last), *map(Listing, "BCD")]
+    market = market_of(Shelf(**bars), *rows)
+    assert market.bars("A").time[-1] == np.datetime64(last)
+    assert "A was delisted on 2022-10-27, and window 2022-09-28 ends there." in market.pair("A", "2022-09-28").detail
+    (found,) = market.findings
+    assert (found.symbol, found.rule, found.rows) == ("A", "listing", 100)
+
+
+def test_symbols_that_were_one_companys_and_are_both_listed_are_said() -> None:
+    shelf = Shelf(A=random_walk(60, 0, symbol="A"), B=random_walk(60, 1, symbol="B"))
+    windows = build_windows(FIRST_DAY, FIRST_DAY + timedelta(days=360), 90)
+    both = Universe("u", (Listing("A"), Listing("B")))
+    renames = Renames([Rename(date(2023, 1, 1), "B", "A")])
+    market = Market(both, windows, shelf, ABOVE_ZERO, QUICK_TEACHER, QUICK_STUDENT, renames=renames)
+    assert market.notes == [
+        "Symbols of the universe that were one company's, and are taken for two because it has both: B and A."
+    ]
+    assert not market.aliases

@@ -271,3 +271,28 @@ def test_new_scores_of_an_unchanged_model_replace_its_metrics_and_keep_its_text(
     assert again.record.metrics == {"test_auc": None, "test_brier": 0.25}
     assert (again.record.tested_on, again.record.unseen) == ("new", [0.5] * 30)
     assert again.record.fingerprints == stored.record.fingerprints
+
+
+def test_models_of_another_symbol_of_the_company_are_found_under_one_that_has_none(tmp_path):
+    store, stored = saved(tmp_path)
+    assert store.adopt("BBB", WINDOW, ["CCC", "AAA"]) == 1
+    copy = store.find("teacher", "BBB", WINDOW)
+    assert copy.record == stored.record.model_copy(update={"symbol": "BBB"})
+    assert copy.text() == stored.text()
+    # What it was copied from stays, and what is there is not copied over.
+    assert store.find("teacher", "AAA", WINDOW) == stored
+    assert store.adopt("BBB", WINDOW, ["AAA"]) == 0
+
+
+def test_a_model_that_cannot_be_relied_on_is_not_copied(tmp_path):
+    store, stored = saved(tmp_path)
+    stored.path.write_bytes(b"cut")
+    assert store.adopt("BBB", WINDOW, ["AAA"]) == 0
+    assert not store.path("teacher", "BBB", WINDOW).exists()
+
+
+def test_a_symbol_has_models_where_a_window_of_either_kind_has_one(tmp_path):
+    store, stored = saved(tmp_path)
+    assert [store.has_models(symbol) for symbol in ("AAA", "BBB")] == [True, False]
+    stored.path.unlink()
+    assert not store.has_models("AAA")

@@ -1,13 +1,16 @@
 """Claims about bars and universes in files."""
 
+from datetime import date
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from sensequant_assets.core.universe import Listing
+from sensequant_assets.core.renames import Alias
+from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.sources.files import FileBars
+from sensequant_assets.sources.notes import told
 from sensequant_assets.sources.packing import bars_files
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets_tests.making import bars_frame, with_cell, written
@@ -219,6 +222,31 @@ def test_two_files_that_tell_a_bar_differently_cost_its_symbol_and_are_both_name
         f"{newest}, row 4: TCS: close of 2024-01-03T00:00:00 is 11.5, and 10.03 in {own}, row 4."
     )
     assert len(source.bars(Listing("INFY"))) == 2
+
+
+ALIASES = {"LTI": Alias("LTIM", date(2024, 1, 4)), "LTM": Alias("LTIM")}
+LTIM = Universe("u", (Listing("LTIM"),))
+
+
+def test_bars_under_other_symbols_of_a_company_are_its_own_up_to_the_day_on_which_each_was_given_up(tmp_path):
+    written(days(1, 5), tmp_path / "LTI.csv")
+    written(days(4, 7), tmp_path / "LTIM.csv")
+    written(days(8, 9, symbol="LTM"), tmp_path / "newest.csv")
+    source = FileBars(tmp_path, universe=LTIM, aliases=ALIASES)
+    bars = source.bars(Listing("LTIM"))
+    assert [str(day)[8:10] for day in bars.time] == [f"{day:02d}" for day in range(1, 10)]
+    assert bars.delivery.read == len(bars) == 9
+    said = told(source.notes)
+    assert "Names that are taken for symbols: LTI for LTIM, LTM for LTIM." in said
+    left_out = f"Rows of LTI from 2024-01-04 on, when it was given up, are left out: 2 in {tmp_path / 'LTI.csv'}."
+    assert left_out in said
+
+
+def test_two_spellings_of_one_alias_are_refused_as_those_of_a_symbol_are(tmp_path):
+    written(days(1, 3), tmp_path / "LTI.csv")
+    written(days(1, 3), tmp_path / "LTI.NS.csv")
+    with pytest.raises(WindowError, match=r"LTI\.csv has bars of LTI, and .* of LTI\.NS: both names stand for LTIM"):
+        FileBars(tmp_path, universe=LTIM, aliases=ALIASES).bars(Listing("LTIM"))
 
 
 def test_files_on_two_bases_of_adjustment_are_not_mixed(tmp_path):

@@ -1,7 +1,10 @@
 """Claims about whose bars they are."""
 
+from datetime import date
+
 import pytest
 
+from sensequant_assets.core.renames import Alias
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.sources.matching import Matcher
 
@@ -60,3 +63,15 @@ def test_a_file_is_of_the_one_symbol_in_its_name_or_its_folders(names, symbol, n
 )
 def test_a_file_of_another_company_is_of_none(names):
     assert MATCHER.symbol_of_file(names) is None
+
+
+def test_an_alias_stands_for_the_symbol_that_it_became_unless_it_is_listed_itself():
+    until = date(2022, 12, 5)
+    aliases = {"LTI": Alias("LTIM", until), "HDFC": Alias("LTIM"), "TATA_MOTORS": Alias("LTIM")}
+    matcher = Matcher([Listing("LTIM", vendor_code="LTIM.NS"), Listing("HDFC"), Listing("TATA-MOTORS")], aliases)
+    assert [matcher.symbol(name) for name in ("LTI", "NSE:LTI-EQ", "LTIM", "HDFC")] == ["LTIM"] * 3 + ["HDFC"]
+    assert matcher.alias("lti.ns") == ("LTI", Alias("LTIM", until))
+    assert [matcher.alias(name) for name in ("LTIM", "HDFC", "x")] == [None] * 3
+    assert matcher.symbol_of_file(("LTI_daily_2021",)) == ("LTIM", "LTI")
+    # What spells both a listed symbol and an alias is the listed one, but for the alias to the letter.
+    assert [matcher.symbol(name) for name in ("TATA MOTORS", "TATA_MOTORS")] == ["TATA-MOTORS", "LTIM"]

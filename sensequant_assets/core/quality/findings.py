@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from math import exp
+from types import MappingProxyType
 
 import numpy as np
 
 from sensequant_assets.core.bars import day_of
+from sensequant_assets.core.quality.listings import of_listing
 from sensequant_assets.core.quality.outline import COMPARED, Outline, Span, Spans
 from sensequant_assets.core.quality.rules import EVERYBODY, RULES, Finding, Severity, same_fault
 from sensequant_assets.core.quality.sessions import SILENCE, Sessions
 from sensequant_assets.core.quality.steps import Step
+from sensequant_assets.core.universe import Listing
 from sensequant_assets.core.windows import Window
 
 STALE = 10
@@ -25,6 +29,7 @@ def findings_of(
     sessions: Sessions,
     windows: Sequence[Window],
     unreadable: Mapping[str, str] | None = None,
+    listings: Mapping[str, Listing] = MappingProxyType({}),
 ) -> list[Finding]:
     """What the rules find in a market, symbol by symbol, then what is about all of them.
 
@@ -38,8 +43,14 @@ def findings_of(
         Of the lattice, which findings name.
     unreadable
         Why the bars of other symbols cannot be taken, by symbol.
+    listings
+        Rows of the universe by symbol; of a symbol without one nothing is said of its listing.
     """
-    found = [finding for one in outlines for finding in of_symbol(one, sessions, windows)]
+    found = [
+        finding
+        for one in outlines
+        for finding in of_symbol(one, sessions, windows, listings.get(one.symbol, Listing(one.symbol)))
+    ]
     for symbol, why in (unreadable or {}).items():
         every = tuple(window.key for window in windows)
         found.append(Finding(symbol, "unreadable", "error", None, None, 0, why, windows=every))
@@ -47,9 +58,15 @@ def findings_of(
     return [*found, *_of_all(outlines, sessions, windows), *same_fault(found, len(outlines))]
 
 
-def of_symbol(one: Outline, sessions: Sessions, windows: Sequence[Window]) -> list[Finding]:
+def of_symbol(one: Outline, sessions: Sessions, windows: Sequence[Window], listing: Listing) -> list[Finding]:
     """What the rules find in the bars of one symbol."""
-    found = [*one.findings, *_steps(one, sessions), *_holes(one, sessions), *_stale(one, sessions)]
+    found = [
+        *one.findings,
+        *_steps(one, sessions),
+        *_holes(one, sessions),
+        *_stale(one, sessions, listing.delisting_date),
+        *of_listing(one, listing, sessions),
+    ]
     return [replace(finding, windows=touched(windows, spans)) for finding, spans in found]
 
 
@@ -128,10 +145,11 @@ def _hole(
     return finding, (one.reads(at, at),)
 
 
-def _stale(one: Outline, sessions: Sessions) -> Iterator[tuple[Finding, Spans]]:
+def _stale(one: Outline, sessions: Sessions, delisted: date | None) -> Iterator[tuple[Finding, Spans]]:
     if not len(one.days):
         return
-    behind = int(sessions.held[sessions.days > one.days[-1]].sum())
+    due = sessions.days if delisted is None else sessions.days[sessions.days <= np.datetime64(delisted)]
+    behind = int(sessions.held[: len(due)][due > one.days[-1]].sum())
     if behind > STALE:
         last = day_of(one.days[-1])
         said = (

@@ -83,6 +83,10 @@ RULES: Mapping[str, Rule] = {
             "wrong_instrument", "error", "2 and back, 50 for good",
             "bars at another level for a while or for good, or the last 60 closes of another symbol",
         ),
+        Rule(
+            "listing", "warning", "any bar, 20 sessions",
+            "bars before the listing or after the delisting, and a first bar so many sessions after the listing",
+        ),
         Rule("adjusted", "warning", "asked for", "bars that were adjusted by a factor that is given or detected"),
         Rule("same_fault", "error", "3 symbols and a tenth", "one rule finds the same day in many symbols"),
     )

@@ -69,7 +69,7 @@ def _look(desk: Desk) -> Found:
     models = MarketResource(desk.settings, desk.settings.data_dir).models
     try:
         market = Market.open(desk.settings, desk.teacher, desk.student, desk.settings.features)
-        shrink_of(desk.telemetry, models, market.universe).require(desk.settings.allow_shrink)
+        shrink_of(desk.telemetry, models, market.universe, market.renames).require(desk.settings.allow_shrink)
     except UsageError as error:
         return Found(problems=(str(error),))
     failed = data_that_failed(desk.telemetry, desk.universe)
