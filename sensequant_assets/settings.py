@@ -107,8 +107,12 @@ def _spelled_end(value: object) -> object:
     return value if value == TODAY else _spelled_day(value)
 
 
-def _day(day: date | Today) -> date | Today:
-    if day != TODAY and not FIRST_DAY <= day <= LAST_DAY:
+def _spelled_past(value: object) -> object:
+    return None if value is None else _spelled_day(value)
+
+
+def _day(day: date | Today | None) -> date | Today | None:
+    if day is not None and day != TODAY and not FIRST_DAY <= day <= LAST_DAY:
         raise ValueError(day)
     return day
 
@@ -170,6 +174,9 @@ class MarketSettings(Recipe):
         None,
         description="CSV file of renamed symbols: old symbol, new symbol, date; NSE's symbolchange.csv is one.",
     )
+    as_of: date | None = Field(
+        None, description="Day on which all is taken as it was known then: later bars, listings and renames are undone."
+    )
     start: date = Field(date(2009, 1, 1), description="First day of the first window.")
     end: date | Today = Field(
         date(2012, 12, 11), description="Day after the last window; today is the day on which a batch begins."
@@ -178,8 +185,9 @@ class MarketSettings(Recipe):
 
     _spelled_text = field_validator("*", mode="before")(_text)
     _spelled_start = field_validator("start", mode="before")(_spelled_day)
+    _spelled_past = field_validator("as_of", mode="before")(_spelled_past)
     _spelled_last = field_validator("end", mode="before")(_spelled_end)
-    _bounded_days = field_validator("start", "end")(_day)
+    _bounded_days = field_validator("start", "end", "as_of")(_day)
     _known_timezone = field_validator("timezone")(_timezone)
 
     @property
@@ -199,8 +207,11 @@ class MarketSettings(Recipe):
 
     @property
     def until(self) -> date:
-        """The day after the last window; of an end that rolls, this very day in the exchange's time zone, else UTC."""
-        return today(self.timezone) if self.end == TODAY else self.end
+        """The day after the last window; of an end that rolls, the day as of which all is taken.
+
+        That is this very day, in the exchange's time zone or else in UTC, unless an earlier one is asked for.
+        """
+        return (self.as_of or today(self.timezone)) if self.end == TODAY else self.end
 
     def dated(self, recorded: str | None = None) -> Self:
         """The same with an end that stays: its own, or for one that rolls the one on record, else this very day."""
@@ -554,6 +565,7 @@ _WORDS = {
     "corporate_actions": "a path",
     "end": f"{_A_DAY}, or {TODAY}",
     "symbol_changes": "a path",
+    "as_of": _A_DAY,
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",
@@ -623,11 +635,14 @@ def prepare_data_dir(settings: Settings) -> None:
 
 
 def remember_market(settings: Settings) -> None:
-    """Keep which lattice the last batch had, so that the UI shows the same one; an error is as of `read_settings`."""
+    """Keep which lattice the last batch had, so that the UI shows the same one; an error is as of `read_settings`.
+
+    An earlier day is asked for anew each time: no schedule is to go on with it.
+    """
     file = settings.market_file
     try:
         with replacing(file) as temporary:
-            temporary.write_text(json.dumps(absolute_market(settings.market), indent=1))
+            temporary.write_text(json.dumps(absolute_market(settings.market | {"as_of": None}), indent=1))
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {reason(error)}. {_FORGET}") from error
 

@@ -76,7 +76,7 @@ def shrink_of(
     telemetry: TelemetryStore,
     store: ModelStore,
     universe: Universe,
-    renames: Renames = Renames(),  # noqa: B008
+    renames: Renames = Renames(),  # noqa: B008  # nothing changes it
 ) -> Shrink:
     """Compare a universe with that of the batch before, as telemetry has it.
 
@@ -87,7 +87,7 @@ def shrink_of(
     store
         Models of the universe.
     universe
-        As it is now.
+        As it is now; what a universe of an earlier day leaves out is not lost.
     renames
         A symbol whose company has another one in the universe is not lost.
 
@@ -104,8 +104,9 @@ def shrink_of(
     if found is None:
         return Shrink(universe.name)
     batch_id, before = found
-    companies = set(map(renames.newest, universe.symbols))
-    gone = set(before) - set(universe.symbols)
+    kept = {*universe.symbols, *universe.later}
+    companies = set(map(renames.newest, kept))
+    gone = set(before) - kept
     lost = tuple(sorted(symbol for symbol in gone if renames.newest(symbol) not in companies))
     try:
         modelled = tuple(filter(store.has_models, lost))
@@ -129,6 +130,7 @@ def universe_told(universe: Universe, shrink: Shrink | None) -> Event:
             "symbols": list(universe.symbols),
             "lost": list(lost),
             "allowed": bool(shrink and shrink.refused),
+            "as_of": universe.as_of and universe.as_of.isoformat(),
         },
     )
 

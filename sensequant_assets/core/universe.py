@@ -112,11 +112,17 @@ class Universe:
         In alphabetical order.
     unused
         Columns of its file that say nothing of a listing.
+    as_of
+        The earlier day as of which it is; None for today.
+    later
+        Symbols of its file that were not listed yet on that day.
     """
 
     name: str
     listings: tuple[Listing, ...]
     unused: tuple[str, ...] = ()
+    as_of: date | None = None
+    later: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         universe_name(self.name)

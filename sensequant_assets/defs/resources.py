@@ -36,7 +36,7 @@ from sensequant_assets.settings import (
 from sensequant_assets.telemetry.questions.batches import batch_basis
 from sensequant_assets.telemetry.store import TelemetryStore
 
-_AS_JSON: dict[Any, Any] = {Path: str, date: str, date | Today: str}
+_AS_JSON: dict[Any, Any] = {Path: str, date: str, date | Today: str, date | None: str | None}
 """Types of fields as a run's config, which is JSON, can have them; the others are."""
 
 _Resource = TypeVar("_Resource", bound=dg.ConfigurableResource[Any])

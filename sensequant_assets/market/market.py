@@ -30,6 +30,7 @@ from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
+from sensequant_assets.market.as_of import listed_on, named_on, notes_of
 from sensequant_assets.market.plugins import providers_of
 from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
 from sensequant_assets.market.quality import BarRules, Quality, require_calendar
@@ -155,19 +156,13 @@ class Market:
         universe = read_universe(settings.universe)
         renames = read_renames(Path(settings.symbol_changes)) if settings.symbol_changes else Renames()
         windows = settings.windows
-        source: BarSource = (
-            SampleBars()
-            if settings.bars == SAMPLE
-            else FileBars(
-                Path(settings.bars), settings.timezone, universe=universe, aliases=renames.aliases(universe.listed)
-            )
-        )
-        if settings.bars == SAMPLE and not {one.vendor_code or one.symbol for one in universe.listings} & {*SYMBOLS}:
-            raise UsageError(
-                f"No symbol of universe {universe.name} is in the embedded sample, which has {', '.join(SYMBOLS)}. "
-                "Give its bars with --bars or SENSEQUANT_BARS."
-            )
-        actions = read_actions(Path(settings.corporate_actions)) if settings.corporate_actions else {}
+        if settings.as_of is not None:
+            universe = named_on(settings.as_of, universe, renames)
+        aliases = renames.aliases(universe.listed)
+        source = _source_of(settings, universe, aliases)
+        if settings.as_of is not None:
+            universe = listed_on(settings.as_of, universe, source)
+        actions = _actions_of(settings, aliases)
         rules = BarRules(
             settings.calendar, settings.bars_on_hole, settings.bars_on_corporate_action, settings.adjust, actions
         )
@@ -194,7 +189,8 @@ class Market:
     @property
     def notes(self) -> list[str]:
         """What is to be said of the universe, and how bars asked for so far were read and labelled: few sentences."""
-        of_universe = [Note(_NOT_USED, place=column) for column in self.universe.unused]
+        of_universe = [*notes_of(self.universe)]
+        of_universe += [Note(_NOT_USED, place=column) for column in self.universe.unused]
         of_universe += [
             Note(_ONE_COMPANY, place=f"{old} and {new}") for old, new in self.renames.doubles(self.universe.listed)
         ]
@@ -512,6 +508,34 @@ class Market:
             if still:
                 said.append(f"{symbol} has {still:,} bars without a label: its price stood still before them.")
         return said
+
+
+def _source_of(settings: MarketSettings, universe: Universe, aliases: Mapping[str, Alias]) -> BarSource:
+    """Where bars come from; `UsageError` where nothing is there of the universe."""
+    end = None if settings.as_of is None else settings.as_of + timedelta(days=1)
+    if settings.bars != SAMPLE:
+        return FileBars(Path(settings.bars), settings.timezone, universe=universe, aliases=aliases, end=end)
+    if not {one.vendor_code or one.symbol for one in universe.listings} & {*SYMBOLS}:
+        raise UsageError(
+            f"No symbol of universe {universe.name} is in the embedded sample, which has {', '.join(SYMBOLS)}. "
+            "Give its bars with --bars or SENSEQUANT_BARS."
+        )
+    return SampleBars() if end is None else ChangedBars(SampleBars(), partial(before, day=end))
+
+
+def _actions_of(settings: MarketSettings, aliases: Mapping[str, Alias]) -> Mapping[str, Sequence[Action]]:
+    """Corporate actions that are given, under any symbol of a company, but for those of days that nobody knew of."""
+    if settings.corporate_actions is None:
+        return {}
+    known: dict[str, list[Action]] = {}
+    for name, given in read_actions(Path(settings.corporate_actions)).items():
+        alias = aliases.get(name, Alias(name))
+        known.setdefault(alias.symbol, []).extend(
+            one
+            for one in given
+            if (alias.until is None or one.day < alias.until) and (settings.as_of is None or one.day <= settings.as_of)
+        )
+    return known
 
 
 def _error_of(symbol: str, error: Exception) -> WindowError:

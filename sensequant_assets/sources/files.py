@@ -74,6 +74,8 @@ class FileBars:
         for whichever are asked for.
     aliases
         Other symbols of listed ones, by name: what stands under one counts up to the day on which it was given up.
+    end
+        Day from which on nothing is known: rows from then on count as if nobody had read them; None without one.
 
     Raises
     ------
@@ -88,8 +90,10 @@ class FileBars:
         clock: Callable[[], float] = time.time,
         universe: Universe | None = None,
         aliases: Mapping[str, Alias] = MappingProxyType({}),
+        end: date | None = None,
     ) -> None:
         _require_path(path)
+        self._end = end
         self._path = path
         self._aliases = aliases
         self._timezone = timezone
@@ -115,6 +119,8 @@ class FileBars:
         parts = parse_bars(
             tables, symbol=symbol, timezone=self._timezone, clock=self._clock, proof=self._proof, note=notes.append
         )
+        if self._end is not None:
+            parts = [before(part, self._end) for part in parts]
         parts = [_own_part(part, claim, notes.append) for part, claim in zip(parts, claims, strict=True)]
         self._read_notes[symbol] = tuple(notes)
         return refuse_too_many(_union(parts)) if parts else Bars.empty(symbol)

@@ -464,6 +464,39 @@ def test_a_universe_that_lost_models_is_refused_before_anything_is_trained_unles
     assert home.rows("SELECT message FROM events WHERE kind = 'universe' AND level = 'warning'")
 
 
+def test_a_past_night_is_run_again_as_it_was_known_then_and_reuses_every_model(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    night, symbols = "2009-11-16", ["AAPL", "IBM", "MSFT"]
+    bars, universe = sample_bars(tmp_path / "bars", symbols, until=night), write_universe(tmp_path / "u.csv", symbols)
+    asked: tuple[str, ...] = ("--universe", str(universe), "--bars", str(bars), *THREE_WINDOWS)
+    pooled = {"TEACHER_SCOPE": "pool", "TEACHER_MIN_CHILD_SAMPLES": "20", "STUDENT_MIN_CHILD_SAMPLES": "20"}
+    first = home.backfill(*asked, **pooled)
+    assert first.code == 0, first.err
+    assert first.json["student"]["trained"] == 6
+    # Bars are appended, a company is renamed, and one is listed.
+    sample_bars(bars, [*symbols, "FB"])
+    (bars / "IBM.csv").rename(bars / "BIGBLUE.csv")
+    write_universe(universe, ["AAPL", "BIGBLUE", "FB", "MSFT"])
+    (tmp_path / "changes.csv").write_text("International Business Machines,IBM,BIGBLUE,03-JAN-2012\n")
+    asked = (*asked, "--symbol-changes", str(tmp_path / "changes.csv"))
+    again = home.backfill(*asked, "--as-of", night, **pooled)
+    assert again.code == 0, again.err
+    assert "note All is as it was known on 2009-11-16" in again.err
+    assert trees_of(home, again.json["batch_id"]) == trees_of(home, first.json["batch_id"])
+    for model in ("teacher", "student"):
+        assert again.json[model] == first.json[model] | {"trained": 0, "reused": 6}
+    # A later night trains other models, and the universe of the night before it has lost nothing to it.
+    later = home.backfill(*asked, **pooled)
+    assert later.code == 0, later.err
+    assert later.json["student"]["trained"] > 0
+    assert "lost" not in later.err
+    assert trees_of(home, later.json["batch_id"]) != trees_of(home, first.json["batch_id"])
+    once_more = home.backfill(*asked, "--as-of", night, **pooled)
+    assert once_more.code == 0, once_more.err
+    assert trees_of(home, once_more.json["batch_id"]) == trees_of(home, first.json["batch_id"])
+    assert json.loads((home.data / "market.json").read_text())["as_of"] is None
+
+
 # Kills and company --------------------------------------------------------------------------------------------------
 
 

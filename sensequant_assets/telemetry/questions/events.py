@@ -40,11 +40,15 @@ def coverage(store: TelemetryStore, batch_id: str) -> dict[str, Any] | None:
 
 
 def latest_universe(store: TelemetryStore, universe: str) -> tuple[str, list[str]] | None:
-    """The batch whose run started last on a universe, and the symbols that the universe had; None before the first."""
+    """The batch whose run started last on a universe, and the symbols that the universe had; None before the first.
+
+    Batches on a universe of an earlier day do not count.
+    """
     rows = store.rows(
         """
         SELECT batch_id, CAST(data AS VARCHAR) AS data FROM events JOIN runs USING (batch_id, run_id)
         WHERE kind = ? AND json_extract_string(data, '$.universe') = ?
+            AND json_extract_string(data, '$.as_of') IS NULL
         ORDER BY runs.ordered_at DESC, batch_id DESC, run_id DESC LIMIT 1
         """,
         [UNIVERSE, universe],
