@@ -1,5 +1,6 @@
 """Claims about universes that have lost symbols since the batch before."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def test_what_was_allowed_is_told_with_the_run_and_is_what_the_next_one_is_compa
     assert told.message == (
         "Universe u has lost 10 of the 20 symbols of batch b (S10, S11, S12, S13, S14, S15, S16, S17, S18, S19)."
     )
-    assert told.data == {"universe": "u", "symbols": TWENTY[:10], "lost": TWENTY[10:], "allowed": True}
+    lost = {"lost": TWENTY[10:], "allowed": True}
+    assert told.data == {"universe": "u", "symbols": TWENTY[:10], "as_of": None} | lost
     assert shelf.ran("c", *TWENTY[:10], second=1).level == "info"
     assert not shelf.shrink(*TWENTY[:10]).lost
 
@@ -127,6 +129,18 @@ def test_models_that_cannot_be_looked_for_are_no_word_that_there_are_none(shelf:
         directory.chmod(0o755)
     assert shelf.models.has_models("S07")
     assert not shelf.models.has_models("S08")
+
+
+def test_a_batch_of_an_earlier_day_loses_nothing_and_is_nothing_that_the_next_one_is_compared_with(
+    shelf: Shelf,
+) -> None:
+    shelf.ran("b", "A", "B", "C")
+    past = replace(universe_of("A", "B"), as_of=date(2024, 3, 1), later=("C",))
+    assert shrink_of(shelf.telemetry, shelf.models, past).lost == ()
+    with journal_of(shelf.telemetry, "past", at=after(1)) as run:
+        run.append(BatchStart(universe="u", started_at=after(1)))
+        run.append(universe_told(past, None))
+    assert shelf.shrink("A", "B") == Shrink("u", "b", 3, ("C",))
 
 
 def test_a_symbol_that_was_renamed_or_whose_renaming_was_undone_is_not_lost(shelf: Shelf) -> None:

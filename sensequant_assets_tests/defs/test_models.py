@@ -330,7 +330,7 @@ def test_an_open_market_is_handed_to_its_run_and_leaves_memory_with_it(
 
 def test_the_launchpad_changes_the_market_for_one_run(platform: Platform) -> None:
     pair = "AAPL|2009-06-30"
-    market = {"min_samples": 5000, "end": "2009-12-27"}
+    market = {"min_samples": 5000, "end": "2009-12-27", "as_of": "2013-01-31"}
     result = platform.execute(pair, {"resources": {"market": {"config": market}}})
     assert result.success
     (batch,) = platform.rows("SELECT settings FROM batches WHERE batch_id = ?", result.run_id)
