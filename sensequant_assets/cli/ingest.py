@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -16,12 +16,13 @@ from sensequant_assets.errors import Exit, UsageError
 from sensequant_assets.settings import FIRST_DAY, TODAY, Settings, prepare_data_dir, today
 from sensequant_assets.sources.notes import shortened
 from sensequant_assets.sources.universes import read_universe
+from sensequant_assets.sources.vendors import Interval
 from sensequant_assets.sources.vendors.asking import Line
 from sensequant_assets.sources.vendors.breeze import LOGIN, Breeze
 from sensequant_assets.sources.vendors.fetching import Fetch
 from sensequant_assets.sources.vendors.keeping import FAILED, GOT, NOTHING, Answers, Entry
 from sensequant_assets.sources.vendors.nse import Nse
-from sensequant_assets.sources.vendors.yahoo import Yahoo
+from sensequant_assets.sources.vendors.yahoo import Yahoo, first_week
 from sensequant_assets.text import counted, json_text
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class _Day(click.ParamType[date]):
 @setting_option("universe")
 @click.option("--start", type=_Day(), required=True, help="First day.")
 @click.option("--end", type=_Day(), help="Day after the last, or today; without it today is the last.")
+@click.option("--interval", type=click.Choice(get_args(Interval)), default="1day", show_default=True, help="A bar.")
 @click.option("--incremental", is_flag=True, help="Ask only for what the ledger does not settle.")
 @click.option("--suffix", default="", help="What yfinance has behind a symbol without vendor_code, such as .NS.")
 @setting_option("allow_shrink")
@@ -58,16 +60,17 @@ def ingest(
     source: str,
     start: date,
     end: date | None,
+    interval: Interval,
     incremental: bool,
     suffix: str,
     out: Path | None,
     as_json: bool,
     **options: Any,
 ) -> Exit:
-    """Fetch daily bars from a vendor.
+    """Fetch bars from a vendor.
 
     nse has one file a day of all shares, not adjusted; yfinance one answer a symbol, adjusted; breeze one a symbol and
-    year, not adjusted, for those who have an account.
+    year, not adjusted, for those who have an account. Bars of 5 minutes, which nse has not, are kept apart from days.
 
     Every answer is kept as it came, and told of in ledger.jsonl; a different one to the same question lies beside it.
     What a killed process was about is asked for again with --incremental. docs/fetching.md has the rest.
@@ -88,7 +91,7 @@ def ingest(
         )
     if suffix and source != Yahoo.name:
         raise UsageError(f"--suffix says nothing to {source}, which names symbols as the exchange does. Leave it out.")
-    vendor = _vendor(source, settings, suffix)
+    vendor = _vendor(source, settings, suffix, interval)
     address = settings.vendor_url.get_secret_value() if settings.vendor_url else vendor.address
     line = Line(address, settings.vendor_pause_s, headers=vendor.headers, busy=vendor.busy)
     if out is None:
@@ -97,7 +100,8 @@ def ingest(
     if source == Breeze.name:
         _require_codes(universe)
     fetch = Fetch(vendor, line, universe.listings, start, last, incremental)
-    with Answers.open((out or settings.data_dir / "vendors") / source) as answers:
+    directory = source if interval == "1day" else f"{source}-{interval}"
+    with Answers.open((out or settings.data_dir / "vendors") / directory) as answers:
         if not settings.allow_shrink:
             fetch.require_codes(answers)
         pages = fetch.pages(answers)
@@ -105,9 +109,16 @@ def ingest(
         return _summed(entries, answers, as_json)
 
 
-def _vendor(source: str, settings: Settings, suffix: str) -> "Vendor":
-    if source != Breeze.name:
-        return Yahoo(suffix) if source == Yahoo.name else Nse()
+def _vendor(source: str, settings: Settings, suffix: str, interval: Interval) -> "Vendor":
+    if source == Yahoo.name:
+        if interval != "1day":
+            first = first_week(today())
+            say(f"note Yahoo keeps bars of {interval} for 60 days: it is asked for none before {first}.", err=True)
+        return Yahoo(today(), suffix, interval)
+    if source == Nse.name:
+        if interval != "1day":
+            raise UsageError(f"{source} has files of days alone. Ask yfinance or breeze for bars of {interval}.")
+        return Nse()
     key, session = settings.breeze_key, settings.breeze_session
     if key is None or session is None:
         raise UsageError(
@@ -116,7 +127,7 @@ def _vendor(source: str, settings: Settings, suffix: str) -> "Vendor":
         )
     login = settings.vendor_url.get_secret_value() if settings.vendor_url else LOGIN
     line = Line(login, settings.vendor_pause_s)
-    return Breeze(line, today("Asia/Kolkata"), key.get_secret_value(), session.get_secret_value())
+    return Breeze(line, today("Asia/Kolkata"), key.get_secret_value(), session.get_secret_value(), interval)
 
 
 def _require_codes(universe: Universe) -> None:
@@ -158,7 +169,7 @@ def _summed(entries: list[Entry], answers: Answers, as_json: bool) -> Exit:
     say(
         f"{len(got):,} answers with {rows:,} bars, {len(nothing):,} without any, {len(failed):,} failed."
         if entries
-        else "The ledger settles every page; nothing was asked for.",
+        else "No page is left to ask for: the ledger settles them, or the vendor keeps none of these days.",
         err=as_json,
     )
     if nothing:

@@ -52,6 +52,7 @@ def test_days_that_cannot_be_asked_for_are_bad_usage(tmp_path: Path) -> None:
         (("--start", "2024-07-05", "--end", "2024-07-05"), "There are no days from 2024-07-05 to before 2024-07-05"),
         (("--start", "yesterday"), "yesterday is neither a date like 2022-01-01 nor today."),
         (("--start", "2024-07-05", "--suffix", ".NS"), "--suffix says nothing to nse"),
+        (("--start", "2024-07-05", "--interval", "5minute"), "nse has files of days alone. Ask yfinance or breeze"),
     ):
         finished = home.run("ingest", "--source", "nse", *options)
         assert (finished.code, why in finished.err) == (2, True), finished.err
@@ -72,11 +73,24 @@ def test_breeze_needs_an_account_and_codes_and_says_so_in_a_sentence_each(tmp_pa
         assert (refused.code, "No symbol of universe two has a vendor_code" in refused.err) == (2, True)
         (tmp_path / "two.csv").write_text("symbol,vendor_code\nTCS,\nRELIANCE,RELIND\n")
         vendor.has("customerdetails", Reply(b'{"Success": {"session_token": "dXNlcjpz"}, "Status": 200}'))
-        vendor.has("historicalcharts", Reply(b'{"Success": [], "Status": 200, "Error": null}'))
+        row = (
+            b'{"datetime": "2025-01-02 09:15:00", "stock_code": "RELIND", "open": 1.0, "high": 1.0, "low": 1.0, '
+            b'"close": 1.0, "volume": 9}'
+        )
+        vendor.has(
+            "historicalcharts",
+            Reply(b'{"Success": [], "Status": 200, "Error": null}'),
+            Reply(b'{"Success": [%s], "Status": 200, "Error": null}' % row),
+        )
         finished = home.run("ingest", *asked, **account)
         assert finished.code == 0, finished.err
         assert "note 1 symbol of 2 without vendor_code, which Breeze is not asked for: TCS.\n" in finished.err
         assert vendor.asked == ["customerdetails", "historicalcharts"]
+        apart = home.run("ingest", *asked[:-1], "2025-01-03", "--interval", "5minute", **account)
+        assert apart.code == 0, apart.err
+        bars = home.data / "vendors" / "breeze-5minute" / "bars"
+        assert [path.name for path in bars.iterdir()] == ["RELIANCE_2025-01-01.csv.gz"]
+        assert not (home.data / "vendors" / "breeze" / "bars").exists()
 
 
 def test_its_help_has_an_example(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sensequant_assets.core.universe import Listing
+
+Interval = Literal["1day", "5minute"]
+"""What a bar is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,12 @@ class Open:
 
 
 def as_csv(code: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """Rows of a day and these columns as CSV, each with a code; empty without any."""
+    """Rows of these columns as CSV, each with a code before them; empty without any."""
     rows = list(rows)
     if not rows:
         return b""
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
-    table.writerow(["symbol", "date", *columns])
+    table.writerow(["symbol", *columns])
     table.writerows([code, *row] for row in rows)
     return written.getvalue().encode()

@@ -12,6 +12,7 @@ import pytest
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import UsageError
 from sensequant_assets.sources.files import FileBars
+from sensequant_assets.sources.vendors import Interval
 from sensequant_assets.sources.vendors.asking import Line
 from sensequant_assets.sources.vendors.breeze import Breeze
 from sensequant_assets.sources.vendors.fetching import Fetch
@@ -50,8 +51,9 @@ def fetched(
     incremental: bool = False,
     now: datetime = LATER,
     sleep: Callable[[float], None] = lambda _: None,
+    interval: Interval = "1day",
 ) -> list[Entry]:
-    breeze = Breeze(Line(vendor.url, 0), now.date(), "k3y", "s3ssion")
+    breeze = Breeze(Line(vendor.url, 0), now.date(), "k3y", "s3ssion", interval)
     line = Line(vendor.url, 0, sleep=sleep, headers=breeze.headers, busy=breeze.busy)
     found = Fetch(breeze, line, listings or (RELIANCE,), start, end, incremental, lambda: now)
     with Answers.open(directory) as answers:
@@ -68,8 +70,8 @@ def test_a_symbol_is_asked_for_year_by_year_by_its_code_after_one_login(vendor, 
     vendor.has(CHARTS, told([candle("2024-01-02"), candle("2024-12-31")]), told([candle("2025-02-03")]))
     found = fetched(vendor, tmp_path)
     assert [(one.name, one.start, one.end, one.status, one.rows) for one in found] == [
-        ("RELIANCE 2024", "2024-01-01", "2025-01-01", "got", 2),
-        ("RELIANCE 2025", "2025-01-01", "2025-03-02", "got", 1),
+        ("RELIANCE_2024", "2024-01-01", "2025-01-01", "got", 2),
+        ("RELIANCE_2025", "2025-01-01", "2025-03-02", "got", 1),
     ]  # fmt: skip
     assert vendor.asked == [LOGIN, CHARTS, CHARTS]
     login, first, second = vendor.told
@@ -88,8 +90,22 @@ def test_a_year_that_is_over_is_settled_and_this_one_is_asked_for_from_its_begin
     vendor.has(CHARTS, told([candle("2025-02-03"), candle("2025-03-03")]))
     april = datetime(2025, 4, 1, tzinfo=UTC)
     (entry,) = fetched(vendor, tmp_path, end=date(2025, 4, 1), incremental=True, now=april)
-    assert (entry.name, entry.start) == ("RELIANCE 2025", "2025-01-01")
+    assert (entry.name, entry.start) == ("RELIANCE_2025", "2025-01-01")
     assert days(tmp_path) == ["2024-07-01", "2025-02-03", "2025-03-03"]
+
+
+def test_bars_of_5_minutes_come_by_thirds_of_months_at_the_times_of_the_exchange(vendor, tmp_path):
+    first = {**candle("2024-02-21"), "datetime": "2024-02-21 09:15:00"}
+    vendor.has(CHARTS, told([first, {**first, "datetime": "2024-02-29 15:25:00"}]), told([]))
+    found = fetched(vendor, tmp_path, start=date(2024, 2, 25), end=date(2024, 3, 12), interval="5minute")
+    assert [(one.name, one.end, one.status) for one in found] == [
+        ("RELIANCE_2024-02-21", "2024-03-01", "got"),
+        ("RELIANCE_2024-03-01", "2024-03-11", "nothing"),
+        ("RELIANCE_2024-03-11", "2024-03-21", "nothing"),
+    ]
+    assert parse_qs(vendor.told[1][0])["interval"] == ["5minute"]
+    bars = FileBars(tmp_path / "bars", universe=Universe("u", (RELIANCE,))).bars(RELIANCE)
+    assert bars.time.astype(str).tolist() == ["2024-02-21T09:15:00", "2024-02-29T15:25:00"]
 
 
 def test_a_session_that_is_not_over_is_left_out(vendor, tmp_path):

@@ -31,6 +31,7 @@ UDIFF_MONDAY = "content/cm/BhavCopy_NSE_CM_0_0_0_20240708_F_0000.csv.zip"
 OLD_FRIDAY = "content/historical/EQUITIES/2024/JUL/cm05JUL2024bhav.csv.zip"
 CHART = "v8/finance/chart/M%26M.NS"
 LATER = datetime(2024, 8, 1, tzinfo=UTC)
+YAHOO = Yahoo(LATER.date(), ".NS")
 
 
 @pytest.fixture
@@ -237,9 +238,27 @@ def test_questions_are_not_asked_faster_than_the_pause():
 
 def test_a_chart_becomes_bars_on_days_of_its_exchange(vendor, tmp_path):
     vendor.has(CHART, Reply(chart([100.0, None, 110.0], 0.5)))
-    (entry,) = fetch(vendor, tmp_path, Yahoo(".NS"), end=date(2024, 7, 11))
+    (entry,) = fetch(vendor, tmp_path, YAHOO, end=date(2024, 7, 11))
     assert (entry.name, entry.status, entry.rows) == ("M&M", "got", 3)
     assert closes(tmp_path, "M&M") == {"2024-07-05": 50.0, "2024-07-09": 55.0}
+
+
+def test_bars_of_5_minutes_come_by_the_week_at_the_times_of_the_exchange_without_the_last_trade(vendor, tmp_path):
+    stamps = [int(datetime(2024, 7, 5, 3, 45, tzinfo=UTC).timestamp()) + step for step in (0, 300, 600, 777)]
+    quotes = {name: [100.0, None, 102.0, 103.0] for name in ("open", "high", "low", "close", "volume")}
+    meta = {"dataGranularity": "5m", "exchangeTimezoneName": "Asia/Kolkata"}
+    result = {"meta": meta, "timestamp": stamps, "indicators": {"quote": [quotes]}}
+    vendor.has(CHART, Reply(json.dumps({"chart": {"result": [result], "error": None}}).encode()), Reply(b"x", 404))
+    asked = Yahoo(LATER.date(), ".NS", "5minute")
+    found = fetch(vendor, tmp_path, asked, start=date(2024, 7, 3))
+    assert [(one.name, one.status, one.rows) for one in found] == [
+        ("M&M_2024-07-01", "got", 3), ("M&M_2024-07-08", "nothing", 0),
+    ]  # fmt: skip
+    assert "interval=5m" in vendor.told[0][0]
+    bars = FileBars(tmp_path / "bars", universe=Universe("u", (Listing("M&M"),))).bars(Listing("M&M"))
+    assert bars.time.astype(str).tolist() == ["2024-07-05T09:15:00", "2024-07-05T09:25:00"]
+    # The first Monday of the 60 days before 2024-08-01.
+    assert next(asked.pages([Listing("M&M")], date(2022, 1, 1), FRIDAY)).start == date(2024, 6, 3)
 
 
 def test_a_session_that_is_not_over_is_left_out(vendor, tmp_path):
@@ -247,18 +266,18 @@ def test_a_session_that_is_not_over_is_left_out(vendor, tmp_path):
     answer = chart([100.0, 105.0, 110.0, 111.0], currentTradingPeriod={"regular": session})
     vendor.has(CHART, Reply(answer))
     noon = datetime(2024, 7, 10, 7, tzinfo=UTC)
-    fetch(vendor, tmp_path, Yahoo(".NS"), end=date(2024, 7, 11), now=noon)
+    fetch(vendor, tmp_path, YAHOO, end=date(2024, 7, 11), now=noon)
     assert list(closes(tmp_path, "M&M")) == ["2024-07-05", "2024-07-08", "2024-07-09"]
     # The next day asks for all of it, and the session is over.
-    fetch(vendor, tmp_path, Yahoo(".NS"), start=date(2024, 7, 10), end=date(2024, 7, 11), incremental=True)
+    fetch(vendor, tmp_path, YAHOO, start=date(2024, 7, 10), end=date(2024, 7, 11), incremental=True)
     assert list(closes(tmp_path, "M&M")) == ["2024-07-05", "2024-07-08", "2024-07-09", "2024-07-10"]
 
 
 def test_after_a_split_the_whole_history_is_of_the_new_basis_and_that_is_said(vendor, tmp_path):
     vendor.has(CHART, Reply(chart([100.0, 105.0])))
-    fetch(vendor, tmp_path, Yahoo(".NS"), now=datetime(2024, 7, 9, tzinfo=UTC))
+    fetch(vendor, tmp_path, YAHOO, now=datetime(2024, 7, 9, tzinfo=UTC))
     vendor.has(CHART, Reply(chart([50.0, 52.5, 55.0])))
-    (entry,) = fetch(vendor, tmp_path, Yahoo(".NS"), start=date(2024, 7, 9), end=date(2024, 7, 10), incremental=True)
+    (entry,) = fetch(vendor, tmp_path, YAHOO, start=date(2024, 7, 9), end=date(2024, 7, 10), incremental=True)
     assert (entry.start, entry.message) == ("2024-07-05", "2 lines differ from the answer before")
     assert closes(tmp_path, "M&M") == {"2024-07-05": 50.0, "2024-07-08": 52.5, "2024-07-09": 55.0}
 
@@ -283,7 +302,7 @@ def test_after_a_split_the_whole_history_is_of_the_new_basis_and_that_is_said(ve
 )
 def test_a_chart_without_bars_is_nothing_and_any_other_text_a_failure(vendor, tmp_path, reply, status, message):
     vendor.has(CHART, reply)
-    (entry,) = fetch(vendor, tmp_path, Yahoo(".NS"))
+    (entry,) = fetch(vendor, tmp_path, YAHOO)
     assert entry.status == status
     assert message is None or entry.message == message
 
@@ -291,7 +310,7 @@ def test_a_chart_without_bars_is_nothing_and_any_other_text_a_failure(vendor, tm
 def test_the_code_of_a_vendor_is_no_path_and_names_the_rows(vendor, tmp_path):
     listing = Listing("ODD", vendor_code="../../x?y")
     vendor.has("v8/finance/chart/..%2F..%2Fx%3Fy", Reply(chart([100.0])))
-    found = Fetch(Yahoo(".NS"), Line(vendor.url, 0), [listing], FRIDAY, MONDAY, False, lambda: LATER)
+    found = Fetch(YAHOO, Line(vendor.url, 0), [listing], FRIDAY, MONDAY, False, lambda: LATER)
     with Answers.open(tmp_path / "kept") as answers:
         (entry,) = found.run(answers, found.pages(answers))
     assert entry.status == "got"
