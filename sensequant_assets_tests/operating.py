@@ -15,13 +15,12 @@ import pandas as pd
 import pytest
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.questions.windows import outcomes
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.running import leave, write_universe
+from sensequant_assets_tests.running import instance_of, leave, write_universe
 
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 TEACHER, STUDENT = TeacherParameters(scope="symbol", n_estimators=10), StudentParameters(scope="symbol", n_estimators=5)
@@ -152,8 +151,7 @@ def opened(directory: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> 
     """An office in a directory, with an instance of its own."""
     leave(monkeypatch, directory)
     settings = read_settings(office_settings(directory, workers=1, **changed))
-    prepare_home(settings)
-    with dg.DagsterInstance.get() as instance:
+    with instance_of(settings) as instance:
         yield Office(settings, instance)
 
 

@@ -1,7 +1,9 @@
 """The command line and the UI as real processes, in a data directory of their own and away from anybody's settings."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,18 +13,22 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
 from sensequant_assets.batch.run import Options
-from sensequant_assets.settings import Settings
+from sensequant_assets.defs.home import open_instance, prepare_home
+from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.forked import Forked
 
 if TYPE_CHECKING:
     import pandas as pd
+    from dagster import DagsterInstance
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that these tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -104,6 +110,37 @@ def leave(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
         monkeypatch.delenv(name)
 
 
+@cache
+def _databases() -> Path:
+    """A Dagster home whose databases have no row.
+
+    To make them takes a third of a second and a hundred waits for the disk, which hardly a test is about.
+    """
+    directory = Path(mkdtemp(prefix="sensequant-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        leave(monkeypatch, directory)
+        with open_instance(home := prepare_home(read_settings({"data_dir": directory}))):
+            return home
+
+
+def copy_databases(data: Path) -> None:
+    """Give a data directory without a Dagster home one whose databases are there."""
+    if not (data / "dagster").exists():
+        shutil.copytree(_databases(), data / "dagster")
+
+
+@contextmanager
+def instance_of(settings: Settings) -> "Iterator[DagsterInstance]":
+    """The instance of the settings as a run opens it, with databases that are copied where it has none."""
+    from dagster import DagsterInstance
+
+    copy_databases(settings.data_dir)
+    prepare_home(settings)
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
 @dataclass
 class Home:
     """A data directory, and the commands that work in it.
@@ -158,7 +195,8 @@ class Home:
         return finish(self.start(*arguments, stdout=None, **variables))
 
     def backfill(self, *arguments: str, **variables: str) -> Finished:
-        """Run a quick backfill that ends with a line of JSON."""
+        """Run a quick backfill that ends with a line of JSON, in a Dagster home whose databases are there."""
+        copy_databases(self.data)
         return self.run("backfill", "--json", *FEW, *arguments, **variables)
 
     def query(self, sql: str) -> list[dict[str, Any]]:

@@ -55,7 +55,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def first(sample: Home) -> Finished:
-    return sample.backfill("--workers", "2")
+    # Into an empty directory, as the first one of anybody.
+    return sample.run("backfill", "--json", *FEW, "--workers", "2")
 
 
 def test_a_backfill_of_the_sample_ends_with_a_line_of_counts(sample: Home, first: Finished) -> None:

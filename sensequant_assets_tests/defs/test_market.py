@@ -11,10 +11,9 @@ import pytest
 
 from sensequant_assets.core.features import FEATURE_NAMES
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.settings import Settings, read_settings
-from sensequant_assets_tests.running import corrupt, leave, sample_bars, spoil, write_universe
+from sensequant_assets_tests.running import corrupt, instance_of, leave, sample_bars, spoil, write_universe
 
 
 @pytest.fixture
@@ -23,14 +22,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     universe = write_universe(tmp_path / "two.csv", ["AAPL", "IBM"])
     bars = sample_bars(tmp_path / "bars", ["AAPL", "IBM", "MSFT"])
     given = {"data_dir": tmp_path / "data", "universe": universe, "bars": str(bars), "end": date(2010, 6, 25)}
-    made = read_settings(given)
-    prepare_home(made)
-    return made
+    return read_settings(given)
 
 
 @pytest.fixture
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.get() as made:
+    with instance_of(settings) as made:
         yield made
 
 

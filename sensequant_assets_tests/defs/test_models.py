@@ -22,7 +22,6 @@ from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.core.windows import Window
-from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, ATTEMPT_TAG, BATCH_TAG
 from sensequant_assets.defs.partitions import keys_of
@@ -35,7 +34,7 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.making import ANY_ROWS
-from sensequant_assets_tests.running import corrupt, how_it_runs, leave, sample_bars, write_universe
+from sensequant_assets_tests.running import corrupt, how_it_runs, instance_of, leave, sample_bars, write_universe
 
 TEACHER, STUDENT = TeacherParameters(scope="symbol", n_estimators=10), StudentParameters(scope="symbol", n_estimators=5)
 SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
@@ -118,8 +117,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             {"data_dir": directory / "data", "universe": write_universe(directory / "five.csv", SYMBOLS),
              "bars": str(bars), "end": date(2010, 6, 25)}
         )  # fmt: skip
-        prepare_home(settings)
-        with dg.DagsterInstance.get() as instance:
+        with instance_of(settings) as instance:
             made = Platform(settings, instance)
             assert made.launch("above", 0.24) is None
             assert made.launch("within", 0.25) is None

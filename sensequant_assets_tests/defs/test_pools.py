@@ -11,13 +11,12 @@ import pytest
 
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
-from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.pools import PoolStore
 from sensequant_assets.settings import Settings, read_settings
-from sensequant_assets_tests.running import how_it_runs, leave, sample_bars, write_universe
+from sensequant_assets_tests.running import how_it_runs, instance_of, leave, sample_bars, write_universe
 
 SYMBOLS = ("AAPL", "GOOG", "IBM")
 WINDOWS = ["2009-01-01", "2009-06-30", "2009-12-27"]
@@ -67,8 +66,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
         {"data_dir": tmp_path / "data", "universe": write_universe(tmp_path / "three.csv", SYMBOLS),
          "bars": str(bars), "end": date(2010, 6, 25)}
     )  # fmt: skip
-    prepare_home(settings)
-    with dg.DagsterInstance.get() as instance:
+    with instance_of(settings) as instance:
         add_symbols(instance, symbol_partitions(settings.universe_name), SYMBOLS)
         yield Platform(settings, instance)
 

@@ -22,6 +22,7 @@ from sensequant_assets_tests.running import Home, leave
 
 NOBODY = 4_194_305
 """No process: above the largest number that Linux gives."""
+TWO_WINDOWS = ("--end", "2009-12-27")
 
 
 def runs(home: Home) -> dict[str, dg.DagsterRun]:
@@ -49,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """
     home = Home(tmp_path_factory.mktemp("prune"))
     for symbol in ("MSFT", "IBM", "IBM", "IBM"):
-        finished = home.backfill("--symbols", symbol)
+        finished = home.backfill(*TWO_WINDOWS, "--symbols", symbol)
         assert finished.code == 0, finished.err
         assert home.run("report").code == 0
     stopped = home.data / "models" / f".cut.{NOBODY}.0123abcd"
@@ -138,7 +139,7 @@ def test_old_batches_leave_their_rows_their_models_and_the_runs_that_the_grid_sh
     assert not twin.exists()
     assert f".whole.{os.getpid()}.0123abcd" in left
     assert (copy.rows("FROM window_runs ORDER BY ALL"), copy.models()) == (rows, models)
-    again = copy.backfill("--symbols", "IBM")
+    again = copy.backfill(*TWO_WINDOWS, "--symbols", "IBM")
     assert again.json["teacher"]["trained"] == 0
     assert again.json["teacher"]["reused"] > 0
     rebuilt = copy.run("telemetry", "rebuild")

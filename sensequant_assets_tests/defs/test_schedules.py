@@ -9,14 +9,13 @@ import dagster as dg
 import pytest
 
 from sensequant_assets.core.parameters import TeacherParameters
-from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.models import pool_of
 from sensequant_assets.defs.names import BATCH_TAG
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.settings import read_settings
 from sensequant_assets_tests.operating import STUDENT, SYMBOLS, TEACHER, WINDOWS, Office, office_settings
-from sensequant_assets_tests.running import leave
+from sensequant_assets_tests.running import instance_of, leave
 
 NIGHT = datetime(2026, 3, 6, 18, 30, tzinfo=UTC)
 OPEN = WINDOWS[1]
@@ -28,8 +27,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     settings = read_settings(
         office_settings(tmp_path, workers=1, nightly_cron="15 16 * * 1-5", weekly_cron="0 4 * * 6")
     )
-    prepare_home(settings)
-    with dg.DagsterInstance.get() as instance:
+    with instance_of(settings) as instance:
         yield Office(settings, instance)
 
 
@@ -66,8 +64,7 @@ def test_a_schedule_makes_partitions_of_new_symbols(office: Office) -> None:
 def test_where_no_window_is_open_the_night_is_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, tmp_path)
     settings = read_settings(office_settings(tmp_path, end="2009-06-30"))
-    prepare_home(settings)
-    with dg.DagsterInstance.get() as instance:
+    with instance_of(settings) as instance:
         found = tick(Office(settings, instance), "nightly")
     assert not found.run_requests
     assert "No window is open" in str(found.skip_message)

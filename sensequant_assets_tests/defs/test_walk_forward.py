@@ -11,12 +11,11 @@ import pytest
 from sensequant_assets.batch.evaluation import BASELINES
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
-from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets_tests.running import how_it_runs, leave, sample_bars, write_universe
+from sensequant_assets_tests.running import how_it_runs, instance_of, leave, sample_bars, write_universe
 
 TEACHER = TeacherParameters(scope="symbol", n_estimators=10, min_child_samples=4)
 STUDENT = StudentParameters(scope="symbol", n_estimators=5)
@@ -61,9 +60,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             {"data_dir": directory / "data", "universe": write_universe(directory / "four.csv", SYMBOLS),
              "bars": str(bars), "end": date(2013, 6, 9)}
         )  # fmt: skip
-        prepare_home(settings)
         keys = Market.open(settings, TEACHER, STUDENT).keys(windows=[*TRAINED, LAST])
-        with dg.DagsterInstance.get() as instance:
+        with instance_of(settings) as instance:
             how = how_it_runs(workers=2)
             assert launch(Launch(settings, TEACHER, STUDENT, keys, MODELS, how, "trained")) is None
             yield Platform(settings, instance)
