@@ -514,7 +514,13 @@ def _source_of(settings: MarketSettings, universe: Universe, aliases: Mapping[st
     """Where bars come from; `UsageError` where nothing is there of the universe."""
     end = None if settings.as_of is None else settings.as_of + timedelta(days=1)
     if settings.bars != SAMPLE:
-        return FileBars(Path(settings.bars), settings.timezone, universe=universe, aliases=aliases, end=end)
+        path, said = Path(settings.bars), list[Note]()
+        if settings.as_of is not None:
+            # Who asks for today need not know any vendor.
+            from sensequant_assets.sources.vendors.past import fetched_by
+
+            path, said = fetched_by(settings.as_of, path)
+        return FileBars(path, settings.timezone, universe=universe, aliases=aliases, end=end, said=said)
     if not {one.vendor_code or one.symbol for one in universe.listings} & {*SYMBOLS}:
         raise UsageError(
             f"No symbol of universe {universe.name} is in the embedded sample, which has {', '.join(SYMBOLS)}. "

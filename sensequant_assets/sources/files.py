@@ -76,6 +76,8 @@ class FileBars:
         Other symbols of listed ones, by name: what stands under one counts up to the day on which it was given up.
     end
         Day from which on nothing is known: rows from then on count as if nobody had read them; None without one.
+    said
+        What is to be said of the files besides.
 
     Raises
     ------
@@ -91,8 +93,10 @@ class FileBars:
         universe: Universe | None = None,
         aliases: Mapping[str, Alias] = MappingProxyType({}),
         end: date | None = None,
+        said: Sequence[Note] = (),
     ) -> None:
         _require_path(path)
+        self._said = said
         self._end = end
         self._path = path
         self._aliases = aliases
@@ -157,7 +161,7 @@ class FileBars:
     def notes(self) -> tuple[Note, ...]:
         """What is to be said of the files, of names that match nothing, and of the bars read so far."""
         of_bars = (note for notes in self._read_notes.values() for note in notes)
-        return (*self._index.notes, *self._match_notes, *of_bars)
+        return (*self._said, *self._index.notes, *self._match_notes, *of_bars)
 
     @cached_property
     def _index(self) -> "_Index":

@@ -22,6 +22,7 @@ from sensequant_assets.sources.regular import read_regular, reason
 from sensequant_assets.sources.vendors import Page
 from sensequant_assets.text import file_name, json_text
 
+LEDGER = "ledger.jsonl"
 GOT, NOTHING, FAILED = "got", "nothing", "failed"
 """What came of a question: bars, the word that there are none, or no answer that says either."""
 
@@ -116,7 +117,7 @@ class Answers:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(f"Another `sensequant ingest` is at work in {directory}. Wait for its end.") from None
-            yield cls(directory, _entries(directory / "ledger.jsonl"))
+            yield cls(directory, _mended(directory / LEDGER))
 
     @property
     def bars(self) -> Path:
@@ -165,7 +166,7 @@ class Answers:
     def note(self, entry: Entry) -> None:
         """Write an entry to the ledger; it is on disk when this returns."""
         line = f"{json_text(asdict(entry))}\n".encode()
-        ledger = open_regular(self._directory / "ledger.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        ledger = open_regular(self._directory / LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             if os.write(ledger, line) != len(line):
                 raise OSError("the ledger takes no whole line")
@@ -182,17 +183,32 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _entries(ledger: Path) -> list[Entry]:
+def _mended(ledger: Path) -> list[Entry]:
     """Entries of a ledger; half a line at its end, which a kill left, is cut off."""
+    entries = read_ledger(ledger)
+    content = read_regular(ledger) if ledger.exists() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(ledger, whole)
+    return entries
+
+
+def read_ledger(ledger: Path) -> list[Entry]:
+    """Entries of a ledger, oldest first, without half a line at its end that is being written or that a kill left.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, or a line is none.
+    """
     try:
         content = read_regular(ledger)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise UsageError(f"{ledger} cannot be read: {reason(error)}. Name another directory with --out.") from error
-    whole = content.rfind(b"\n") + 1
     entries = []
-    for number, line in enumerate(content[:whole].splitlines(), start=1):
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         try:
             fields = json.loads(line)
             entry = Entry(**{name: fields[name] for name in fields if name in _FIELDS})
@@ -204,6 +220,4 @@ def _entries(ledger: Path) -> list[Entry]:
                 f"{ledger}, line {number} is no entry of a ledger. Remove the line; its page is asked for again."
             ) from error
         entries.append(entry)
-    if whole < len(content):
-        os.truncate(ledger, whole)
     return entries
