@@ -1,6 +1,6 @@
 """Renames: the symbols that a company had, one after the other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -58,8 +58,8 @@ class Renames:
             self._of.setdefault(one.old, []).append(place)
             self._to.setdefault(one.new, []).append(place)
 
-    def __bool__(self) -> bool:
-        return bool(self._renames)
+    def __iter__(self) -> Iterator[Rename]:
+        return iter(self._renames)
 
     def as_of(self, day: date) -> "Renames":
         """Those that had happened at the end of a day."""

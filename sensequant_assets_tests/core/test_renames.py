@@ -17,7 +17,7 @@ def test_a_company_is_known_by_each_of_its_symbols(symbol):
 
 def test_a_company_that_was_never_renamed_has_one_symbol():
     assert LTM.names("TCS") == (("TCS", None),)
-    assert not Renames([Rename(date(2025, 7, 21), "QUALITY30", "QUALITY30")])
+    assert list(Renames([Rename(date(2025, 7, 21), "QUALITY30", "QUALITY30")])) == []
 
 
 @pytest.mark.parametrize(

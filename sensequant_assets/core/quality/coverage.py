@@ -24,7 +24,7 @@ class Covered:
     days
         Sessions on which it has one.
     sessions
-        Sessions of the market since its listing.
+        Sessions of the market from its listing to its delisting.
     """
 
     bars: tuple[int, ...]
@@ -75,6 +75,7 @@ class Coverage:
         for listing in listings:
             since = listing.trading_start(None)
             own = held if since is None else held[held >= np.datetime64(since, "D")]
+            own = own if listing.delisting_date is None else own[own <= np.datetime64(listing.delisting_date, "D")]
             one = outlines.get(listing.symbol)
             days = held[:0] if one is None else one.days
             inside = slice(*np.searchsorted(days, [begin, stop]))

@@ -42,6 +42,11 @@ def test_no_session_is_asked_for_before_a_listing_and_a_symbol_without_bars_lack
     assert (found.symbols["GONE"].missing, found.empty) == (90, ["GONE"])
 
 
+def test_no_session_is_asked_for_after_a_delisting():
+    found = coverage(market(), Listing("S03", delisting_date=date(2022, 2, 10)))
+    assert found.symbols["S03"].sessions == (31, 10, 0)
+
+
 def test_a_bar_on_a_day_that_most_lack_is_a_bar_and_no_session():
     special = market()[0]
     found = coverage([special, *(without(one, 10) for one in market()[1:])])
