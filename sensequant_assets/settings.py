@@ -287,6 +287,12 @@ class Settings(MarketSettings, BaseSettings):
     )
     nightly_cron: str = Field("30 18 * * 1-5", description="When the schedule `nightly` retrains the open windows.")
     weekly_cron: str = Field("0 3 * * 0", description="When the schedule `weekly` retrains the whole lattice.")
+    predict_cron: str = Field(
+        "0 19 * * 1-5", description="When the schedule `daily_predictions` lets the champion predict."
+    )
+    on_degraded: Literal["alert", "rollback"] = Field(
+        "alert", description="What monitoring does about a champion that is surely worse than at its promotion."
+    )
     prune_cron: str = Field("0 4 * * *", description="When the schedule `prune` removes what old batches leave behind.")
     prune_keep_batches: int = Field(
         50, ge=1, le=1_000_000, description="So many of the newest batches it leaves as they are, whatever their age."
@@ -309,7 +315,7 @@ class Settings(MarketSettings, BaseSettings):
 
     _spelled_settings = field_validator("*", mode="before")(_text)
     _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
-    _coming = field_validator("nightly_cron", "weekly_cron", "prune_cron")(_cron)
+    _coming = field_validator("nightly_cron", "weekly_cron", "predict_cron", "prune_cron")(_cron)
     _sayable = field_validator("breeze_key", "breeze_session")(_printable)
     _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
 
@@ -569,6 +575,7 @@ _WORDS = {
     "schedule_timezone": "a time zone like Asia/Kolkata",
     "nightly_cron": "a cron line like 30 18 * * 1-5",
     "weekly_cron": "a cron line like 30 18 * * 1-5",
+    "predict_cron": "a cron line like 30 18 * * 1-5",
     "prune_cron": "a cron line like 30 18 * * 1-5",
     "pool_history": "all, or a whole number in [1, 9999]",
     "features": "names and file.py:function, separated by commas",

@@ -15,15 +15,21 @@ TESTS = PROJECT / "sensequant_assets_tests"
 DECISIONS = PROJECT / "docs" / "decisions"
 
 TESTED_ELSEWHERE = {
+    "batch/explaining.py": ("cli/test_predict.py", "an explanation is printed"),
+    "batch/monitoring.py": ("cli/test_predict.py", "live predictions are made by a command"),
+    "batch/outcomes.py": ("cli/test_predict.py", "outcomes are of what a command predicted"),
     "batch/rows.py": ("batch/test_run.py", "a row is asked for by the run that writes it"),
+    "batch/serving.py": ("cli/test_predict.py", "who serves is seen of what is predicted"),
     "batch/trainer.py": ("batch/test_run.py", "what becomes of a pair is seen of its run"),
     "batch/windows.py": ("batch/test_run.py", "threads, deadlines and rows are seen of their run"),
     "cli/__main__.py": ("cli/test_start.py", "starts the command and does nothing else"),
     "cli/dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
+    "cli/explain.py": ("cli/test_predict.py", "what is predicted is explained"),
     "cli/findings.py": ("report/test_pooled.py", "what is found stands on the page"),
     "cli/interrupts.py": ("cli/test_backfill.py", "Ctrl-C is pressed on a command"),
     "cli/launch.py": ("defs/test_models.py", "a launch is a run of the assets"),
     "cli/main.py": ("cli/test_start.py", "what a process loads, leaves and ends with"),
+    "cli/monitor.py": ("cli/test_predict.py", "what is predicted is monitored"),
     "cli/options.py": ("cli/test_backfill.py", "an option is given to a command"),
     "cli/plan.py": ("cli/test_backfill.py", "the plan is compared with what became of it"),
     "cli/progress.py": ("watch/test_progress.py", "the view is of what is counted there"),
@@ -54,6 +60,7 @@ TESTED_ELSEWHERE = {
         "storage/test_sqlite.py",
         "what the index holds is compared with the stock class, row by row",
     ),
+    "defs/sensors/new_predictions.py": ("defs/test_serving.py", "it asks for what is materialized there"),
 }
 """Modules without a test module at the same place: where they are tested, and why there."""
 

@@ -30,6 +30,9 @@ COMMANDS = {
     "backfill": "backfill",
     "progress": "progress",
     "evaluate": "evaluate",
+    "predict": "predict",
+    "explain": "explain",
+    "monitor": "monitor",
     "report": "telemetry",
     "failures": "telemetry",
     "query": "telemetry",
@@ -147,6 +150,9 @@ def main() -> None:
     sensequant backfill    train it
     sensequant progress    how far a batch is, whoever started it
     sensequant evaluate    what its models are worth on the windows after theirs
+    sensequant predict     what the champion says of the newest bars
+    sensequant explain     why it says that, feature by feature
+    sensequant monitor     what came of it, and whether the champion still is what it was promoted for
     sensequant report      one HTML page about a batch
     sensequant failures    what fails again and again, and what to do
     sensequant query SQL   ask the telemetry

@@ -48,7 +48,7 @@ def setting_option(name: str) -> Callable[[_Command], _Command]:
 
 def market_options(command: _Command) -> _Command:
     """Add the options that say which lattice is meant, and which part of it."""
-    windows = click.option("--windows", callback=_parts, help="Only these, by start date, separated by commas.")
+    windows = click.option("--windows", callback=parts_of, help="Only these, by start date, separated by commas.")
     return symbols_options(windows(command))
 
 
@@ -56,7 +56,7 @@ def symbols_options(command: _Command) -> _Command:
     """Add the options that say which lattice is meant, the recipe after the others, and which symbols of it."""
     options = (
         *map(setting_option, sorted(MarketSettings.model_fields, key=Recipe.model_fields.__contains__)),
-        click.option("--symbols", callback=_parts, help="Only these, separated by commas."),
+        click.option("--symbols", callback=parts_of, help="Only these, separated by commas."),
     )
     for option in reversed(options):
         command = option(command)
@@ -69,7 +69,7 @@ def settings_of(options: Mapping[str, Any], *, remembered: bool = False) -> Sett
     return read_settings(given, remembered=remembered)
 
 
-def _parts(context: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:  # noqa: ARG001
+def parts_of(context: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:  # noqa: ARG001
     """The parts of an option that holds several, separated by commas; None if it was not given. Click calls it so."""
     if text is None:
         return None

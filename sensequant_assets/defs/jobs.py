@@ -10,6 +10,12 @@ TRAINING = dg.define_asset_job(
     selection=dg.AssetSelection.assets("teacher_models", "student_models"),
     description="Teachers, the check of their failure rate, then students.",
 )
+PREDICTION = dg.define_asset_job(
+    "prediction",
+    selection=dg.AssetSelection.assets("predictions", "outcomes", "monitoring"),
+    description="What the champion says of the newest bars of a date, what came of earlier ones, and whether the "
+    "champion still is what it was promoted for.",
+)
 EVALUATION = dg.define_asset_job(
     "evaluation",
     selection=dg.AssetSelection.assets("walk_forward"),

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.defs.jobs import EVALUATION, MARKET, TRAINING
+from sensequant_assets.defs.jobs import EVALUATION, MARKET, PREDICTION, TRAINING
 from sensequant_assets.defs.market import market_assets
 from sensequant_assets.defs.models import model_assets, pool_of
 from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions, window_partitions
@@ -14,16 +14,19 @@ from sensequant_assets.defs.schedules import schedules
 from sensequant_assets.defs.sensors.batch_failure_rate import batch_failure_rate_sensor
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.defs.sensors.new_bars import new_bars_sensor
+from sensequant_assets.defs.sensors.new_predictions import new_predictions_sensor
 from sensequant_assets.defs.sensors.retry_transient import retry_transient_sensor
 from sensequant_assets.defs.sensors.stalled_batch import stalled_batch_sensor
+from sensequant_assets.defs.serving import serving_assets
 from sensequant_assets.defs.walk_forward import walk_forward_asset
 from sensequant_assets.settings import Settings
 
 
 def sensors(desk: Desk) -> list[dg.SensorDefinition]:
-    """The four sensors of a market."""
+    """The sensors of a market."""
     return [
         new_bars_sensor(desk),
+        new_predictions_sensor(desk),
         batch_failure_rate_sensor(desk),
         retry_transient_sensor(desk),
         stalled_batch_sensor(desk),
@@ -61,8 +64,9 @@ def build_definitions(
             pool_assets(windows, settings, pool),
             model_assets(lattice, settings, teacher.scope, pool),
             walk_forward_asset(windows, settings, pool),
+            *serving_assets(settings),
         ],
-        jobs=[MARKET, TRAINING, EVALUATION, pruning_job(desk)],
+        jobs=[MARKET, TRAINING, EVALUATION, PREDICTION, pruning_job(desk)],
         sensors=sensors(desk),
         schedules=schedules(desk),
         resources=launchpad_resources(settings, teacher, student)

@@ -1,14 +1,15 @@
-"""Schedules: newest windows every night, the lattice every week, and a pruning. They are off until switched on."""
+"""Schedules: newest windows every night, all every week, predictions every day, a pruning. They begin switched off."""
 
 import dagster as dg
 
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.defs.jobs import TRAINING
+from sensequant_assets.defs.jobs import PREDICTION, TRAINING
 from sensequant_assets.defs.names import BATCH_TAG, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols
 from sensequant_assets.defs.pruning import PRUNING
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.market.market import Market
+from sensequant_assets.settings import Settings
 
 
 def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
@@ -68,4 +69,19 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
         description=f"Removes runs, kept shards and pages of batches older than {settings.prune_older_than_d:g} days, "
         f"but for the newest {settings.prune_keep_batches}. Models and rows of telemetry stay.",
     )
-    return [nightly, weekly, prune]
+    return [nightly, weekly, _daily_predictions(settings), prune]
+
+
+def _daily_predictions(settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="daily_predictions",
+        job=PREDICTION,
+        cron_schedule=settings.predict_cron,
+        execution_timezone=settings.schedule_timezone,
+        description="Lets the champion predict from the newest bars of the day, fills outcomes, and monitors.",
+    )
+    def daily_predictions(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = f"{context.scheduled_execution_time:%Y-%m-%d}"
+        return dg.RunRequest(run_key=f"predictions-{day}", partition_key=day, tags={SOURCE_TAG: "schedule"})
+
+    return daily_predictions

@@ -340,11 +340,11 @@ class Market:
         windows = {each.key: each for each in self.windows}
         pool = self.pools[name]
         keys = [key for key in pool.keys if not of or key[0] == of]
-        names = next((self._samples(symbol).feature_names for symbol, _ in keys), ())
+        names = next((self.samples(symbol).feature_names for symbol, _ in keys), ())
 
         def parts() -> Iterator[tuple[Key, Samples, WindowRows]]:
             for symbol, start in keys:
-                samples = self._samples(symbol)
+                samples = self.samples(symbol)
                 effective = max(windows[start].start, samples.trading_start or windows[start].start)
                 yield (symbol, start), samples, window_rows(samples, windows[start], effective, self.recipe)
 
@@ -358,7 +358,7 @@ class Market:
         WindowError
             The symbol's bars cannot be used, or those that the pair reads, or not in a pool with those of the others.
         """
-        samples = self._samples(pair.symbol)
+        samples = self.samples(pair.symbol)
         if pair.spoiled:
             raise corrupt(pair.spoiled)
         if not self.pooled:
@@ -372,7 +372,8 @@ class Market:
             )
         return Lesson.of(pair, samples, self.recipe, judging, pool.fingerprint, pool.name)
 
-    def _samples(self, symbol: str) -> Samples:
+    def samples(self, symbol: str) -> Samples:
+        """Features and labels of a symbol's whole history; raises its `WindowError`."""
         samples = self._own_plan(symbol).samples
         if isinstance(samples, WindowError):
             raise samples

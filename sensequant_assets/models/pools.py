@@ -76,11 +76,15 @@ class StoredPool:
     path: Path
     record: PoolRecord
 
+    def text(self) -> str:
+        """The model text, checked against its record."""
+        return gzip.decompress(checked(self.path, self.record.model_digest)).decode()
+
     def grown(self, asked: BoosterParameters) -> Grown:
         """The model, checked against its record and against what was asked for."""
         import lightgbm as lgb
 
-        text = gzip.decompress(checked(self.path, self.record.model_digest)).decode()
+        text = self.text()
         booster: lgb.Booster = lgb.Booster(model_str=text)
         return Grown.read(booster, text, asked, self.record.calibration)
 

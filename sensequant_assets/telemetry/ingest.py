@@ -236,7 +236,12 @@ def _take_sql(kind: str) -> str:
 
 
 # Dates and times are read as text and cast with TRY_CAST: an unreadable one is NULL.
-_JSON_SHAPES = {"TIMESTAMPTZ": '"VARCHAR"', "DATE": '"VARCHAR"', "VARCHAR[][]": '[["VARCHAR"]]'}
+_JSON_SHAPES = {
+    "TIMESTAMPTZ": '"VARCHAR"',
+    "TIMESTAMP": '"VARCHAR"',
+    "DATE": '"VARCHAR"',
+    "VARCHAR[][]": '[["VARCHAR"]]',
+}
 
 _TAKE = {kind: _take_sql(kind) for kind in KINDS}
 

@@ -131,7 +131,19 @@ CREATE TEMP TABLE beyond AS
 SELECT DISTINCT batch_id FROM old.shards WHERE name NOT IN (SELECT name FROM shards)
 UNION SELECT batch_id FROM old.batches WHERE batch_id NOT IN (SELECT batch_id FROM batches)
 """
-_TABLES = ("batches", "runs", "planned_windows", "window_runs", "verdicts", "trials", "evaluations", "events", "shards")
+_TABLES = (
+    "batches",
+    "runs",
+    "planned_windows",
+    "window_runs",
+    "verdicts",
+    "trials",
+    "evaluations",
+    "predictions",
+    "outcomes",
+    "events",
+    "shards",
+)
 
 
 def _copy(new: Path, old: Path, *, current: bool) -> tuple[int, bool]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, get_args
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
@@ -301,6 +303,83 @@ class Evaluation:
     evaluated_at: Time = None
 
 
-Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd | Trial | Evaluation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a student said of a bar whose label nobody knew: written once, whatever becomes of bars and models.
+
+    Attributes
+    ----------
+    symbol, time
+        Of which bar; exchange time, without a zone.
+    model
+        In whose name: `champion`, or `unproven` of a batch that nobody has promoted.
+    trees_fingerprint
+        Of the student.
+    champion
+        Version of the champion; None if unproven.
+    universe
+        Its name.
+    window_start
+        Of the window whose student this is.
+    bars_fingerprint
+        Of the symbol's bars up to this one.
+    p_raw, p
+        Probability of label 1 as the student says it, by which symbols are ranked, and as it is served.
+    distance
+        To the training rows, as of `core.distance`; None where it is not known.
+    flags
+        Words of `batch.prediction.Flag`, separated by commas.
+    made_at
+        When.
+    """
+
+    record: ClassVar = "prediction"
+
+    symbol: str
+    time: np.datetime64
+    model: Annotated[str, OneOf(("champion", "unproven"))]
+    trees_fingerprint: str
+    champion: int | None = None
+    universe: str | None = None
+    window_start: date | None = None
+    bars_fingerprint: str | None = None
+    p_raw: float | None = None
+    p: float | None = None
+    distance: float | None = None
+    flags: str | None = None
+    made_at: Time = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarOutcome:
+    """What came of a bar, told once, when the bars that its label reads are there.
+
+    Attributes
+    ----------
+    universe, symbol, time
+        Which bar; exchange time, without a zone.
+    asks
+        What the label asks of the return, as of `Recipe.asks`, in a line.
+    ret, label
+        Return over the horizon, and 1 above what is asked or 0; the label is None where nothing is asked of the date.
+    bars_fingerprint
+        Of the bars that it is made from.
+    known_at
+        When it was told.
+    """
+
+    record: ClassVar = "outcome"
+
+    universe: str
+    symbol: str
+    time: np.datetime64
+    asks: str
+    ret: float
+    label: int | None = None
+    bars_fingerprint: str | None = None
+    known_at: Time = None
+
+
+Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd | Trial | Evaluation | Prediction | BarOutcome
 
 RECORDS: tuple[type[Record], ...] = get_args(Record)

@@ -8,10 +8,12 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import duckdb
+import numpy as np
 
 from sensequant_assets.errors import UsageError
 from sensequant_assets.telemetry.records import (
     RECORDS,
+    BarOutcome,
     BatchStart,
     CheckVerdict,
     ElseLineTime,
@@ -20,13 +22,14 @@ from sensequant_assets.telemetry.records import (
     OfRun,
     OneOf,
     Plan,
+    Prediction,
     Record,
     RunEnd,
     Trial,
     WindowRun,
 )
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ _SQL_TYPES: Mapping[object, str] = {
     bool: "BOOLEAN",
     date: "DATE",
     datetime: "TIMESTAMPTZ",
+    np.datetime64: "TIMESTAMP",
     Mapping: "JSON",
     # Pairs of a plan.
     Sequence: "VARCHAR[][]",
@@ -119,6 +123,8 @@ _TRIED = _ordered("ordered_at", WindowRun, "ended_at")
 _JUDGED = _ordered("ordered_at", CheckVerdict, "evaluated_at")
 _SCORED = _ordered("ordered_at", Trial, "evaluated_at")
 _EVALUATED = _ordered("ordered_at", Evaluation, "evaluated_at")
+_PREDICTED = _ordered("ordered_at", Prediction, "made_at")
+_CAME = _ordered("ordered_at", BarOutcome, "known_at")
 _ENDED = _ordered("end_ordered_at", RunEnd, "ended_at")
 
 _OF_BATCH = [*(column for column in COLUMNS[BatchStart.record] if not column.of_run), _STARTED]
@@ -193,6 +199,20 @@ CREATE TABLE evaluations (
     PRIMARY KEY (batch_id, run_id, evaluation)
 );
 
+CREATE TABLE predictions (
+    batch_id VARCHAR,
+    run_id VARCHAR,
+    {_told([*COLUMNS[Prediction.record], _PREDICTED])},
+    PRIMARY KEY (symbol, time, model, trees_fingerprint)
+);
+
+CREATE TABLE outcomes (
+    batch_id VARCHAR,
+    run_id VARCHAR,
+    {_told([*COLUMNS[BarOutcome.record], _CAME])},
+    PRIMARY KEY (universe, symbol, time, asks)
+);
+
 CREATE TABLE events (
     happened_at TIMESTAMPTZ,
     batch_id VARCHAR,
@@ -220,7 +240,8 @@ LAST_ORDERED = """
 SELECT epoch_us(greatest(
     (SELECT max(ordered_at) FROM batches), (SELECT greatest(max(ordered_at), max(end_ordered_at)) FROM runs),
     (SELECT max(ordered_at) FROM window_runs), (SELECT max(ordered_at) FROM verdicts),
-    (SELECT max(ordered_at) FROM trials), (SELECT max(ordered_at) FROM evaluations)
+    (SELECT max(ordered_at) FROM trials), (SELECT max(ordered_at) FROM evaluations),
+    (SELECT max(ordered_at) FROM predictions), (SELECT max(ordered_at) FROM outcomes)
 ))
 """
 """The latest time that orders a row, in microseconds since 1970; null where there is none."""
@@ -342,6 +363,23 @@ MIGRATIONS: list[tuple[int, str]] = [
         );
         """,
     ),
+    (
+        9,
+        """
+        CREATE TABLE predictions (
+            batch_id VARCHAR, run_id VARCHAR, symbol VARCHAR, time TIMESTAMP, model VARCHAR, trees_fingerprint VARCHAR,
+            champion INTEGER, universe VARCHAR, window_start DATE, bars_fingerprint VARCHAR, p_raw DOUBLE, p DOUBLE,
+            distance DOUBLE, flags VARCHAR, made_at TIMESTAMPTZ NOT NULL, ordered_at TIMESTAMPTZ,
+            PRIMARY KEY (symbol, time, model, trees_fingerprint)
+        );
+        CREATE TABLE outcomes (
+            batch_id VARCHAR, run_id VARCHAR, universe VARCHAR, symbol VARCHAR, time TIMESTAMP, asks VARCHAR,
+            ret DOUBLE NOT NULL, label INTEGER, bars_fingerprint VARCHAR, known_at TIMESTAMPTZ NOT NULL,
+            ordered_at TIMESTAMPTZ,
+            PRIMARY KEY (universe, symbol, time, asks)
+        );
+        """,
+    ),
 ]
 """Each version and the SQL that makes it of the one before; oldest first."""
 
@@ -368,8 +406,10 @@ def _valid(record: type[Record], *more: str) -> str:
     return " AND ".join([*(column.valid for column in COLUMNS[record.record] if column.valid), *more]) or "true"
 
 
-def _latest(table: str, keys: str, record: type[Record], ordered: Column) -> str:
-    """Store records as rows; of those with equal keys the latest stays."""
+def _kept(table: str, keys: str, record: type[Record], ordered: Column, *, latest: bool = True) -> str:
+    """Store records as rows; of those with equal keys the latest stays, or the earliest."""
+    of_both = f"excluded.{ordered.name}", f"{table}.{ordered.name}"
+    order_by, stays = ("DESC", "({} >= {}) IS NOT FALSE") if latest else ("ASC", "{} < {}")
     values, order = {"batch_id": "batch_id", "run_id": "run_id"}, ordered.name
     values |= {column.name: column.value for column in (*COLUMNS[record.record], ordered)}
     columns = ", ".join(values)
@@ -379,9 +419,9 @@ def _latest(table: str, keys: str, record: type[Record], ordered: Column) -> str
         INSERT INTO {table} ({columns})
         SELECT {columns} FROM (SELECT {expressions}, shard, shard_offset FROM good)
         QUALIFY row_number() OVER (
-            PARTITION BY {keys} ORDER BY {order} DESC, shard DESC, shard_offset DESC
+            PARTITION BY {keys} ORDER BY {order} {order_by}, shard {order_by}, shard_offset {order_by}
         ) = 1
-        ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE (excluded.{order} >= {table}.{order}) IS NOT FALSE;
+        ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE {stays.format(*of_both)};
     """  # noqa: S608 - every part is a constant of this package
 
 
@@ -429,19 +469,27 @@ KINDS: dict[str, Kind] = {
     ),
     WindowRun.record: Kind(
         valid=_valid(WindowRun),
-        insert=_latest("window_runs", "batch_id, run_id, model, symbol, window_start, attempt", WindowRun, _TRIED),
+        insert=_kept("window_runs", "batch_id, run_id, model, symbol, window_start, attempt", WindowRun, _TRIED),
     ),
     CheckVerdict.record: Kind(
         valid=_valid(CheckVerdict),
-        insert=_latest("verdicts", "batch_id, run_id, model, check_name", CheckVerdict, _JUDGED),
+        insert=_kept("verdicts", "batch_id, run_id, model, check_name", CheckVerdict, _JUDGED),
     ),
     Trial.record: Kind(
         valid=_valid(Trial),
-        insert=_latest("trials", "batch_id, run_id, evaluation, score", Trial, _SCORED),
+        insert=_kept("trials", "batch_id, run_id, evaluation, score", Trial, _SCORED),
     ),
     Evaluation.record: Kind(
         valid=_valid(Evaluation),
-        insert=_latest("evaluations", "batch_id, run_id, evaluation", Evaluation, _EVALUATED),
+        insert=_kept("evaluations", "batch_id, run_id, evaluation", Evaluation, _EVALUATED),
+    ),
+    Prediction.record: Kind(
+        valid=_valid(Prediction),
+        insert=_kept("predictions", "symbol, time, model, trees_fingerprint", Prediction, _PREDICTED, latest=False),
+    ),
+    BarOutcome.record: Kind(
+        valid=_valid(BarOutcome),
+        insert=_kept("outcomes", "universe, symbol, time, asks", BarOutcome, _CAME, latest=False),
     ),
     Event.record: Kind(
         valid=_valid(Event),
@@ -455,7 +503,7 @@ KINDS: dict[str, Kind] = {
     ),
     RunEnd.record: Kind(
         valid=_valid(RunEnd, "run_id <> ''"),
-        insert=_latest("runs", "batch_id, run_id", RunEnd, _ENDED),
+        insert=_kept("runs", "batch_id, run_id", RunEnd, _ENDED),
     ),
 }
 

@@ -424,7 +424,7 @@ class TelemetryStore:
         return table
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
-        """Answer one question as `query` does, in one dict a row; times are aware."""
+        """Answer one question as `query` does, in one dict a row; times are aware, but of bars."""
         table = self.query(sql, parameters)
         columns = [_cells(column) for column in table.columns]
         return [dict(zip(table.column_names, cells, strict=True)) for cells in zip(*columns, strict=True)]
@@ -519,7 +519,8 @@ def _cells(column: "pa.ChunkedArray[Any]") -> list[Any]:
     if not pa.types.is_timestamp(column.type):
         return column.to_pylist()
     microseconds = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_pylist()
-    return [None if after is None else _EPOCH + timedelta(microseconds=after) for after in microseconds]
+    epoch = _EPOCH if column.type.tz else _EPOCH.replace(tzinfo=None)
+    return [None if after is None else epoch + timedelta(microseconds=after) for after in microseconds]
 
 
 _WITHOUT_ARROW = re.compile(r"\b(UHUGEINT|BIGNUM|BIT|TIME WITH TIME ZONE)\b")

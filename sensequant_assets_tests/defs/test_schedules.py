@@ -75,6 +75,7 @@ def test_schedules_are_off_until_they_are_switched_on_and_run_when_the_settings_
     assert {name: one.cron_schedule for name, one in schedules.items()} == {
         "nightly": "15 16 * * 1-5",
         "weekly": "0 4 * * 6",
+        "daily_predictions": "0 19 * * 1-5",
         "prune": "0 4 * * *",
     }
     for one in schedules.values():

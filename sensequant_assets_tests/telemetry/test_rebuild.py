@@ -10,16 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from sensequant_assets.errors import BusyError
 from sensequant_assets.telemetry.archive import kept
-from sensequant_assets.telemetry.records import CheckVerdict, Evaluation, Event, Trial
+from sensequant_assets.telemetry.records import BarOutcome, CheckVerdict, Evaluation, Event, Prediction, Trial
 from sensequant_assets.telemetry.store import DamagedError, TelemetryStore
 from sensequant_assets_tests.running import Home
 from sensequant_assets_tests.telling import W1, W2, window, write_run
 
-TABLES = ("batches", "runs", "planned_windows", "window_runs", "verdicts", "trials", "evaluations", "events", "shards")
+TABLES = (
+    "batches",
+    "runs",
+    "planned_windows",
+    "window_runs",
+    "verdicts",
+    "trials",
+    "evaluations",
+    "predictions",
+    "outcomes",
+    "events",
+    "shards",
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +84,9 @@ def write_ended(store: TelemetryStore) -> None:
             )  # fmt: skip
             journal.append(Trial(evaluation=run, score="teacher", auc=0.5, metrics={"brier": 0.25}))
             journal.append(Evaluation(evaluation=run, subject_fingerprint="s", findings={"head": {"rows": 7}}))
+            time = np.datetime64("2022-01-03", "s")
+            journal.append(Prediction(symbol=run, time=time, model="champion", trees_fingerprint="t", p_raw=0.5))
+            journal.append(BarOutcome(universe="five", symbol=run, time=time, asks="{}", ret=0.25, label=1))
             (shard,) = store.shards.glob("*.jsonl")
             with shard.open("ab") as broken:
                 broken.write(b"{half a line\n")

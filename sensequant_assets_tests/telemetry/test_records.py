@@ -6,16 +6,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sensequant_assets.telemetry.journal import Journal
 from sensequant_assets.telemetry.records import (
     RECORDS,
+    BarOutcome,
     BatchStart,
     CheckVerdict,
     Evaluation,
     Event,
     Plan,
+    Prediction,
     Record,
     RunEnd,
     Trial,
@@ -33,16 +36,20 @@ STORED_IN = {
     RunEnd.record: ("runs",),
     Trial.record: ("trials",),
     Evaluation.record: ("evaluations",),
+    Prediction.record: ("predictions",),
+    BarOutcome.record: ("outcomes",),
 }
 GIVEN = {"VARCHAR": "text", "INTEGER": 7, "DOUBLE": 0.5, "BOOLEAN": True, "JSON": {"a": 1}}
-GIVEN |= {"DATE": date(2022, 1, 1), "TIMESTAMPTZ": TIME}
+GIVEN |= {"DATE": date(2022, 1, 1), "TIMESTAMPTZ": TIME, "TIMESTAMP": np.datetime64("2022-01-01T15:30:00", "s")}
 NAMED = {"model": "student", "outcome": "reused", "status": "failed"}
+NAMED_OF = {Prediction.record: {"model": "champion"}}
 
 
 def full(record: type[Record]) -> Record:
     """A record with a value in every field."""
     values: dict[str, Any] = {column.name: GIVEN[column.type] for column in COLUMNS[record.record]}
-    return record(**values | {name: value for name, value in NAMED.items() if name in values})
+    named = NAMED | NAMED_OF.get(record.record, {})
+    return record(**values | {name: value for name, value in named.items() if name in values})
 
 
 @pytest.fixture
@@ -75,6 +82,8 @@ def test_a_line_without_what_a_record_must_have_is_broken(store: TelemetryStore,
         "passed": True,
     }
     values |= {"windows": [["A", "2022-01-01"]], "status": "failed", "evaluation": "e", "score": "teacher"}
+    values |= {"time": "2022-01-01T15:30:00", "trees_fingerprint": "t", "universe": "five", "asks": "label", "ret": 0.5}
+    values |= NAMED_OF.get(record.record, {})
     line: dict[str, Any] = {"record": record.record, "batch_id": "b", "run_id": "r", "at": TIME.isoformat()}
     line |= {name: values[name] for name in needed}
     without = [{name: value for name, value in line.items() if name != left_out} for left_out in needed]
