@@ -31,6 +31,7 @@ COMMANDS = {
     "progress": "progress",
     "evaluate": "evaluate",
     "predict": "predict",
+    "serve": "serve",
     "explain": "explain",
     "monitor": "monitor",
     "report": "telemetry",

@@ -1,0 +1,1 @@
+"""Answers of the students that serve, to whoever asks: over HTTP, and in a notebook."""
