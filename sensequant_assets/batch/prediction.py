@@ -14,6 +14,7 @@ from sensequant_assets.core.bars import Floats, Times, day_of
 from sensequant_assets.core.features import LOOKBACK
 from sensequant_assets.core.judging.bootstrap import or_null
 from sensequant_assets.core.provenance import arrays_fingerprint
+from sensequant_assets.core.scoring.distance import FARTHEST
 from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.pack import Entry
@@ -22,10 +23,6 @@ from sensequant_assets.telemetry.questions.predictions import predictions_of
 from sensequant_assets.telemetry.records import Prediction
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import counted
-
-FARTHEST = 1.0
-"""Distance to the training rows, in their mean distance from each other, beyond which a bar is out of their range; the
-threshold that FreqAI's `DI_threshold` starts from."""
 
 
 class Flag(StrEnum):

@@ -152,6 +152,7 @@ def main() -> None:
     sensequant progress    how far a batch is, whoever started it
     sensequant evaluate    what its models are worth on the windows after theirs
     sensequant predict     what the champion says of the newest bars
+    sensequant serve       the same over HTTP
     sensequant explain     why it says that, feature by feature
     sensequant monitor     what came of it, and whether the champion still is what it was promoted for
     sensequant report      one HTML page about a batch

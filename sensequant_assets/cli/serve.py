@@ -1,6 +1,7 @@
 """`sensequant serve`: predictions over HTTP."""
 
 import ipaddress
+import os
 import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,9 +78,10 @@ def listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise UsageError(
-            f"Nobody can listen on {host}, port {port}: {error.strerror or error}. Give another --host or --port."
-        ) from error
+        # A name that nobody knows has a number of its own; of an address in use Python says the address again.
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror or str(error)
+        raise UsageError(f"Nobody can listen on {host}, port {port}: {why}. Give another --host or --port.") from error
 
 
 def _renewal(unproven: bool, batch_id: str | None, room: Path) -> Renewal:

@@ -118,7 +118,10 @@ def load_champions(universe: Path | str | None = None, data_dir: Path | str | No
 
 def _day(asked: date | str | None) -> date | None:
     if isinstance(asked, str):
-        return date.fromisoformat(asked)
+        try:
+            return date.fromisoformat(asked)
+        except ValueError:
+            raise UsageError(f"{asked!r} is no day; spell it as 2025-12-11.") from None
     return asked.date() if isinstance(asked, datetime) else asked
 
 

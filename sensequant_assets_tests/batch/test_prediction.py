@@ -8,12 +8,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from sensequant_assets.batch.prediction import FARTHEST, Newest, newest_bars, predict
+from sensequant_assets.batch.prediction import Newest, newest_bars, predict
 from sensequant_assets.batch.serving import ANYBODY, Standing
 from sensequant_assets.core.boosting import fit
 from sensequant_assets.core.features import FEATURE_NAMES, LOOKBACK
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.samples import build_samples
+from sensequant_assets.core.scoring.distance import FARTHEST
 from sensequant_assets.core.universe import Listing
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
 from sensequant_assets.market.market import Market

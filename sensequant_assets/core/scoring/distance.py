@@ -10,10 +10,10 @@ MOST_ROWS = 1000
 """Training rows that are kept to measure distances to. A window of one symbol has fewer. Fewer rows lie further away:
 of the 149,000 of an NSE universe, all make the median distance of a new bar .20, and this many .32."""
 
-OUT_OF_RANGE = 1.0
-"""Distance above which a row is unlike the training rows: further from each than these are from one another. Newest
-bars of 96 NSE symbols reach .52 from a pool's rows, and .87 from those of their own symbol's window."""
-
+FARTHEST = 1.0
+"""Distance beyond which a row is out of the training rows' range: further from each than these are from one another,
+from where FreqAI's `DI_threshold` starts. Newest bars of 96 NSE symbols reach .52 from a pool's rows, and .87 from those
+of their own symbol's window."""
 _NUMBERS = 1 << 17
 """Differences that are held at once: 1 MB, which a processor's cache takes."""
 

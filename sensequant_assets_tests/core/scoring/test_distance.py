@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sensequant_assets.core.scoring.distance import MOST_ROWS, OUT_OF_RANGE, reference_of
+from sensequant_assets.core.scoring.distance import MOST_ROWS, FARTHEST, reference_of
 
 ROWS = np.random.default_rng(0).normal(size=(120, 5)) * [1, 10, 100, 0.1, 3] + [0, 5, 0, 7, -2]
 
@@ -32,9 +32,9 @@ def test_a_training_row_has_no_distance_and_its_neighbour_hardly_any():
 def test_a_row_of_another_world_is_out_of_range_and_a_new_one_of_the_same_is_not():
     reference = reference_of(ROWS)
     new = np.random.default_rng(2).normal(size=(500, 5)) * [1, 10, 100, 0.1, 3] + [0, 5, 0, 7, -2]
-    assert (reference.distance(new) > OUT_OF_RANGE).mean() < 0.05
+    assert (reference.distance(new) > FARTHEST).mean() < 0.05
     crash = ROWS.mean(axis=0) - 6 * ROWS.std(axis=0)
-    assert reference.distance(crash[None])[0] > OUT_OF_RANGE
+    assert reference.distance(crash[None])[0] > FARTHEST
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
