@@ -11,9 +11,9 @@ MOST_ROWS = 1000
 of the 149,000 of an NSE universe, all make the median distance of a new bar .20, and this many .32."""
 
 FARTHEST = 1.0
-"""Distance beyond which a row is out of the training rows' range: further from each than these are from one another,
-from where FreqAI's `DI_threshold` starts. Newest bars of 96 NSE symbols reach .52 from a pool's rows, and .87 from those
-of their own symbol's window."""
+"""Distance beyond which a row is out of the training rows' range: further from each than these are from one another;
+the threshold that FreqAI's `DI_threshold` starts from. Newest bars of 96 NSE symbols reach .52 from a pool's rows, and
+.87 from those of their own symbol's window."""
 _NUMBERS = 1 << 17
 """Differences that are held at once: 1 MB, which a processor's cache takes."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sensequant_assets.core.scoring.distance import MOST_ROWS, FARTHEST, reference_of
+from sensequant_assets.core.scoring.distance import FARTHEST, MOST_ROWS, reference_of
 
 ROWS = np.random.default_rng(0).normal(size=(120, 5)) * [1, 10, 100, 0.1, 3] + [0, 5, 0, 7, -2]
 
