@@ -14,7 +14,7 @@ class Exit(IntEnum):
 
     DONE = 0
     EXCEEDED = 1
-    """More windows failed than allowed."""
+    """More windows failed than allowed, bars break their rules, or a batch does not pass that of promotion."""
     USAGE = 2
     """Bad usage or input; nothing was trained."""
     BROKE_OFF = 3

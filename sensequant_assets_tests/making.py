@@ -10,6 +10,7 @@ import pandas as pd
 
 from sensequant_assets.core.bars import PRICES, BadRow, Bars, Delivery, Floats
 from sensequant_assets.core.capacity import Floor
+from sensequant_assets.core.judging.canaries import synthetic_bars
 from sensequant_assets.core.lattice import Recipe, plan_symbol
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples, build_samples
@@ -124,3 +125,31 @@ def taught_of(teacher: TrainedModel) -> Taught:
     """What a teacher that was not stored leaves for its student."""
     made_from = teacher.fingerprints
     return Taught(made_from.data, made_from.parameters, teacher.asked, teacher.soft_targets, teacher.unseen)
+
+
+def market_with_an_edge(directory: Path, symbols: int = 8, windows: int = 4, edge: float = 0.6) -> dict[str, str]:
+    """Write a market whose last moves go on, and give the environment that names it.
+
+    Every calendar day has a bar, so that four windows are tested on more than 500 dates. The pools of such a market are
+    small, and are trained quickly.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    names = [f"S{number}" for number in range(symbols)]
+    first, end = date(2020, 1, 1), date(2020, 6, 1) + timedelta(days=180 * windows)
+    days = np.arange(str(first), str(end + timedelta(days=190)), dtype="datetime64[D]").astype("datetime64[s]")
+    frames = []
+    for name in names:
+        bars = synthetic_bars(name, days, 0.02, seed=3, edge=edge)
+        frames.append(pd.DataFrame({"symbol": name, "date": days} | {one: getattr(bars, one) for one in PRICES}))
+        frames[-1]["volume"] = bars.volume
+    pd.concat(frames).to_parquet(directory / "bars.parquet", index=False)
+    (directory / "edge.csv").write_text("symbol,listing_date\n" + "".join(f"{name},1995-01-02\n" for name in names))
+    return {
+        "SENSEQUANT_UNIVERSE": str(directory / "edge.csv"),
+        "SENSEQUANT_BARS": str(directory / "bars.parquet"),
+        "SENSEQUANT_START": "2020-06-01",
+        "SENSEQUANT_END": end.isoformat(),
+        "TEACHER_SCOPE": "pool",
+        "TEACHER_N_ESTIMATORS": "20",
+        "TEACHER_LEARNING_RATE": "0.2",
+    }

@@ -18,6 +18,7 @@ TESTED_ELSEWHERE = {
     "batch/explaining.py": ("cli/test_predict.py", "an explanation is printed"),
     "batch/monitoring.py": ("cli/test_predict.py", "live predictions are made by a command"),
     "batch/outcomes.py": ("cli/test_predict.py", "outcomes are of what a command predicted"),
+    "batch/promotion.py": ("cli/test_champions.py", "a batch is promoted by a command"),
     "batch/rows.py": ("batch/test_run.py", "a row is asked for by the run that writes it"),
     "batch/serving.py": ("cli/test_predict.py", "who serves is seen of what is predicted"),
     "batch/trainer.py": ("batch/test_run.py", "what becomes of a pair is seen of its run"),

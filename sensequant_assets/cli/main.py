@@ -30,6 +30,9 @@ COMMANDS = {
     "backfill": "backfill",
     "progress": "progress",
     "evaluate": "evaluate",
+    "promote": "champions",
+    "champions": "champions",
+    "rollback": "champions",
     "predict": "predict",
     "serve": "serve",
     "explain": "explain",
@@ -151,6 +154,9 @@ def main() -> None:
     sensequant backfill    train it
     sensequant progress    how far a batch is, whoever started it
     sensequant evaluate    what its models are worth on the windows after theirs
+    sensequant promote     let the students of a batch serve, if they show enough
+    sensequant champions   who serves, since when and on what evidence
+    sensequant rollback    let an earlier version serve again
     sensequant predict     what the champion says of the newest bars
     sensequant serve       the same over HTTP
     sensequant explain     why it says that, feature by feature

@@ -21,3 +21,8 @@ EVALUATION = dg.define_asset_job(
     selection=dg.AssetSelection.assets("walk_forward"),
     description="Models of a window on the window after it, with intervals and baselines.",
 )
+PROMOTION = dg.define_asset_job(
+    "promotion",
+    selection=dg.AssetSelection.assets("champions"),
+    description="Lets the students of a batch serve if they show enough, or brings an earlier version back.",
+)

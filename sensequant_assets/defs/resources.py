@@ -22,9 +22,11 @@ from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.market.market import Market
+from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import (
+    CHAMPIONS_DIR,
     MODELS_DIR,
     NOISE_DIR,
     TELEMETRY_DIR,
@@ -101,6 +103,11 @@ class MarketResource:
     def twins(self) -> NoiseStore:
         """Where noise twins lie."""
         return NoiseStore(self.data_dir / NOISE_DIR, self.settings.universe_name)
+
+    @property
+    def champions(self) -> ChampionStore:
+        """Where champions lie."""
+        return ChampionStore(self.data_dir / CHAMPIONS_DIR, self.settings.universe_name)
 
     @property
     def telemetry(self) -> TelemetryStore:
