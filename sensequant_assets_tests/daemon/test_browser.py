@@ -36,13 +36,14 @@ GROUPS = {
     "pools": ("pooled_teachers", "shared_students"),
     "models": ("teacher_models", "student_models"),
     "judging": ("walk_forward",),
-    "serving": ("champions",),
+    "serving": ("champions", "predictions", "outcomes", "monitoring"),
 }
 ARROWS = {
     ("universe", "bars"), ("bars", "features"), ("features", "pooled_teachers"), ("features", "teacher_models"),
     ("pooled_teachers", "teacher_models"),
     ("pooled_teachers", "shared_students"), ("teacher_models", "student_models"), ("teacher_models", "walk_forward"),
     ("student_models", "walk_forward"), ("walk_forward", "champions"),
+    ("champions", "predictions"), ("features", "predictions"), ("predictions", "outcomes"), ("outcomes", "monitoring"),
 }  # fmt: skip
 ENDS_OF_ARROW = """path => [0, path.getTotalLength()].map(at => {
     const point = path.getPointAtLength(at).matrixTransform(path.getScreenCTM())
@@ -218,7 +219,7 @@ def switch_on(person: Person, sensor: str) -> None:
     expect(switch).to_be_checked()
 
 
-def test_the_graph_shows_nine_assets_in_five_groups_and_what_feeds_what(covered: str, person: Person) -> None:
+def test_the_graph_shows_twelve_assets_in_five_groups_and_what_feeds_what(covered: str, person: Person) -> None:
     page = person.page
     page.set_viewport_size({"width": 1800, "height": 900})
     person.go("Lineage")
