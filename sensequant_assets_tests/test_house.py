@@ -26,6 +26,7 @@ TESTED_ELSEWHERE = {
     "cli/__main__.py": ("cli/test_start.py", "starts the command and does nothing else"),
     "cli/dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
     "cli/explain.py": ("cli/test_predict.py", "what is predicted is explained"),
+    "cli/why.py": ("watch/test_changes.py", "what changed is printed"),
     "cli/findings.py": ("report/test_pooled.py", "what is found stands on the page"),
     "cli/interrupts.py": ("cli/test_backfill.py", "Ctrl-C is pressed on a command"),
     "cli/launch.py": ("defs/test_models.py", "a launch is a run of the assets"),

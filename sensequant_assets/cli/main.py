@@ -36,6 +36,7 @@ COMMANDS = {
     "predict": "predict",
     "serve": "serve",
     "explain": "explain",
+    "why": "why",
     "monitor": "monitor",
     "report": "telemetry",
     "failures": "telemetry",
@@ -160,6 +161,7 @@ def main() -> None:
     sensequant predict     what the champion says of the newest bars
     sensequant serve       the same over HTTP
     sensequant explain     why it says that, feature by feature
+    sensequant why         why a model is another one than before
     sensequant monitor     what came of it, and whether the champion still is what it was promoted for
     sensequant report      one HTML page about a batch
     sensequant failures    what fails again and again, and what to do

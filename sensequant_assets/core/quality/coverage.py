@@ -25,11 +25,14 @@ class Covered:
         Sessions on which it has one.
     sessions
         Sessions of the market from its listing to its delisting.
+    digests
+        Of the bars, as of `Outline.months`; empty for a month without any, and as a whole of a time that kept none.
     """
 
     bars: tuple[int, ...]
     days: tuple[int, ...]
     sessions: tuple[int, ...]
+    digests: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -66,6 +69,7 @@ class Coverage:
         held = _within(_held(sessions), begin, stop)
         last = (stop - 1).astype("datetime64[M]")
         months = np.arange(begin.astype("datetime64[M]"), last + 1)
+        names = tuple(np.datetime_as_string(months).tolist())
 
         def counted(days: Days, bars: NDArray[np.int32] | None = None) -> tuple[int, ...]:
             places = (days.astype("datetime64[M]") - months[0]).astype(np.int64)
@@ -81,9 +85,12 @@ class Coverage:
             inside = slice(*np.searchsorted(days, [begin, stop]))
             bars = None if one is None else one.bars[inside]
             symbols[listing.symbol] = Covered(
-                counted(days[inside], bars), counted(np.intersect1d(days, own, assume_unique=True)), counted(own)
+                counted(days[inside], bars),
+                counted(np.intersect1d(days, own, assume_unique=True)),
+                counted(own),
+                tuple("" if one is None else one.months.get(name, "") for name in names),
             )
-        return cls(tuple(np.datetime_as_string(months).tolist()), counted(held), symbols)
+        return cls(names, counted(held), symbols)
 
     @property
     def empty(self) -> list[str]:
@@ -98,7 +105,7 @@ class Coverage:
     def read(cls, told: Mapping[str, Any]) -> Self:
         """What `as_json` has told."""
         symbols = {
-            symbol: Covered(*(tuple(one[name]) for name in ("bars", "days", "sessions")))
+            symbol: Covered(*(tuple(one.get(name, ())) for name in ("bars", "days", "sessions", "digests")))
             for symbol, one in told["symbols"].items()
         }
         return cls(tuple(told["months"]), tuple(told["sessions"]), symbols)

@@ -124,3 +124,19 @@ def latest_teacher_batch(
         },
     )
     return rows[0]["batch_id"] if rows else None
+
+
+def models_of_pair(store: TelemetryStore, universe: str, model: str, symbol: str, window: str) -> list[dict[str, Any]]:
+    """Models that batches had for a pair, the latest first, each with what its batch was run with."""
+    return store.rows(
+        f"""
+        SELECT batch_id, outcome, window_runs.ended_at, effective_start, effective_end, train_rows, served_by,
+               data_fingerprint, parameters_fingerprint, code_fingerprint, trees_fingerprint,
+               batches.parameters, batches.settings, batches.versions, batches.configuration
+        FROM last_attempts AS window_runs JOIN batches USING (batch_id)
+        WHERE window_runs.universe = $universe AND model = $model AND symbol = $symbol AND window_start = $window::DATE
+        AND trees_fingerprint IS NOT NULL
+        ORDER BY {", ".join(f"window_runs.{part}" for part in LATEST_BATCH_FIRST.split(", "))}
+        """,  # noqa: S608 - a constant of this package
+        {"universe": universe, "model": model, "symbol": symbol, "window": window},
+    )

@@ -1,6 +1,7 @@
 """Claims about which bars there are, by symbol and month. Walks have a bar on each day from 2022-01-01 on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -76,3 +77,13 @@ def test_intraday_bars_are_counted_and_their_days_are_sessions():
 def test_without_any_bar_there_is_no_session():
     found = coverage([], Listing("A"))
     assert (found.sessions, found.empty) == ((0, 0, 0), ["A"])
+
+
+def test_a_month_whose_bars_differ_has_another_digest_and_one_without_any_has_none():
+    bars = market()
+    before = coverage(bars).symbols["S04"].digests
+    assert len(set(before)) == len(before) == 3
+    bars[4] = replace(bars[4], close=np.where(np.arange(len(bars[4])) == 40, bars[4].close * 1.001, bars[4].close))
+    after = coverage(bars).symbols["S04"].digests
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]
+    assert coverage(market(), Listing("GONE")).symbols["GONE"].digests == ("", "", "")
