@@ -136,10 +136,16 @@ def challenge(
     Raises
     ------
     UsageError
-        The batch is running, or the record of champions or the incumbent's forecasts cannot be read.
+        The batch is running or as of an earlier day, or the record of champions or the incumbent's forecasts cannot be
+        read.
     """
     if batch(places.telemetry, subject.batch_id)["status"] == "running":
         raise UsageError(f"Batch {subject.batch_id} is running. Promote it when it is over.")
+    if subject.settings.as_of is not None:
+        raise UsageError(
+            f"Batch {subject.batch_id} is as of {subject.settings.as_of}, and its models know nothing of later days. "
+            "Name a batch of today with --batch."
+        )
     incumbent = places.champions.current()
     gathered = gather(subject, market, places.models, tell=tell)
     if len(gathered.rows) and findings_of(places.telemetry, subject, cost_bp) is None:

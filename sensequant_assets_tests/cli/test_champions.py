@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,18 @@ def made(home: Home) -> tuple[Places, Challenge]:
     subject = Subject.of_batch(home.telemetry, batch["batch_id"])
     market = Market.open(subject.settings, subject.teacher, subject.student)
     return places, challenge(subject, market, places, features="standard", cost_bp=25.0)
+
+
+def test_a_batch_of_an_earlier_day_is_not_promoted(home: Home) -> None:
+    places = Places(
+        ModelStore(home.data / "models", "edge"), ChampionStore(home.data / "champions", "edge"), home.telemetry
+    )
+    (batch,) = home.rows("SELECT batch_id FROM batches")
+    subject = Subject.of_batch(home.telemetry, batch["batch_id"])
+    past = replace(subject, settings=subject.settings.model_copy(update={"as_of": date(2020, 1, 1)}))
+    market = Market.open(subject.settings, subject.teacher, subject.student)
+    with pytest.raises(UsageError, match="is as of 2020-01-01, and its models know nothing of later days"):
+        challenge(past, market, places, features="standard", cost_bp=25.0)
 
 
 def test_models_that_learned_other_labels_cannot_be_compared_and_nothing_is_promoted(

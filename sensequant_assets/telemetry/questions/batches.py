@@ -112,11 +112,15 @@ def batch_summary(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
 
 
 def latest_batch_of(store: TelemetryStore, universe: str, model: str) -> str | None:
-    """The batch of a universe that started last and planned windows of a model; None before the first."""
+    """The batch of a universe that started last and planned windows of a model; None before the first.
+
+    Batches as of an earlier day do not count.
+    """
     rows = store.rows(
         """
         SELECT batch_id FROM batches
         WHERE universe = ? AND batch_id IN (SELECT batch_id FROM planned_windows WHERE model = ?)
+            AND json_extract_string(settings, '$.as_of') IS NULL
         ORDER BY ordered_at DESC, batch_id DESC LIMIT 1
         """,
         [universe, model],

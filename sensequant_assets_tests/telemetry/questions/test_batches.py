@@ -56,6 +56,13 @@ def test_the_failure_rate_leaves_out_skipped_and_not_attempted_windows(store: Te
     }
 
 
+def test_a_batch_of_an_earlier_day_is_not_the_latest_of_its_universe(store: TelemetryStore) -> None:
+    windows = [window("A", W1, "trained", 1)]
+    write_run(store, windows, batch="today", settings={"as_of": None})
+    write_run(store, windows, batch="past", settings={"as_of": "2020-01-01"})
+    assert latest_batch_of(store, "five", "teacher") == "today"
+
+
 def test_nothing_attempted_has_no_failure_rate(store: TelemetryStore) -> None:
     with journal(store) as run:
         run.append(Plan(model="student", windows=[("A", W1), ("B", W1)]))
