@@ -2,7 +2,7 @@
 
 import getpass
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -60,9 +60,9 @@ def promote(batch_id: str | None, dry_run: bool, as_json: bool, **options: Any) 
     with _reading() as tell:
         made = challenge(subject, market, places, features=settings.features, cost_bp=settings.cost_bp, tell=tell)
     stays = dry_run or made.serves or not made.found.passed
-    champion = None if stays else step_up(made, places, by=who(), at=utc_now())
+    champion = None if stays else step_up(made, places, by=_who(), at=utc_now())
     if as_json:
-        click.echo(json_text(made.as_json() | {"champion": told(champion) if champion else None}))
+        click.echo(json_text(made.as_json() | {"champion": _told(champion) if champion else None}))
     else:
         console(width=150).print(_conditions(made.found))
     for remark in made.remarks:
@@ -96,7 +96,7 @@ def champions(as_json: bool, **options: Any) -> None:
     history = store.history()
     if as_json:
         for champion in history:
-            click.echo(json_text(told(champion)))
+            click.echo(json_text(_told(champion)))
         return
     if not history:
         say(f"Nothing serves universe {store.universe}: `sensequant promote` is first.")
@@ -124,15 +124,15 @@ def rollback(to: int | None, as_json: bool, **options: Any) -> None:
     store = _store(settings_of(options, remembered=True))
     current = store.current()
     against = current.version if current else None
-    champion = store.rollback(to, against=against, by=who(), at=utc_now())
+    champion = store.rollback(to, against=against, by=_who(), at=utc_now())
     if as_json:
-        click.echo(json_text(told(champion)))
+        click.echo(json_text(_told(champion)))
         return
     say(f"Version {champion.version} of universe {store.universe} restores version {champion.restores}.")
     say(champion.standing)
 
 
-def who() -> str:
+def _who() -> str:
     """Name of the person, as far as the machine knows one."""
     try:
         return getpass.getuser()
@@ -140,7 +140,7 @@ def who() -> str:
         return "unknown"
 
 
-def told(champion: Champion) -> dict[str, Any]:
+def _told(champion: Champion) -> dict[str, Any]:
     """A version as one JSON object."""
     return champion.model_dump(mode="json") | {"standing": champion.standing}
 
@@ -174,7 +174,7 @@ def _number(value: float | None, sign: str = "+") -> str:
     return "-" if value is None or isnan(value) else f"{value:{sign}.5f}"
 
 
-def _versions(history: Any) -> Table:
+def _versions(history: Sequence[Champion]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("version", "since", "by", "batch", "scope", "supersedes", "restores", "rank IC", "dates", "trials"):
         table.add_column(name, no_wrap=True)
@@ -192,7 +192,7 @@ def _versions(history: Any) -> Table:
 
 
 @contextmanager
-def _reading() -> Iterator[Any]:
+def _reading() -> Iterator[Callable[[int, int], None]]:
     """Show on standard error how many symbols are read."""
     out = console(sys.stderr, unwatched=True)
     with Progress(
