@@ -104,6 +104,17 @@ class Challenge:
         }
 
 
+def _require_of_today(subject: Subject, telemetry: TelemetryStore) -> None:
+    """Refuse a batch that is not over, or that is as of an earlier day."""
+    if batch(telemetry, subject.batch_id)["status"] == "running":
+        raise UsageError(f"Batch {subject.batch_id} is running. Promote it when it is over.")
+    if subject.settings.as_of is not None:
+        raise UsageError(
+            f"Batch {subject.batch_id} is as of {subject.settings.as_of}, and its models know nothing of later days. "
+            "Name a batch of today with --batch."
+        )
+
+
 def challenge(
     subject: Subject,
     market: Market,
@@ -139,13 +150,7 @@ def challenge(
         The batch is running or as of an earlier day, or the record of champions or the incumbent's forecasts cannot be
         read.
     """
-    if batch(places.telemetry, subject.batch_id)["status"] == "running":
-        raise UsageError(f"Batch {subject.batch_id} is running. Promote it when it is over.")
-    if subject.settings.as_of is not None:
-        raise UsageError(
-            f"Batch {subject.batch_id} is as of {subject.settings.as_of}, and its models know nothing of later days. "
-            "Name a batch of today with --batch."
-        )
+    _require_of_today(subject, places.telemetry)
     incumbent = places.champions.current()
     gathered = gather(subject, market, places.models, tell=tell)
     if len(gathered.rows) and findings_of(places.telemetry, subject, cost_bp) is None:
