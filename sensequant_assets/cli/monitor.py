@@ -57,7 +57,7 @@ def _show(found: Monitoring) -> None:
     for gone in found.filled.gone:
         say(gone)
     if found.live.rows:
-        console(width=120).print(_table(found))
+        console(width=170).print(_table(found))
     for each in found.watched:
         say(f"{each.check}: {_STATES[each.passed]}. {each.said}")
 

@@ -282,3 +282,34 @@ def test_parameters_count_once_among_trials_however_often_they_are_looked_at(mad
     assert trials_of(places.telemetry, same.subject) == 1
     other = same.subject.student.model_copy(update={"seed": 8})
     assert trials_of(places.telemetry, replace(same.subject, student=other)) == 2
+
+
+def test_the_road_from_a_batch_to_a_number_and_back(home: Home) -> None:
+    """Predict, retrain, promote, predict anew, roll back: what was said stays, and what serves is named in each row."""
+    day = ("--date", "2022-11-01", "--json")
+    first = [json.loads(line) for line in home.run("predict", *day).out.splitlines()]
+    assert [(row["symbol"], row["champion"], row["unproven"]) for row in first] == [
+        (f"S{number}", 1, False) for number in range(8)
+    ]
+    assert not any("constant" in row["flags"] or "fallback" in row["flags"] for row in first)
+    assert len({row["p_raw"] for row in first}) == 8
+    kept = home.rows("FROM predictions ORDER BY ALL")
+    watched = home.run("monitor", "--json").json
+    assert watched["outcomes"]["new"] == 8
+    assert {each["check"]: each["passed"] for each in watched["checks"]}["degraded"] is None
+    explained = home.run("explain", "S3", "2022-11-01", "--json").json
+    assert explained["p_raw"] == pytest.approx(first[3]["p_raw"], abs=1e-9)
+    assert sum(one["pool"] for one in explained["features"]) != 0
+
+    assert home.run("backfill", *OTHER, "--json").code == 0
+    assert home.run("predict", *day).out == home.run("predict", *day).out
+    assert home.rows("FROM predictions ORDER BY ALL") == kept
+    assert home.run("promote").code == 0
+    second = [json.loads(line) for line in home.run("predict", *day).out.splitlines()]
+    assert {row["champion"] for row in second} == {2}
+    assert home.run("rollback").code == 0
+    again = home.run("predict", *day)
+    assert [json.loads(line) for line in again.out.splitlines()] == first
+    assert "0 new rows" in again.err
+    assert [row for row in home.rows("FROM predictions ORDER BY ALL") if row in kept] == kept
+    assert len(home.rows("FROM predictions")) == 16

@@ -170,7 +170,7 @@ def of_trials(found: Estimate, blocks: int, trials: int) -> Estimate:
     >>> of_trials(Estimate(0.1, 0.02, 0.18), 40, 1)
     Estimate(value=0.1, low=0.02, high=0.18)
     >>> round(of_trials(Estimate(0.1, 0.02, 0.18), 40, 20).low, 3)
-    -0.029
+    -0.028
     """
     if trials <= 1 or blocks < 2:
         return found
