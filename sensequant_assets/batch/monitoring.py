@@ -1,6 +1,6 @@
 """Live predictions against what came of them, and the features of late against those of training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from sensequant_assets.core.judging.bootstrap import UNKNOWN, Estimate
 from sensequant_assets.core.judging.monitoring import NOTHING, Watched
 from sensequant_assets.core.judging.walk_forward import Codes, Forecast, Judgement, Rows, Score, judge_forecasts
 from sensequant_assets.core.samples import Samples
-from sensequant_assets.errors import UsageError, WindowError
+from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.telemetry.questions.predictions import with_outcome
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -94,7 +94,7 @@ def monitor(telemetry: TelemetryStore, standing: Standing, cost_bp: float, evide
     """
     market = standing.market
     filled = fill_outcomes(telemetry, market)
-    samples = {each.symbol: each for each in _read(market)}
+    samples = {each.symbol: each for each in market.readable_samples()}
     features = _drift(market, standing, list(samples.values()))
     live = _live(telemetry, standing, samples)
     if live is None:
@@ -177,14 +177,6 @@ def rolling_rate(samples: Sequence[Samples], horizon: int, time: Times) -> Float
     start = np.maximum(end - RATE_DATES, 0)
     count = rows[end] - rows[start]
     return np.where(count > 0, (ones[end] - ones[start]) / np.maximum(count, 1), 0.5)
-
-
-def _read(market: Market) -> Iterator[Samples]:
-    for symbol in market.universe.symbols:
-        try:
-            yield market.samples(symbol)
-        except WindowError:
-            continue
 
 
 def _young(samples: Mapping[str, Samples], names: Sequence[str], number: Codes, time: Times) -> NDArray[np.bool_]:

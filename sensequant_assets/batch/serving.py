@@ -11,8 +11,9 @@ import numpy as np
 from sensequant_assets.batch.evaluation import Subject, parameters_of
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.judging.bootstrap import UNKNOWN, Estimate
-from sensequant_assets.core.lattice import window_rows
+from sensequant_assets.core.lattice import Recipe, window_rows
 from sensequant_assets.core.parameters import StudentParameters
+from sensequant_assets.core.pool import EARLY
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.market.market import Market
@@ -141,8 +142,8 @@ class Standing:
 
 NO_CHAMPION = "Universe {universe} has no champion: `sensequant promote` makes one of a batch that has proved itself."
 
-_SOURCES = ("universe", "bars", "timezone", "calendar", "corporate_actions", "adjust")
-"""Settings that say where bars come from: those of today, not those of the batch that trained the students."""
+_TRAINED_WITH = (*Recipe.model_fields, "start", "end", "window_days")
+"""Settings that students keep: windows and labels. Where bars come from is as it is today."""
 
 
 def of_champion(settings: MarketSettings, data_dir: Path, features: str) -> Standing:
@@ -166,8 +167,8 @@ def of_champion(settings: MarketSettings, data_dir: Path, features: str) -> Stan
     champion = store.current()
     if champion is None:
         raise NoChampionError(NO_CHAMPION.format(universe=settings.universe_name))
-    today = settings.market
-    meant = read_market({**champion.market, **{name: today[name] for name in _SOURCES}})
+    kept = {name: champion.market[name] for name in _TRAINED_WITH if name in champion.market}
+    meant = read_market(settings.market | kept)
     teacher, student = parameters_of(champion.batch_id, champion.parameters)
     market = Market.open(meant, teacher, student, features)
     try:
@@ -272,19 +273,12 @@ class _Shelf:
     def _of_pool(self, name: str) -> str:
         if name not in self.references:
             stored = self.store.pools.find("pool", name)
-            span = stored.record.span if stored else [name[: len("2022-01-01")]]
-            self.references[name] = np.concatenate([self._rows(samples, span) for samples in self._samples()])
+            span = stored.record.span if stored else [name.removesuffix(EARLY)]
+            found = list(self.market.readable_samples())
+            # A pool has one set of columns, and a symbol of another kind of bars is in none.
+            alike = [each for each in found if each.feature_names == found[0].feature_names]
+            self.references[name] = np.concatenate([self._rows(samples, span) for samples in alike])
         return name
-
-    def _samples(self) -> list[Samples]:
-        found = []
-        for symbol in self.market.universe.symbols:
-            try:
-                found.append(self.market.samples(symbol))
-            except WindowError:
-                continue
-        # A pool has one set of columns, and a symbol of another kind of bars is in none.
-        return [each for each in found if each.feature_names == found[0].feature_names]
 
     def _rows(self, samples: Samples, span: list[str]) -> Floats:
         """Features of a symbol's training rows in windows."""

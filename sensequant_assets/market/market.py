@@ -379,6 +379,13 @@ class Market:
             raise samples
         return samples
 
+    def readable_samples(self) -> Iterator[Samples]:
+        """Samples of the symbols whose bars can be used, in the order of the universe."""
+        for symbol in self.universe.symbols:
+            samples = self._own_plan(symbol).samples
+            if not isinstance(samples, WindowError):
+                yield samples
+
     def plan(self, symbol: str) -> SymbolPlan:
         """Samples and pairs of a symbol; threads may ask for the same one at once."""
         plan = self._own_plan(symbol)
