@@ -116,6 +116,7 @@ def test_what_watches_batches_is_on_from_the_start_and_what_trains_by_itself_is_
     (location,) = running.ask(LOCATION)["repositoriesOrError"]["nodes"]
     assert {sensor["name"]: sensor["sensorState"]["status"] for sensor in location["sensors"]} == {
         "new_bars": "STOPPED",
+        "new_predictions": "STOPPED",
         "batch_failure_rate": "RUNNING",
         "retry_transient": "RUNNING",
         "stalled_batch": "RUNNING",

@@ -15,11 +15,11 @@ from sensequant_assets_tests.operating import (
 ON = ("batch_failure_rate", "retry_transient", "stalled_batch")
 
 
-def test_sensors_that_watch_batches_are_on_and_the_one_that_trains_is_off_and_each_says_what_it_does(
+def test_sensors_that_watch_batches_are_on_and_those_that_act_on_bars_are_off_and_each_says_what_it_does(
     office: Office,
 ) -> None:
     sensors = {sensor.name: sensor for sensor in office.definitions.get_repository_def().sensor_defs}
-    assert set(sensors) == {"new_bars", *ON}
+    assert set(sensors) == {"new_bars", "new_predictions", *ON}
     for name, sensor in sensors.items():
         on = dg.DefaultSensorStatus.RUNNING if name in ON else dg.DefaultSensorStatus.STOPPED
         assert sensor.default_status is on
