@@ -123,6 +123,16 @@ def _cron(line: str) -> str:
     return line
 
 
+_OWNER = re.compile(r"team:[\w.-]+( [\w.-]+)*|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+"""What Dagster takes for an owner, less what cannot be read on a page."""
+
+
+def _owners(owners: str | None) -> str | None:
+    if owners is not None and not all(_OWNER.fullmatch(each.strip()) for each in owners.split(",")):
+        raise ValueError(owners)
+    return owners
+
+
 def _web_address(url: SecretStr | None) -> SecretStr | None:
     if url is not None:
         parts = urlsplit(url.get_secret_value())
@@ -301,6 +311,9 @@ class Settings(MarketSettings, BaseSettings):
         30, ge=0, le=36_500, description="Days that a batch is left as it is after its last sign of life."
     )
     schedule_timezone: str = Field("UTC", description="Time zone of the schedules.")
+    owners: str | None = Field(
+        None, description="Who owns the assets, as the UI shows and filters by, separated by commas."
+    )
     webhook_url: SecretStr | None = Field(None, description="Where sensors post what a person must know; a secret.")
     vendor_url: SecretStr | None = Field(
         None, description="Address that `ingest` asks in place of the vendor's, such as a mirror's; a secret."
@@ -316,6 +329,7 @@ class Settings(MarketSettings, BaseSettings):
     _spelled_settings = field_validator("*", mode="before")(_text)
     _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
     _coming = field_validator("nightly_cron", "weekly_cron", "predict_cron", "prune_cron")(_cron)
+    _known_owners = field_validator("owners")(_owners)
     _sayable = field_validator("breeze_key", "breeze_session")(_printable)
     _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
 
@@ -324,6 +338,11 @@ class Settings(MarketSettings, BaseSettings):
         """Windows trained at once: `workers`, or the cores this process may use."""
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return self.workers or usable
+
+    @property
+    def owner_names(self) -> tuple[str, ...]:
+        """Who owns the assets, each once; nobody unless it is told."""
+        return tuple(dict.fromkeys(each.strip() for each in (self.owners or "").split(",") if each))
 
     @property
     def dagster_home(self) -> Path:
@@ -579,6 +598,7 @@ _WORDS = {
     "prune_cron": "a cron line like 30 18 * * 1-5",
     "pool_history": "all, or a whole number in [1, 9999]",
     "features": "names and file.py:function, separated by commas",
+    "owners": "team:name or e-mail addresses, separated by commas",
     "webhook_url": "an http or https address",
     "vendor_url": "an http or https address",
     "breeze_key": "printable ASCII",

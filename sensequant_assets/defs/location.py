@@ -3,6 +3,7 @@
 import dagster as dg
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.catalog import catalogued
 from sensequant_assets.defs.champions import champions_asset
 from sensequant_assets.defs.jobs import EVALUATION, MARKET, PREDICTION, PROMOTION, TRAINING
 from sensequant_assets.defs.market import market_assets
@@ -60,14 +61,18 @@ def build_definitions(
     pool = pool_of(teacher) if attended is None else None
     desk = Desk(settings, teacher, student, symbols, windows)
     return dg.Definitions(
-        assets=[
-            *market_assets(symbols),
-            pool_assets(windows, settings, pool),
-            model_assets(lattice, settings, teacher.scope, pool),
-            walk_forward_asset(windows, settings, pool),
-            champions_asset(settings, pool),
-            *serving_assets(settings),
-        ],
+        assets=catalogued(
+            [
+                *market_assets(symbols),
+                pool_assets(windows, settings, pool),
+                model_assets(lattice, settings, teacher.scope, pool),
+                walk_forward_asset(windows, settings, pool),
+                champions_asset(settings, pool),
+                *serving_assets(settings),
+            ],
+            settings,
+            teacher.scope,
+        ),
         jobs=[MARKET, TRAINING, EVALUATION, PROMOTION, PREDICTION, pruning_job(desk)],
         sensors=sensors(desk),
         schedules=schedules(desk),

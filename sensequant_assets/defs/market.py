@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from sensequant_assets.core.bars import Bars
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.core.provenance import arrays_fingerprint
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import Universe
+from sensequant_assets.defs.catalog import COLUMN_SCHEMA, column_schema
 from sensequant_assets.defs.checks import sound_result
 from sensequant_assets.defs.names import SOUND
 from sensequant_assets.defs.partitions import add_symbols
@@ -167,12 +169,13 @@ def symbol_events(
         written = [str(path)]
         if asset == "bars":
             bars = market.bars(symbol)
-            write_parquet(bars_table(bars), path, fingerprint)
+            table = bars_table(bars)
             aside = table_path(directory, "quarantine", market.universe.name, symbol)
             written += _quarantined(bars, aside, fingerprint)
         else:
-            write_parquet(features_table(samples), path, fingerprint)
-        yield _materialized(asset, symbol, written, samples, market.warnings(symbol))
+            table = features_table(samples)
+        write_parquet(table, path, fingerprint)
+        yield _materialized(asset, symbol, written, samples, table.schema, market.warnings(symbol))
 
 
 def _quarantined(bars: Bars, path: Path, fingerprint: str) -> list[str]:
@@ -184,7 +187,7 @@ def _quarantined(bars: Bars, path: Path, fingerprint: str) -> list[str]:
 
 
 def _materialized(
-    asset: str, symbol: str, written: list[str], samples: Samples, warnings: list[str]
+    asset: str, symbol: str, written: list[str], samples: Samples, columns: pa.Schema, warnings: list[str]
 ) -> dg.AssetMaterialization:
     metadata: dict[str, Any] = {"rows": len(samples.time), "file": dg.MetadataValue.path(written[0])}
     if len(written) > 1:
@@ -193,6 +196,7 @@ def _materialized(
         metadata |= {"first": str(samples.time[0]), "last": str(samples.time[-1])}
     if asset == "features":
         metadata |= {"features": len(samples.feature_names), "usable_rows": int(samples.usable.sum())}
+        metadata[COLUMN_SCHEMA] = column_schema(columns)
     if warnings:
         metadata["warning"] = printable(" ".join(warnings))
     return dg.AssetMaterialization(asset, partition=symbol, metadata=metadata)

@@ -1,23 +1,33 @@
 """The assets after the champion: what it predicts, what comes of that, and whether it is what it was promoted for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 
 import dagster as dg
 
 from sensequant_assets.batch.monitoring import Monitoring, monitor
 from sensequant_assets.batch.outcomes import fill_outcomes
-from sensequant_assets.batch.prediction import Forecasts, newest_bars, note, predict
-from sensequant_assets.batch.serving import NoChampionError, Standing, of_champion
+from sensequant_assets.batch.prediction import MEANING, Flag, Forecasts, newest_bars, note, predict
+from sensequant_assets.batch.serving import ANYBODY, NoChampionError, Standing, of_champion
 from sensequant_assets.core.judging.monitoring import CHECKS, Watched
-from sensequant_assets.defs.names import CHAMPIONS, MONITORING, OUTCOMES, PREDICTIONS, SERVING_GROUP
+from sensequant_assets.defs.names import (
+    ASSETS,
+    CHAMPIONS,
+    MONITORING,
+    OUTCOMES,
+    PREDICTIONS,
+    SERVING_GROUP,
+    SHARED_STUDENTS,
+)
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.errors import UsageError
 from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.settings import CHAMPIONS_DIR, Settings
 from sensequant_assets.telemetry.journal import utc_now
-from sensequant_assets.text import printable
+from sensequant_assets.telemetry.records import Prediction
+from sensequant_assets.text import markdown_text, printable
 from sensequant_assets.watch.notify import notify
 
 _MEANS = {
@@ -157,10 +167,31 @@ def _predicted(standing: Standing, said: Forecasts, new: int) -> dict[str, Any]:
         "bars_of": str(said.day),
         "champion": standing.title,
         "table": dg.MetadataValue.table([dg.TableRecord(row) for row in rows]),
+        "leads_to": dg.MetadataValue.md(_leads_to(standing, said.rows)),
     }
     if said.missing:
         found["missing"] = printable(" ".join(said.missing.values()))
     return found
+
+
+def _leads_to(standing: Standing, rows: Sequence[Prediction]) -> str:
+    """Links from each symbol to its model and to its bars, and what is to be known of its prediction.
+
+    A cell of Dagster's own tables holds plain text alone.
+    """
+    lines = ["| symbol | model | bars and their findings | what is to be known |", "|---|---|---|---|"]
+    for row in sorted(rows, key=lambda each: each.symbol):
+        shared, window = standing.who_serves(row.symbol) == ANYBODY, str(row.window_start)
+        model, of = (SHARED_STUDENTS, window) if shared else (ASSETS["student"], f"{row.symbol}|{window}")
+        known = ", ".join(MEANING[Flag(flag)] for flag in str(row.flags).split(", "))
+        cells = (markdown_text(row.symbol), _partition(model, of), _partition("bars", row.symbol), markdown_text(known))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _partition(asset: str, key: str) -> str:
+    """A link to a partition's page."""
+    return f"[{markdown_text(key)}](/assets/{asset}?{urlencode({'view': 'partitions', 'partition': key})})"
 
 
 def _watched(found: Monitoring) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from sensequant_assets.replacing import open_regular, replacing
 
 _FINGERPRINT = b"sensequant.fingerprint"
 
+BARS = pa.schema([("time", pa.timestamp("s")), *((name, pa.float64()) for name in (*PRICES, "volume"))])
+"""Columns of a table of bars."""
+
 
 def write_parquet(table: pa.Table, path: Path, fingerprint: str) -> Path:
     """Write a table whole or not at all, with the fingerprint of what it shows; its directory is made."""
@@ -46,8 +49,8 @@ def is_current(path: Path, fingerprint: str) -> bool:
 
 
 def bars_table(bars: Bars) -> pa.Table:
-    """Bars as a table: `time`, prices and `volume`."""
-    return pa.table({name: pa.array(getattr(bars, name)) for name in ("time", *PRICES, "volume")})
+    """Bars as a table with the columns of `BARS`."""
+    return pa.table({name: pa.array(getattr(bars, name)) for name in BARS.names}, schema=BARS)
 
 
 def quarantine_table(bad: Sequence[BadRow]) -> pa.Table:

@@ -1,13 +1,16 @@
 """Claims about the assets after the champion, materialized on a real instance."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
 import pytest
 
 from sensequant_assets.batch.evaluation import Subject
+from sensequant_assets.batch.prediction import MEANING, Flag
 from sensequant_assets.batch.serving import served_by_subject
 from sensequant_assets.core.judging.monitoring import FEWEST_DATES
 from sensequant_assets.market.market import Market
@@ -77,6 +80,21 @@ def test_the_champion_predicts_each_symbol_once(crowned: Office) -> None:
     assert {(row["model"], row["champion"]) for row in rows} == {("champion", 1)}
     assert metadata(materialize(crowned, "predictions", partition=DAY), "predictions")["new"] == 0
     assert crowned.rows("FROM predictions ORDER BY symbol") == rows
+
+
+def test_a_prediction_leads_to_its_model_and_its_bars_and_says_why_it_may_be_wrong(crowned: Office) -> None:
+    known = set(map(str, crowned.instance.get_materialized_partitions(dg.AssetKey("student_models"))))
+    links = metadata(materialize(crowned, "predictions", partition=DAY), "predictions")["leads_to"]
+    lines = dict(zip(SYMBOLS, links.splitlines()[2:], strict=True))
+    for symbol, line in lines.items():
+        found = re.findall(r"\((/assets/[^)]*)\)", line)
+        (model, of), (bars, whose) = ((url.path, parse_qs(url.query)["partition"]) for url in map(urlsplit, found))
+        assert (model, bars, whose) == ("/assets/student_models", "/assets/bars", [symbol])
+        assert of[0].startswith(f"{symbol}|")
+        assert of[0] in known
+        (row,) = crowned.rows("FROM predictions WHERE symbol = ?", symbol)
+        for flag in row["flags"].split(", "):
+            assert MEANING[Flag(flag)] in line
 
 
 def test_monitoring_fills_outcomes_and_its_checks_do_not_pass_before_they_can_tell(crowned: Office) -> None:
