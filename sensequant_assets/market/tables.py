@@ -17,7 +17,8 @@ from sensequant_assets.replacing import open_regular, replacing
 
 _FINGERPRINT = b"sensequant.fingerprint"
 
-BARS = pa.schema([("time", pa.timestamp("s")), *((name, pa.float64()) for name in (*PRICES, "volume"))])
+_NUMBERS: dict[str, pa.DataType] = dict.fromkeys((*PRICES, "volume"), pa.float64())
+BARS = pa.schema([("time", pa.timestamp("s")), *_NUMBERS.items()])
 """Columns of a table of bars."""
 
 
