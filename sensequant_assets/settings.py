@@ -267,6 +267,9 @@ class Settings(MarketSettings, BaseSettings):
         description="Let the universe lose symbols that have models, more than a tenth of its symbols, or codes by "
         "which a vendor was asked.",
     )
+    stop_early: bool = Field(
+        False, description="End a batch as soon as it is certain that more windows fail than allowed."
+    )
     retry_limit: int = Field(
         3,
         ge=0,

@@ -4,12 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from time import perf_counter, process_time
 from typing import Any
 
+from sensequant_assets.batch.budget import Budget
 from sensequant_assets.batch.made_with import versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
 from sensequant_assets.batch.rows import Identity, check_verdict, coverage_event, finding_event, pool_event
@@ -25,6 +26,7 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.limits import ChangedLimit
 from sensequant_assets.telemetry.questions.verdicts import verdict_on
 from sensequant_assets.telemetry.questions.windows import latest_teacher_batch, outcomes
 from sensequant_assets.telemetry.records import BatchStart, Event, Plan, RunEnd
@@ -59,6 +61,8 @@ class Options:
         Train even what is unchanged.
     allow_shrink
         Whether the universe may lose symbols that have models, or many.
+    stop_early
+        Whether it begins no further window of a model once it is certain that too many fail.
     """
 
     workers: int
@@ -66,6 +70,7 @@ class Options:
     max_failure_rate: float
     force: bool = False
     allow_shrink: bool = False
+    stop_early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ class Run:
         Asked for the teachers of a run that trains students alone.
     shrink
         What the universe has lost since the batch before; None where nobody has looked.
+    changed_limit
+        Asked for the limit that somebody has set since the batch was started.
     """
 
     market: Market
@@ -129,11 +136,13 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     earlier_teachers: Callable[[], Teachers] = field(default=lambda: Teachers({}, False, "any batch"))
     shrink: Shrink | None = None
+    changed_limit: Callable[[], ChangedLimit | None] = field(default=lambda: None)
 
     def carry_out(
         self,
         tell: Callable[[ModelKind, Iterator[Outcome]], None],
         tell_pool: Callable[[PoolOutcome], None] = to_nobody,
+        tell_verdict: Callable[[Verdict], None] = to_nobody,
     ) -> Iterator[Judged]:
         """Train the windows of each model and judge them; where pools teach, those first.
 
@@ -146,6 +155,8 @@ class Run:
             Called with each model and its outcomes as they come, with their metrics; takes them all.
         tell_pool
             Called with what became of each pool.
+        tell_verdict
+            Called with the verdict on each model, and again with one by a limit that was changed since.
 
         Yields
         ------
@@ -169,7 +180,9 @@ class Run:
                 windows = self._teachers(trainer, device) if model == "teacher" else self._students(trainer, judged)
                 with closing(windows.train(self.options.workers, self.options.window_timeout_s)) as outcomes:
                     tell(model, outcomes)
+                judged |= self._judged_again(judged, tell_verdict)
                 judged[model] = self._judge(windows)
+                tell_verdict(judged[model].verdict)
                 yield judged[model]
         finally:
             self._note_findings()
@@ -223,16 +236,41 @@ class Run:
         return self._windows("student", distil, "cpu", blocked=why if teachers.verdict_exceeded else "")
 
     def _windows(self, model: ModelKind, prepare: Prepare, device: str, blocked: str = "") -> Windows:
-        return Windows(model, self.keys, prepare, self.market, self.journal, self.identity, device, blocked)
+        budget = Budget(model, len(self.keys), lambda: self._limit[0]) if self.options.stop_early else None
+        return Windows(model, self.keys, prepare, self.market, self.journal, self.identity, device, blocked, budget)
+
+    @property
+    def _limit(self) -> tuple[float, str]:
+        """The limit as it is at the moment, and who has set it when, if anybody has."""
+        changed = self.changed_limit()
+        return (changed.max_failure_rate, str(changed)) if changed else (self.options.max_failure_rate, "")
+
+    def _judged_again(
+        self, judged: Mapping[ModelKind, Judged], tell: Callable[[Verdict], None]
+    ) -> dict[ModelKind, Judged]:
+        """Judge models again whose limit was changed after their verdict; the last one recorded counts."""
+        limit, limit_by = self._limit
+        anew = {
+            model: replace(one, verdict=replace(one.verdict, max_failure_rate=limit, limit_by=limit_by))
+            for model, one in judged.items()
+            if one.verdict.max_failure_rate != limit
+        }
+        for one in anew.values():
+            self.journal.append(check_verdict(one.verdict))
+            tell(one.verdict)
+        return anew
 
     def _judge(self, windows: Windows) -> Judged:
         """Judge a model's windows against the limit, and note the verdict, and why they were blocked if they were."""
+        limit, limit_by = self._limit
         verdict = judge(
             windows.model,
             windows.outcomes.values(),
             planned=len(self.keys),
-            max_failure_rate=self.options.max_failure_rate,
+            max_failure_rate=limit,
             blocked=windows.blocked,
+            limit_by=limit_by,
+            stopped=windows.budget.spent if windows.budget else "",
         )
         if windows.blocked:
             self.journal.append(Event(level="error", kind="blocked", message=windows.blocked))

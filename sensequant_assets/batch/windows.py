@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter, thread_time
 
+from sensequant_assets.batch.budget import Budget
 from sensequant_assets.batch.rows import Identity, traceback_event, window_run
 from sensequant_assets.batch.trainer import Training, key_of
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
@@ -45,6 +46,9 @@ class Windows:
         What they are trained on.
     blocked
         Why none of them is attempted, in words; empty if they are.
+    budget
+        Says when too many have failed for any further one to be begun; those under way come to their end. None where
+        all are attempted.
 
     Attributes
     ----------
@@ -61,6 +65,7 @@ class Windows:
     identity: Identity
     device: str
     blocked: str = ""
+    budget: Budget | None = None
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     _given_up: set[Key] = field(default_factory=set)
     _telling: threading.Lock = field(default_factory=threading.Lock)
@@ -79,6 +84,8 @@ class Windows:
             for finished in run_all(self._prepared(), self._trained, workers=workers, timeout_s=timeout_s):
                 outcome = self._outcome_of(finished)
                 self.outcomes[key_of(outcome.pair)] = replace(outcome, metrics={}, parameters={})
+                if self.budget and (stop := self.budget.take(outcome)):
+                    self.journal.append(stop)
                 yield outcome
         finally:
             # A run that breaks off closes its journal: what is under way then would open it anew for its row.
@@ -87,6 +94,8 @@ class Windows:
 
     def _prepared(self) -> "Iterator[Training | Settled[_Finished]]":
         for key in () if self.blocked else self.keys:
+            if self.budget and self.budget.spent:
+                return
             watch = _Stopwatch()
             pair = self.market.pair(*key)
             try:

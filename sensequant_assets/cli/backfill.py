@@ -54,6 +54,7 @@ from sensequant_assets.text import json_text, printable
 @click.option("--students-only", is_flag=True, help="Train students on the teachers of their last batch.")
 @setting_option("workers")
 @setting_option("max_failure_rate")
+@setting_option("stop_early")
 @setting_option("allow_shrink")
 @click.option(
     "--param", "params", multiple=True, metavar="K=V", help="A parameter, such as TEACHER_NUM_LEAVES=31; repeatable."
@@ -167,6 +168,7 @@ class Summary:
         nothing = {model: Verdict.of(model, dict.fromkeys(COUNTED, 0), None) for model in MODELS}
         return {"batch_id": self.batch_id} | {
             name: {"eligible": model.eligible, **model.counts, "failure_rate": model.failure_rate}
+            | ({"stopped": model.stopped} if model.stopped else {})
             for name, model in (nothing | told).items()
         }
 
@@ -206,7 +208,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     remember_market(request.settings)
     batch_id = new_batch_id()
     limits = (settings.worker_count, settings.window_timeout_s, settings.max_failure_rate)
-    options = Options(*limits, request.force, settings.allow_shrink)
+    options = Options(*limits, request.force, settings.allow_shrink, settings.stop_early)
     total = len(keys) * len(request.models)
     told = Told(len(keys), settings.max_failure_rate)
     with _progress_bar(total, progress) as (show, show_pool):

@@ -29,6 +29,7 @@ COMMANDS = {
     "check-bars": "check_bars",
     "backfill": "backfill",
     "progress": "progress",
+    "limit": "limit",
     "evaluate": "evaluate",
     "promote": "champions",
     "champions": "champions",
@@ -154,6 +155,7 @@ def main() -> None:
     sensequant check-bars  what is wrong with the bars, by rule, day, file and row
     sensequant backfill    train it
     sensequant progress    how far a batch is, whoever started it
+    sensequant limit       let more or fewer windows of a batch fail, also while it runs
     sensequant evaluate    what its models are worth on the windows after theirs
     sensequant promote     let the students of a batch serve, if they show enough
     sensequant champions   who serves, since when and on what evidence

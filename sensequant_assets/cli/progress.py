@@ -144,6 +144,8 @@ def view(found: Progress) -> RenderableType:
         for model in found.models
         if model.constant
     ]
+    parts += [styled(f"The limit was {limit_by}.") for limit_by in {model.limit_by for model in found.models} - {""}]
+    parts += [styled(model.stopped, "yellow") for model in found.models if model.stopped]
     failed = sum(model.failed for model in found.models)
     if found.failures:
         parts.append(Text(f"First {len(found.failures)} of {failed:,} failures:" if failed > 1 else "One failure:"))

@@ -101,8 +101,9 @@ def summary_table(console: Console, batch_id: str, told: Told) -> None:
         if model.constant:
             of = f"{model.constant} of {model.models} {model.model}s"
             console.print(Text.assemble(("constant", "yellow"), f" {of} say the same of every row: they know nothing"))
-        if model.blocked:
-            console.print(model.blocked, soft_wrap=True)
+        limit = model.limit_by and f"The limit of the {model.model}s was {model.limit_by}."
+        for said in filter(None, (limit, model.stopped, model.blocked)):
+            console.print(styled(said), soft_wrap=True)
     for one in told.failed():
         what = f"{one.model} {one.pair.symbol} {one.pair.window.key}"
         console.print(f"failed {what}: {one.failure}: {one.error_message}", soft_wrap=True)

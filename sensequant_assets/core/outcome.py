@@ -95,6 +95,10 @@ class Verdict:
         Of the trained and the reused: how many say the same of every row. They count as what they are, and are told.
     blocked
         Why no window was attempted at all, where something else forbade it; empty otherwise.
+    limit_by
+        Who set the limit after the start, and when; empty for the one that was given at the start.
+    stopped
+        Why no further window was begun before the last, where it was certain that too many fail; empty otherwise.
     """
 
     model: ModelKind
@@ -106,13 +110,26 @@ class Verdict:
     max_failure_rate: float
     constant: int = 0
     blocked: str = ""
+    limit_by: str = ""
+    stopped: str = ""
 
     @classmethod
-    def of(cls, model: ModelKind, counts: Mapping[str, Any], max_failure_rate: float | None, blocked: str = "") -> Self:
+    def of(
+        cls,
+        model: ModelKind,
+        counts: Mapping[str, Any],
+        max_failure_rate: float | None,
+        blocked: str = "",
+        *,
+        limit_by: str = "",
+        stopped: str = "",
+    ) -> Self:
         """Judge how many windows there are of each of `COUNTED`, and how many `constant`; other entries are ignored."""
         limit = nan if max_failure_rate is None else max_failure_rate
         told = {name: counts[name] for name in COUNTED} | {"constant": counts.get("constant", 0)}
-        return cls(model=model, max_failure_rate=limit, blocked=blocked, **told)
+        return cls(
+            model=model, max_failure_rate=limit, blocked=blocked, limit_by=limit_by, stopped=stopped, **told
+        )  # fmt: skip
 
     @property
     def counts(self) -> dict[str, int]:
@@ -161,7 +178,14 @@ class Verdict:
 
 
 def judge(
-    model: ModelKind, outcomes: Iterable[Outcome], *, planned: int, max_failure_rate: float, blocked: str = ""
+    model: ModelKind,
+    outcomes: Iterable[Outcome],
+    *,
+    planned: int,
+    max_failure_rate: float,
+    blocked: str = "",
+    limit_by: str = "",
+    stopped: str = "",
 ) -> Verdict:
     """Count outcomes against the limit.
 
@@ -175,11 +199,11 @@ def judge(
         Pairs planned, skipped ones included.
     max_failure_rate
         Greatest share of attempted windows that may fail.
-    blocked
+    blocked, limit_by, stopped
         As for `Verdict`.
     """
     told = list(outcomes)
     counts = Counter(str(outcome.status) for outcome in told)
     counts["not_attempted"] = planned - counts.total()
     counts["constant"] = sum(outcome.constant is True for outcome in told)
-    return Verdict.of(model, counts, max_failure_rate, blocked)
+    return Verdict.of(model, counts, max_failure_rate, blocked, limit_by=limit_by, stopped=stopped)

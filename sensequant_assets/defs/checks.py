@@ -333,10 +333,13 @@ def describe(verdict: Verdict) -> str:
     if verdict.blocked:
         return verdict.blocked
     rest = f" {verdict.not_attempted} planned windows were not attempted." if verdict.not_attempted else ""
+    rest += f" {verdict.stopped}" if verdict.stopped else ""
+    limit_by = f", {verdict.limit_by}" if verdict.limit_by else ""
     if verdict.failure_rate is None:
         return f"No {verdict.model} was attempted; {verdict.skipped} windows were skipped.{rest}"
     relation = "exceeds" if verdict.exceeded else "is within"
     return (
         f"{verdict.failed} of {verdict.attempted} attempted {verdict.model}s failed: {verdict.failure_rate:.1%} "
-        f"{relation} the limit of {verdict.max_failure_rate:.1%}. {verdict.skipped} skipped windows do not count.{rest}"
+        f"{relation} the limit of {verdict.max_failure_rate:.1%}{limit_by}. "
+        f"{verdict.skipped} skipped windows do not count.{rest}"
     )

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import dagster as dg
 from pydantic import Field
@@ -35,6 +35,7 @@ from sensequant_assets.defs.verdicts import latest_verdict
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.limits import LimitWatch
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import printable
 
@@ -48,6 +49,7 @@ class ModelsConfig(dg.Config):
     workers: int
     window_timeout_s: float
     allow_shrink: bool
+    stop_early: bool
     force: bool = Field(False, description="Train even what is unchanged.")
     pairs: list[str] = Field(
         [], description="Pairs `symbol|window` of a scattered choice; empty: the run's partitions."
@@ -85,6 +87,7 @@ def model_assets(
         workers: int = Field(settings.worker_count, ge=1, description="Windows trained at once.")
         window_timeout_s: float = with_default(Settings.model_fields["window_timeout_s"], settings.window_timeout_s)
         allow_shrink: bool = with_default(Settings.model_fields["allow_shrink"], settings.allow_shrink)
+        stop_early: bool = with_default(Settings.model_fields["stop_early"], settings.stop_early)
 
     @dg.multi_asset(
         name="models",
@@ -137,7 +140,9 @@ def _carried_out(
     shrink = _shrink(context, config, market, opened)
     if identity.backfill_id is not None:
         tell_backfill(context.instance, telemetry, identity.backfill_id, opened.universe.symbols, opened.window_keys)
-    keys = keys_in(opened, keys_of(config.pairs or context.partition_keys), context.log.warning)
+    partitions = config.pairs or context.partition_keys
+    keys = keys_in(opened, keys_of(partitions), context.log.warning)
+    part_of = "" if _is_batch(context, identity, kinds, partitions) else identity.batch_id
     run = Run(
         market=opened,
         keys=keys,
@@ -147,10 +152,11 @@ def _carried_out(
         identity=identity,
         teacher=teacher,
         student=student,
-        options=Options(**{one.name: getattr(config, one.name) for one in fields(Options)}),
+        options=_options(context, config, part_of),
         settings=market.settings.market,
         earlier_teachers=lambda: earlier_teachers(telemetry, keys, opened.universe.name),
         shrink=shrink,
+        changed_limit=LimitWatch(telemetry, identity.batch_id).latest,
     )
 
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:
@@ -158,7 +164,6 @@ def _carried_out(
             context.log_event(universe_event(opened.universe, market.settings.universe))
         log_outcomes(context, outcomes, opened, market, noise)
 
-    part_of = "" if _is_batch(context, identity, kinds, config.pairs or context.partition_keys) else identity.batch_id
     log_configuration(context, run)
     noise = kept_noise(market.twins, noise_key(market.settings, teacher, student, opened.features))
 
@@ -166,11 +171,19 @@ def _carried_out(
         log_pool(context, outcome)
         market.tell_pool(outcome)
 
-    for judged in run.carry_out(tell, tell_pool):
-        market.tell_verdict(judged.verdict)
+    for judged in run.carry_out(tell, tell_pool, market.tell_verdict):
         rows = constant_rows(judged.outcomes)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
         yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of)
+
+
+def _options(context: dg.AssetExecutionContext, config: ModelsConfig, part_of: str) -> Options:
+    """How a run runs; one that is a part of its batch never stops early, because the others may make it pass."""
+    options = Options(**{one.name: getattr(config, one.name) for one in fields(Options)})
+    if options.stop_early and part_of:
+        context.log.warning(printable(f"stop_early does nothing here: this run is one of several of batch {part_of}."))
+        return replace(options, stop_early=False)
+    return options
 
 
 def _shrink(

@@ -10,6 +10,7 @@ from sensequant_assets.defs.names import ASSETS, NOT_CONSTANT
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.markdown import markdown
+from sensequant_assets.telemetry.questions.batches import batch as batch_row
 from sensequant_assets.telemetry.questions.batches import batch_summary, latest_batch_of
 from sensequant_assets.telemetry.questions.failures import failed_windows
 from sensequant_assets.telemetry.questions.verdicts import is_judged
@@ -30,7 +31,10 @@ def latest_verdict(
     # Its point is that of its own verdict, or of the run that it is.
     plotted = not is_judged(telemetry, batch, model)
     counts = next(row for row in batch_summary(telemetry, batch) if row["model"] == model)
-    verdict = Verdict.of(model, counts, max_failure_rate)
+    found = batch_row(telemetry, batch)
+    limit = found["max_failure_rate"] if found["limit_by"] else max_failure_rate
+    stopped = found["stopped"].get(model, "")
+    verdict = Verdict.of(model, counts, limit, limit_by=found["limit_by"], stopped=stopped)
     if check == NOT_CONSTANT:
         constant = constant_windows(telemetry, batch, model, FAILURES_SHOWN)
         return not_constant_result(ASSETS[model], verdict, constant, batch, plotted=plotted)

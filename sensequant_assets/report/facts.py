@@ -243,7 +243,16 @@ def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Repor
     return Report(
         batch=found,
         runs=batches.runs_of_batch(store, batch_id),
-        models=[Verdict.of(row["model"], row, found["max_failure_rate"]) for row in counts],
+        models=[
+            Verdict.of(
+                row["model"],
+                row,
+                found["max_failure_rate"],
+                limit_by=found["limit_by"],
+                stopped=found["stopped"].get(row["model"], ""),
+            )
+            for row in counts
+        ],
         rows=[_row(row) for row in windows.attempts(store, batch_id, METRICS)],
         judged=whole_verdicts(store, batch_id),
         against=against,
@@ -292,10 +301,12 @@ def _verdict_sentence(model: Verdict) -> str:
     were = "was" if model.not_attempted == 1 else "were"
     rest = f" {model.not_attempted:,} {were} not attempted." if model.not_attempted else ""
     limit = "unknown" if isnan(model.max_failure_rate) else f"{model.max_failure_rate:.1%}"
+    limit += f" ({model.limit_by})" if model.limit_by else ""
+    stopped = f" {model.stopped}" if model.stopped else ""
     constant = f" {model.constant:,} of {model.models:,} say the same of every row." if model.constant else ""
     return (
         f"{model.failed:,} of {model.attempted:,} {model.model}s failed: {model.failure_rate:.1%}, limit {limit}."
-        f"{rest}{constant}"
+        f"{rest}{stopped}{constant}"
     )
 
 

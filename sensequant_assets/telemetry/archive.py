@@ -71,6 +71,13 @@ def unpack(file: Path, directory: Path) -> None:
         shutil.copyfileobj(packed, lines, _PIECE_BYTES)
 
 
+def lines_of(file: Path) -> list[bytes]:
+    """The lines of a kept shard."""
+    with pa.input_stream(str(file), compression="zstd") as packed:
+        text: bytes = packed.read()
+    return text.splitlines()
+
+
 def begins_at(shard: Path) -> str:
     """The ordered time of a shard's first line, as it is spelled there, which sorts by time; empty if there is none."""
     with shard.open("rb") as lines:

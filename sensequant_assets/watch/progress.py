@@ -95,6 +95,8 @@ class Progress:
                     "failure_rate": model.failure_rate,
                     "max_failure_rate": None if isnan(model.max_failure_rate) else model.max_failure_rate,
                     "exceeded": model.exceeded,
+                    "limit_by": model.limit_by,
+                    "stopped": model.stopped,
                 }
                 for model in self.models
             },
@@ -110,7 +112,7 @@ def progress(
     Parameters
     ----------
     batch
-        Its row of `batches`, and `runs`, `runs_ended` and `judged` (whether its whole verdict is recorded).
+        Its row as `questions.batches.batch` gives it.
     models
         Its rows of the view `batch_summary`.
     seconds
@@ -125,7 +127,16 @@ def progress(
     until = now if running else batch["ended_at"] or last
     elapsed = max(0.0, (until - started).total_seconds())
     idle = max(0.0, (now - last).total_seconds())
-    tallies = tuple(Verdict.of(row["model"], row, batch["max_failure_rate"]) for row in models)
+    tallies = tuple(
+        Verdict.of(
+            row["model"],
+            row,
+            batch["max_failure_rate"],
+            limit_by=batch["limit_by"],
+            stopped=batch["stopped"].get(row["model"], ""),
+        )
+        for row in models
+    )
     done = sum(model.attempted + model.skipped for model in tallies)
     missing = sum(model.not_attempted for model in tallies)
     recent = None

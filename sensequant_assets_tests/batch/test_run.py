@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from sensequant_assets.core import training
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.training import Lesson, TrainedModel
@@ -31,6 +31,9 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, read_settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.limits import LimitWatch, change_limit
+from sensequant_assets.telemetry.questions.failures import failed_pairs
+from sensequant_assets.telemetry.questions.windows import untried_windows
 from sensequant_assets.telemetry.records import BatchStart, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import how_it_runs, leave, sample_bars, write_universe
@@ -637,3 +640,54 @@ def test_models_of_a_renamed_symbol_are_found_under_its_new_one_and_its_old_file
         ("BIGBLUE", "6 models of IBM found as those of BIGBLUE.")
     ]
     assert workshop.models.find("student", "IBM", "2009-01-01") is not None
+
+
+@pytest.mark.parametrize("stop_early", [True, False])
+def test_a_run_that_cannot_pass_begins_no_further_window_and_blames_none(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, stop_early: bool
+) -> None:
+    real: Teach = training.teach
+
+    def teach(lesson: Lesson, *told: Any) -> TrainedModel:
+        if lesson.pair.symbol == "AAPL":
+            raise ZeroDivisionError("nothing to share")
+        return real(lesson, *told)
+
+    monkeypatch.setattr(trainer, "teach", teach)
+    # One of six is too many.
+    workshop.run("batch", max_failure_rate=0.15, stop_early=stop_early)
+    counted = "SELECT passed, trained + failed + not_attempted, not_attempted > 0 FROM verdicts WHERE model = 'teacher'"
+    assert workshop.rows(counted) == [(False, 6, stop_early)]
+    assert workshop.rows("SELECT count(*) FROM events WHERE kind = 'stopped_early'") == [(int(stop_early),)]
+    untried = untried_windows(workshop.telemetry, "batch", "teacher")
+    assert {row["why"] for row in untried} == ({"stopped early"} if stop_early else set())
+    of_aapl = {("AAPL", window) for window in workshop.market.window_keys}
+    not_blamed = {(row["symbol"], row["window"]) for row in untried}
+    assert failed_pairs(workshop.telemetry, "two", ["teacher"]) == of_aapl - not_blamed
+    assert ("IBM", "2009-12-27") in not_blamed or not stop_early
+
+
+@pytest.mark.parametrize("after", MODELS)
+def test_a_limit_that_is_changed_while_a_run_goes_on_is_the_one_of_every_verdict(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, after: ModelKind
+) -> None:
+    teach_but(monkeypatch, divide)
+    watch = LimitWatch(workshop.telemetry, "batch")
+    run = replace(workshop.prepared("batch", max_failure_rate=0.9), changed_limit=watch.latest)
+    told: list[Verdict] = []
+
+    def tell(model: ModelKind, outcomes: Iterator[Outcome]) -> None:
+        assert len(list(outcomes)) == (0 if after == "teacher" and model == "student" else 6)
+        if model == after:
+            change_limit(workshop.telemetry, "batch", 0.1, "ann")
+
+    for _ in run.carry_out(tell, tell_verdict=told.append):
+        pass
+    assert [(one.model, one.max_failure_rate, one.exceeded) for one in told] == (
+        [("teacher", 0.1, True), ("student", 0.1, True)]
+        if after == "teacher"
+        else [("teacher", 0.9, False), ("teacher", 0.1, True), ("student", 0.1, True)]
+    )
+    assert told[-1].limit_by.startswith("set by ann at ")
+    assert workshop.rows("SELECT DISTINCT max_failure_rate, passed FROM verdicts") == [(0.1, False)]
+    assert workshop.rows("SELECT status FROM runs") == [("failed",)]

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -26,7 +27,7 @@ from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_r
 PAIRS = [(symbol, start) for symbol in "ABCDE" for start in (W1, W2)]
 """Ten windows of each model."""
 
-BATCH = {
+BATCH: dict[str, Any] = {
     "batch_id": "b",
     "source": "cli",
     "universe": "five",
@@ -39,6 +40,8 @@ BATCH = {
     "runs": 1,
     "runs_ended": 0,
     "judged": False,
+    "limit_by": "",
+    "stopped": {},
 }
 TEACHERS = {"model": "teacher", "trained": 60, "reused": 5, "skipped": 15, "failed": 20, "not_attempted": 0}
 STUDENTS = {"model": "student", "trained": 10, "reused": 0, "skipped": 10, "failed": 0, "not_attempted": 80}

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sensequant_assets.errors import UsageError
-from sensequant_assets.telemetry.questions.events import NOTED
+from sensequant_assets.telemetry.questions.events import NOTED, changed_limit, early_stops
 from sensequant_assets.telemetry.store import TelemetryStore
 
 
@@ -29,13 +29,17 @@ class EndedBatch:
     batch_id
         Its name.
     max_failure_rate
-        Its limit.
+        Its limit; the one that was set last.
     superseded
         Whether a batch that ended later has been judged already.
     runs
         Its runs that left a record.
     unspoken
         Whether some of it has no verdict of a run: a run of it was killed, or none came to windows that it planned.
+    limit_by
+        Who set the limit, and when; empty for the one that it was started with.
+    stopped
+        Why it ended before its last window, by model, where it did.
     """
 
     batch_id: str
@@ -43,6 +47,8 @@ class EndedBatch:
     max_failure_rate: float
     superseded: bool
     unspoken: bool
+    limit_by: str = ""
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,9 @@ def batches_over(store: TelemetryStore, *, keep: int, before: datetime) -> set[s
 def batch(store: TelemetryStore, batch_id: str) -> dict[str, Any]:
     """A batch's row of `batches`, with settings, parameters, versions and configuration as dicts.
 
-    Also has `runs` and `runs_ended`, how many there are, and `judged`, whether its whole verdict is recorded.
+    Also has `runs` and `runs_ended`, how many there are, and `judged`, whether its whole verdict is recorded. Its
+    `max_failure_rate` is the one that was set last, `limit_by` who set it when, empty for the one that it was started
+    with, and `stopped` why it ended before its last window, by model.
 
     Raises
     ------
@@ -94,7 +102,13 @@ def batch(store: TelemetryStore, batch_id: str) -> dict[str, Any]:
     )
     if not rows:
         raise UsageError(f"{store.database} has no batch {batch_id}.")
-    return _parsed(rows[0], "settings", "parameters", "versions", "configuration")
+    found, limit = (
+        _parsed(rows[0], "settings", "parameters", "versions", "configuration"),
+        changed_limit(store, batch_id),
+    )
+    if limit:
+        found["max_failure_rate"] = limit.max_failure_rate
+    return found | {"limit_by": str(limit or ""), "stopped": early_stops(store, batch_id)}
 
 
 def batch_basis(store: TelemetryStore, batch_id: str) -> Basis | None:
@@ -103,7 +117,10 @@ def batch_basis(store: TelemetryStore, batch_id: str) -> Basis | None:
         "SELECT settings, parameters, max_failure_rate FROM batches WHERE batch_id = ? AND settings IS NOT NULL",
         [batch_id],
     )
-    return Basis(*_parsed(rows[0], "settings", "parameters").values()) if rows else None
+    if not rows:
+        return None
+    basis, limit = Basis(*_parsed(rows[0], "settings", "parameters").values()), changed_limit(store, batch_id)
+    return replace(basis, max_failure_rate=limit.max_failure_rate) if limit else basis
 
 
 def batch_summary(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
@@ -202,7 +219,14 @@ def ended_batches(store: TelemetryStore, universe: str, since: datetime) -> list
         """,
         {"universe": universe, "since": since},
     )
-    return [EndedBatch(**row) for row in rows]
+    return [_as_it_ended(store, EndedBatch(**row)) for row in rows]
+
+
+def _as_it_ended(store: TelemetryStore, ended: EndedBatch) -> EndedBatch:
+    limit, stopped = changed_limit(store, ended.batch_id), early_stops(store, ended.batch_id)
+    if limit:
+        ended = replace(ended, max_failure_rate=limit.max_failure_rate, limit_by=str(limit))
+    return replace(ended, stopped=stopped)
 
 
 def _parsed(row: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -3,10 +3,14 @@
 import json
 from typing import Any
 
+from sensequant_assets.telemetry.limits import LIMIT, ChangedLimit
 from sensequant_assets.telemetry.store import TelemetryStore
 
-NOTED = ("notified", "stalled", "problem", "canaries")
-"""Kinds of events that sensors and evaluations write: no sign of life of a batch."""
+NOTED = ("notified", "stalled", "problem", "canaries", LIMIT)
+"""Kinds of events that sensors, evaluations and people write: no sign of life of a batch."""
+
+STOPPED_EARLY = "stopped_early"
+"""Kind of the event in which a run tells why it begins no further window of a model."""
 
 
 FINDING = "finding"
@@ -54,6 +58,26 @@ def latest_universe(store: TelemetryStore, universe: str) -> tuple[str, list[str
         [UNIVERSE, universe],
     )
     return (rows[0]["batch_id"], json.loads(rows[0]["data"])["symbols"]) if rows else None
+
+
+def changed_limit(store: TelemetryStore, batch_id: str) -> ChangedLimit | None:
+    """The limit of a batch that somebody set last; None while it is the one that it was started with."""
+    rows = store.rows(
+        "SELECT CAST(data AS VARCHAR) AS data, happened_at FROM events WHERE batch_id = ? AND kind = ? "
+        "ORDER BY happened_at DESC, shard DESC, shard_offset DESC LIMIT 1",
+        [batch_id, LIMIT],
+    )
+    return ChangedLimit.of(json.loads(rows[0]["data"]), rows[0]["happened_at"]) if rows else None
+
+
+def early_stops(store: TelemetryStore, batch_id: str) -> dict[str, str]:
+    """Why a batch ended before its last window, by model, where it did."""
+    rows = store.rows(
+        "SELECT data->>'model' AS model, arg_max(message, happened_at) AS message FROM events "
+        "WHERE batch_id = ? AND kind = ? GROUP BY ALL",
+        [batch_id, STOPPED_EARLY],
+    )
+    return {row["model"]: row["message"] for row in rows}
 
 
 def is_noted(store: TelemetryStore, kind: str, identity: str) -> bool:

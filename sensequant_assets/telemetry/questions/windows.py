@@ -37,6 +37,10 @@ def untried_windows(store: TelemetryStore, batch_id: str, model: str) -> list[di
         """
         SELECT symbol, window_start::VARCHAR AS window, CASE
             WHEN run_id = '' THEN 'no run came to it'
+            WHEN run_id IN (
+                SELECT run_id FROM events
+                WHERE batch_id = $batch AND kind = 'stopped_early' AND data->>'model' = $model
+            ) THEN 'stopped early'
             WHEN $model = 'student' AND run_id IN (
                 SELECT run_id FROM events WHERE batch_id = $batch AND kind = 'blocked'
             ) THEN 'too many failed teachers'
