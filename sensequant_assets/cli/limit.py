@@ -26,8 +26,8 @@ def limit(batch_id: str, max_failure_rate: float, as_json: bool) -> None:
     """Change which share of its attempted windows a batch may fail, while it runs or after it.
 
     Telemetry keeps who changed it, when and to what, and the last change counts. A run that goes on looks for it
-    between windows if it stops early, and judges by it at its end. A batch of the command line that has ended is judged
-    anew at once; one of Dagster's when its check is executed or its other runs have ended.
+    between windows if it stops early, and judges by it at its end. A batch that has ended is judged anew at once; its
+    check in the UI says so once it is executed.
 
     \b
     sensequant limit 20260131-184502-3f9a 0.2
@@ -51,6 +51,8 @@ def limit(batch_id: str, max_failure_rate: float, as_json: bool) -> None:
     say(f"Batch {batch_id} may fail {max_failure_rate:.1%} of its attempted windows; before it was {was}.")
     if found["status"] == "running":
         say("It is running, and is judged by this limit at its end.")
+    elif not verdicts:
+        say("Its verdict is still to come, and will be by this limit.")
     for one in verdicts.values():
         say(_judged(one))
 
