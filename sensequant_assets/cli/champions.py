@@ -1,6 +1,5 @@
 """`sensequant promote`, `champions` and `rollback`: who serves, since when and on what evidence."""
 
-import getpass
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from sensequant_assets.cli.console import console, say
-from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
+from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store, who
 from sensequant_assets.errors import Exit, UsageError
 from sensequant_assets.models.champions import Champion, ChampionStore
 from sensequant_assets.settings import Settings
@@ -60,7 +59,7 @@ def promote(batch_id: str | None, dry_run: bool, as_json: bool, **options: Any) 
     with _reading() as tell:
         made = challenge(subject, market, places, features=settings.features, cost_bp=settings.cost_bp, tell=tell)
     stays = dry_run or made.serves or not made.found.passed
-    champion = None if stays else step_up(made, places, by=_who(), at=utc_now())
+    champion = None if stays else step_up(made, places, by=who(), at=utc_now())
     if as_json:
         click.echo(json_text(made.as_json() | {"champion": _told(champion) if champion else None}))
     else:
@@ -124,20 +123,12 @@ def rollback(to: int | None, as_json: bool, **options: Any) -> None:
     store = _store(settings_of(options, remembered=True))
     current = store.current()
     against = current.version if current else None
-    champion = store.rollback(to, against=against, by=_who(), at=utc_now())
+    champion = store.rollback(to, against=against, by=who(), at=utc_now())
     if as_json:
         click.echo(json_text(_told(champion)))
         return
     say(f"Version {champion.version} of universe {store.universe} restores version {champion.restores}.")
     say(champion.standing)
-
-
-def _who() -> str:
-    """Name of the person, as far as the machine knows one."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _told(champion: Champion) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sensequant_assets.batch.rows import check_verdict
-from sensequant_assets.cli.champions import who
 from sensequant_assets.cli.console import say
-from sensequant_assets.cli.options import Number, known_batch, telemetry_store
+from sensequant_assets.cli.options import Number, known_batch, telemetry_store, who
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.limits import change_limit
 from sensequant_assets.telemetry.questions.batches import batch

@@ -1,5 +1,6 @@
-"""Options that commands share, and what they name: settings, pairs, a batch."""
+"""Options that commands share, and what they name: settings, pairs, a batch, and who asks."""
 
+import getpass
 from collections.abc import Callable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
@@ -110,3 +111,11 @@ def telemetry_store(*, older: bool = False) -> TelemetryStore:
     settings = read_settings()
     prepare_data_dir(settings)
     return TelemetryStore(settings.telemetry_dir, (lambda said: say(said, err=True)) if older else None)
+
+
+def who() -> str:
+    """Name of the person, as far as the machine knows one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
