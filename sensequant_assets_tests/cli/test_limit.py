@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sensequant_assets_tests.running import Home, corrupt, sample_bars, write_universe
+from sensequant_assets_tests.running import Home, corrupt, finish, sample_bars, until, write_universe
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,27 @@ def test_a_batch_that_cannot_pass_stops_and_another_limit_judges_it_anew(home: H
     ) == [
         {"model": "teacher", "max_failure_rate": 1.0, "not_attempted": 5},
         {"model": "student", "max_failure_rate": 1.0, "not_attempted": 6},
+    ]
+
+
+def test_a_batch_that_runs_in_another_process_obeys_a_changed_limit_and_says_whose_it_is(home: Home) -> None:
+    slow = ("--param", "TEACHER_N_ESTIMATORS=3000", "--max-failure-rate", "1", "--end", "2012-12-11")
+    running = home.start("backfill", "--json", "--stop-early", "--workers", "1", *slow)
+    failed = (
+        "SELECT batch_id FROM window_runs JOIN runs USING (batch_id) WHERE status = 'running' AND outcome = 'failed'"
+    )
+    batch = until(lambda: home.rows(failed), "a failed window")[0]["batch_id"]
+    changed = home.run("limit", batch, "0.05")
+    assert changed.code == 0, changed.err
+    assert "It is running" in changed.out
+    finished = finish(running)
+    told = finished.json["teacher"]
+    assert (finished.code, told["failed"]) == (1, 8)
+    assert told["not_attempted"] > 0, "it went on"
+    assert "where 5.0% may. Used up by corrupt_bars 8." in told["stopped"]
+    assert "The limit of the teachers was set by " in finished.err
+    assert home.rows("SELECT max_failure_rate FROM verdicts WHERE batch_id = ? AND model = 'teacher'", batch) == [
+        {"max_failure_rate": 0.05}
     ]
 
 

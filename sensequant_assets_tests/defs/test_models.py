@@ -458,12 +458,20 @@ def test_the_check_of_a_run_of_a_backfill_or_of_a_repeat_says_that_there_may_be_
 ) -> None:
     definitions = build_definitions(platform.settings, TEACHER, STUDENT)
     result = definitions.resolve_job_def("training").execute_in_process(
-        instance=platform.instance, partition_key="AAPL|2009-01-01", tags=tags
-    )
+        instance=platform.instance, partition_key="AAPL|2009-01-01", tags=tags,
+        run_config={"ops": {"models": {"config": {"stop_early": True}}}},
+    )  # fmt: skip
     for evaluation in result.get_asset_check_evaluations():
         if evaluation.check_name == "max_failure_rate":
             told = evaluation.metadata.get("part_of_batch")
             assert (told and told.value) == part_of
+    # It does not stop early either: the others may make the batch pass.
+    batch = part_of or tags[BATCH_TAG]
+    asked = platform.rows("SELECT configuration->>'stop_early' AS stops FROM batches WHERE batch_id = ?", batch)
+    assert asked == [{"stops": "true" if part_of is None else "false"}]
+    logged = [entry.user_message for entry in platform.instance.all_logs(result.run_id)]
+    said = f"stop_early does nothing here: this run is one of several of batch {batch}."
+    assert any(message.endswith(said) for message in logged) is (part_of is not None)
 
 
 def test_the_page_of_a_partition_says_where_noise_would_lie_once_there_is_a_twin() -> None:
