@@ -245,7 +245,8 @@ def test_a_window_over_its_time_stops_itself(workshop: Workshop, monkeypatch: py
         return model
 
     teach_but(monkeypatch, dawdle)
-    teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=1.0)["teacher"])
+    # Long enough that no other window runs out of it on a busy machine.
+    teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=3.0)["teacher"])
     assert teacher.failure is FailureKind.TIMEOUT
     assert teacher.failure.transient
     assert workshop.models.find("teacher", *BAD) is None
@@ -278,7 +279,8 @@ def test_a_window_that_never_comes_back_is_given_up_and_stays_so(
 
     monkeypatch.setattr(windows, "window_run", row)
     teach_but(monkeypatch, hang)
-    teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=1.0)["teacher"])
+    # Long enough that no other window runs out of it on a busy machine.
+    teacher = the_bad_one(workshop.run("batch", workers=1, window_timeout_s=3.0)["teacher"])
     assert teacher.failure is FailureKind.TIMEOUT
     assert "did not come back within" in teacher.error_message
     released.set()
