@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from math import hypot
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sensequant_assets_tests.making import market_with_an_edge
 from sensequant_assets_tests.running import DEADLINE_S, Home, Ui, corrupt, sample_bars, ui, until, write_universe
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed; the extra `dev` has it")
@@ -49,7 +51,9 @@ ENDS_OF_ARROW = """path => [0, path.getTotalLength()].map(at => {
     const point = path.getPointAtLength(at).matrixTransform(path.getScreenCTM())
     return [point.x, point.y]
 })"""
-RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
+RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
+Run = dict[str, Any]
+"""What Dagster tells of a run."""
 SLOW = {"offline": False, "latency": 2000, "downloadThroughput": -1, "uploadThroughput": -1}
 SOON_MS, LATE_MS = 60_000, DEADLINE_S * 1000
 """How long a page, and what waits for the daemon, may take before a test gives up on it; far more than they need."""
@@ -217,6 +221,26 @@ def switch_on(person: Person, sensor: str) -> None:
     # The switch is what is drawn around the checkbox.
     switch.locator("xpath=..").click()
     expect(switch).to_be_checked()
+
+
+def launch(person: Person, running: Ui, click: Locator) -> Run:
+    """Click on what launches a run, and wait until that has ended."""
+    before = len(runs(running))
+    click.click()
+    found: Run = until(lambda: ended(running, before), "the end of the run")
+    return found
+
+
+def ended(running: Ui, before: int) -> Run | None:
+    """The newest run, if there were fewer before and it has ended."""
+    found = runs(running)
+    return found[0] if len(found) > before and found[0]["status"] in ("SUCCESS", "FAILURE") else None
+
+
+def runs(running: Ui) -> list[Run]:
+    """All runs, newest first."""
+    found: list[Run] = running.ask(RUNS)["runsOrError"]["results"]
+    return found
 
 
 def test_the_graph_shows_twelve_assets_in_five_groups_and_what_feeds_what(covered: str, person: Person) -> None:
@@ -395,3 +419,56 @@ def test_the_report_opens_offline_and_fits_a_phone_and_a_desk(covered: str, home
         person.shoot(f"report_{width}")
         OUTPUT.joinpath(f"report_{width}_whole.png").write_bytes(page.screenshot(full_page=True))
     assert asked == []
+
+
+def test_a_batch_that_shows_too_little_is_refused_on_the_page_of_its_run_in_numbers(
+    covered: str, running: Ui, person: Person
+) -> None:
+    person.open_asset("champions")
+    person.button("Materialize").click()
+    refused = launch(person, running, person.button("Confirm"))
+    assert refused["status"] == "FAILURE"
+    person.page.goto(f"{person.url}/runs/{refused['runId']}")
+    said = person.page.get_by_text("is not promoted:").first
+    expect(said).to_contain_text(re.compile(r"rank IC .* on [\d,]+ rows of \d+ dates"))
+    person.shoot("champions_refused")
+
+
+def test_a_person_promotes_a_batch_and_has_its_champion_predict_a_date(page: Page, tmp_path: Path) -> None:
+    home = Home(tmp_path, market_with_an_edge(tmp_path / "market"))
+    finished = home.run("backfill", "--json")
+    assert finished.code == 0, finished.err
+    batch = finished.json["batch_id"]
+    with ui(home) as running:
+        person = Person(page, f"http://127.0.0.1:{running.port}")
+        person.open_asset("champions")
+        person.button("Materialize").click()
+        # No window has to be judged by the asset before: the promotion judges the batch itself.
+        assert launch(person, running, person.button("Confirm"))["status"] == "SUCCESS"
+        page.reload()
+        expect(person.row("batch")).to_contain_text(batch)
+        person.shoot("champions")
+
+        person.open_asset("predictions")
+        page.get_by_role("button").filter(has_text=re.compile("^Materialize")).first.click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Latest", exact=True).click()
+        predicted = launch(person, running, dialog.get_by_role("button", name=re.compile("^Launch")))
+        assert predicted["status"] == "SUCCESS"
+        (day,) = (tag["value"] for tag in predicted["tags"] if tag["key"] == "dagster/partition")
+        person.open_asset("predictions", "Partitions")
+        person.text(day).last.click()
+        expect(person.row("champion")).to_contain_text(f"champion 1, batch {batch}")
+        person.shoot("predictions")
+        for row in home.rows("FROM predictions"):
+            shown = person.row(row["symbol"])
+            expect(shown).to_contain_text(row["flags"])
+            expect(shown).to_contain_text(str(round(row["p"], 4)))
+        page.get_by_text("[Show Markdown]").click()
+        link = page.get_by_role("dialog").get_by_role("link").first
+        key = link.inner_text()
+        link.click()
+        expect(person.row("status")).to_contain_text(re.compile("trained|reused"))
+        assert home.rows("FROM window_runs WHERE model = 'student' AND symbol || '|' || window_start = ?", key)
+        expect(person.row("model")).to_contain_text(f"student/{key.replace('|', '/')}")
+        person.shoot("model_of_a_prediction")
