@@ -285,7 +285,9 @@ class ChampionStore:
 
         with _needed_by(champion):
             written = checked(self.directory / champion.forecasts, champion.forecasts_digest, _PUT_BACK)
-        return Forecasts.of_table(pq.read_table(pa.BufferReader(written)))
+        # Threads that Arrow starts can abort a process that ends while they live (apache/arrow#34314).
+        table = pq.read_table(pa.BufferReader(written), use_threads=False, pre_buffer=False)
+        return Forecasts.of_table(table)
 
     def promote(
         self, challenger: Challenger, write_pack: Callable[[Path], str], forecasts: Forecasts, *, against: int | None
