@@ -15,6 +15,7 @@ from sensequant_assets.core.judging import monitoring, sums
 from sensequant_assets.core.judging.bootstrap import UNKNOWN, Estimate
 from sensequant_assets.core.judging.monitoring import NOTHING, Watched
 from sensequant_assets.core.judging.walk_forward import Codes, Forecast, Judgement, Rows, Score, judge_forecasts
+from sensequant_assets.core.lattice import EARLY_LIFE_DAYS
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
@@ -26,9 +27,6 @@ RATE_DATES = 250
 
 RECENT_DATES = 20
 """Dates of the features of late: about a month."""
-
-EARLY_DAYS = 180
-"""Days after its listing in which a symbol is in its early life, as of `Pair.early_life`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ def _young(samples: Mapping[str, Samples], names: Sequence[str], number: Codes, 
     for place, name in enumerate(names):
         since = samples[name].listed_since if name in samples else None
         if since is not None:
-            ends[place] = np.datetime64(since + timedelta(days=EARLY_DAYS), "s")
+            ends[place] = np.datetime64(since + timedelta(days=EARLY_LIFE_DAYS), "s")
     young: NDArray[np.bool_] = time < ends[number]
     return young
 
@@ -216,5 +214,5 @@ def _drift(market: Market, standing: Standing, samples: Sequence[Samples]) -> Wa
     last = day >= len(calendar) - RECENT_DATES
     reference = features[trained]
     spans = day[trained] // RECENT_DATES
-    usual = np.array([monitoring.stability(reference, reference[spans == span]) for span in np.unique(spans)])
+    usual = monitoring.stabilities(reference, [reference[spans == span] for span in np.unique(spans)])
     return monitoring.drift(names, reference, features[last], min(RECENT_DATES, len(calendar)), usual)

@@ -82,7 +82,7 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecasts:
+class Predictions:
     """Predictions of a universe.
 
     Attributes
@@ -179,7 +179,7 @@ def _last_bar(market: Market, symbol: str, day: date | None) -> _Bar:
     )
 
 
-def predict(standing: Standing, bars: Newest, made_at: datetime) -> Forecasts:
+def predict(standing: Standing, bars: Newest, made_at: datetime) -> Predictions:
     """What students say of bars.
 
     Parameters
@@ -232,7 +232,7 @@ def predict(standing: Standing, bars: Newest, made_at: datetime) -> Forecasts:
         )
         for entry in [pack.entry(str(who[bars.symbols[place]]))]
     ]
-    return Forecasts(rows, missing, bars.day)
+    return Predictions(rows, missing, bars.day)
 
 
 def _flags(bars: Newest, place: int, entry: Entry, distance: float) -> str:
@@ -280,12 +280,12 @@ def as_object(row: Prediction) -> dict[str, Any]:
     }
 
 
-def note(telemetry: TelemetryStore, batch_id: str, forecasts: Forecasts) -> tuple[Forecasts, int]:
+def note(telemetry: TelemetryStore, batch_id: str, forecasts: Predictions) -> tuple[Predictions, int]:
     """Write what was predicted, unless it was before: a prediction never changes.
 
     Returns
     -------
-    tuple of Forecasts and int
+    tuple of Predictions and int
         As telemetry has them, of those that were there before with the numbers of then; and how many are new.
     """
     before = predictions_of(telemetry, forecasts.rows)

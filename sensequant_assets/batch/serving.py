@@ -1,17 +1,18 @@
 """Which student serves each symbol: that of the newest window of a set of models, or the latest before it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from sensequant_assets.batch.evaluation import Subject, parameters_of
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.judging.bootstrap import UNKNOWN, Estimate
-from sensequant_assets.core.lattice import Recipe, window_rows
+from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import StudentParameters
 from sensequant_assets.core.pool import EARLY
 from sensequant_assets.core.samples import Samples
@@ -20,7 +21,10 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.models.pack import Pack, Served, write_pack
 from sensequant_assets.models.store import ModelStore, StoredModel
-from sensequant_assets.settings import CHAMPIONS_DIR, MarketSettings, read_market
+from sensequant_assets.settings import MarketSettings, read_market
+from sensequant_assets.sources.digests import Digests, content_digest
+from sensequant_assets.sources.packing import bars_files
+from sensequant_assets.sources.sample import SAMPLE
 
 ANYBODY = ""
 """Stands for symbols that joined the universe after a set was promoted: the student that its newest pool shares."""
@@ -146,15 +150,15 @@ _TRAINED_WITH = (*Recipe.model_fields, "start", "end", "window_days")
 """Settings that students keep: windows and labels. Where bars come from is as it is today."""
 
 
-def of_champion(settings: MarketSettings, data_dir: Path, features: str) -> Standing:
+def of_champion(settings: MarketSettings, champions: ChampionStore, features: str) -> Standing:
     """The champion of a universe, on the bars that settings name.
 
     Parameters
     ----------
     settings
         Universe and bars; windows and labels are those that the champion was trained with.
-    data_dir
-        Where champions lie.
+    champions
+        Those of its universe.
     features
         Providers of the features, as of `Settings`.
 
@@ -163,32 +167,52 @@ def of_champion(settings: MarketSettings, data_dir: Path, features: str) -> Stan
     UsageError
         There is none, its record or its pack cannot be relied on, or its market cannot be opened.
     """
-    store = ChampionStore(data_dir / CHAMPIONS_DIR, settings.universe_name)
-    champion = store.current()
+    champion = champions.current()
     if champion is None:
         raise NoChampionError(NO_CHAMPION.format(universe=settings.universe_name))
     kept = {name: champion.market[name] for name in _TRAINED_WITH if name in champion.market}
     meant = read_market(settings.market | kept)
     teacher, student = parameters_of(champion.batch_id, champion.parameters)
     market = Market.open(meant, teacher, student, features)
-    try:
-        pack = Pack.open(store.directory / champion.pack, champion.pack_digest)
-    except WindowError as error:
-        raise UsageError(f"Champion {champion.version} of universe {settings.universe_name}: {error}") from error
     shown = {each.condition: each for each in champion.evidence.conditions}
     evidence = UNKNOWN
     if ic := shown.get("rank_ic"):
         evidence = Estimate(*(float("nan") if end is None else end for end in (ic.value, ic.low, ic.high)))
+    pack = champions.pack(champion)
     return Standing(pack, market, student, champion.batch_id, champion.version, champion.missing, evidence)
 
 
-def of_batch(subject: Subject, models: ModelStore, features: str, room: Path) -> Standing:
-    """The students of a batch that nobody has promoted; their pack lies in a directory that may go after use."""
+def of_batch(subject: Subject, models: ModelStore, features: str) -> Standing:
+    """The students of a batch that nobody has promoted."""
     market = Market.open(subject.settings, subject.teacher, subject.student, features)
     serving = served_by_subject(subject, market, models)
-    path = room / "unproven.pack"
-    write_pack(path, serving.served, serving.references, serving.feature_names)
-    return Standing(Pack.open(path), market, subject.student, subject.batch_id, None, serving.missing)
+    # What is mapped into memory outlives the name of its file.
+    with TemporaryDirectory() as room:
+        path = Path(room) / "unproven.pack"
+        write_pack(path, serving.served, serving.references, serving.feature_names)
+        pack = Pack.open(path)
+    return Standing(pack, market, subject.student, subject.batch_id, None, serving.missing)
+
+
+def content_of(settings: MarketSettings, champions: ChampionStore | None) -> Callable[[], str]:
+    """Tells, asked again and again, whether what answers are made of is another.
+
+    Parameters
+    ----------
+    settings
+        Where the bars come from.
+    champions
+        Whose newest version counts; None where the students stay the same.
+    """
+    digests = Digests()
+
+    def content() -> str:
+        files = [settings.universe, *([] if settings.bars == SAMPLE else bars_files(Path(settings.bars)))]
+        files += [Path(named) for named in (settings.corporate_actions, settings.symbol_changes) if named]
+        version = None if champions is None else champions.current()
+        return f"{version.version if version else ''} {content_digest(digests.of(files))}"
+
+    return content
 
 
 @dataclass
@@ -282,10 +306,6 @@ class _Shelf:
 
     def _rows(self, samples: Samples, span: list[str]) -> Floats:
         """Features of a symbol's training rows in windows."""
-        windows = {window.key: window for window in self.market.windows}
-        rows = [np.empty((0, samples.features.shape[1]))]
-        for key in span:
-            if key in windows:
-                start = max(windows[key].start, samples.trading_start or windows[key].start)
-                rows.append(samples.features[window_rows(samples, windows[key], start, self.market.recipe).train])
-        return np.concatenate(rows)
+        known = [key for key in span if key in self.market.window_keys]
+        rows = [samples.features[self.market.rows_of(samples, key).train] for key in known]
+        return np.concatenate([np.empty((0, samples.features.shape[1])), *rows])

@@ -1,8 +1,6 @@
 """`sensequant explain`: why a student says what it says of a bar."""
 
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 from rich.table import Table
@@ -34,10 +32,9 @@ def explain(symbol: str, day: datetime | None, unproven: bool, batch_id: str | N
     sensequant explain RELIANCE 2025-12-11 --unproven --json
     """
     settings, telemetry = settings_of({}, remembered=True), telemetry_store()
-    with TemporaryDirectory() as room:
-        standing = standing_of(settings, telemetry, batch_id, unproven=unproven, room=Path(room))
-        (known,) = standing.market.universe.select([symbol])
-        found = explained(standing, known, day.date() if day else None)
+    standing = standing_of(settings, telemetry, batch_id, unproven=unproven)
+    (known,) = standing.market.universe.select([symbol])
+    found = explained(standing, known, day.date() if day else None)
     if as_json:
         click.echo(json_text(found.as_json()))
         return

@@ -1,7 +1,5 @@
 """`sensequant monitor`: live predictions against what came of them."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -38,9 +36,8 @@ def monitor(unproven: bool, batch_id: str | None, as_json: bool, **options: Any)
     sensequant monitor --unproven --json
     """
     settings, telemetry = settings_of(options, remembered=True), telemetry_store()
-    with TemporaryDirectory() as room:
-        standing = standing_of(settings, telemetry, batch_id, unproven=unproven, room=Path(room))
-        found = watch(telemetry, standing, settings.cost_bp, standing.evidence)
+    standing = standing_of(settings, telemetry, batch_id, unproven=unproven)
+    found = watch(telemetry, standing, settings.cost_bp, standing.evidence)
     if as_json:
         click.echo(json_text(found.as_json()))
     else:

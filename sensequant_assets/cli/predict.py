@@ -2,19 +2,18 @@
 
 from collections import Counter
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 from rich.table import Table
 
 from sensequant_assets.batch.evaluation import Subject
-from sensequant_assets.batch.prediction import MEANING, Flag, Forecasts, as_object, newest_bars, note
+from sensequant_assets.batch.prediction import MEANING, Flag, Predictions, as_object, newest_bars, note
 from sensequant_assets.batch.prediction import predict as said_of
 from sensequant_assets.batch.serving import NoChampionError, Standing, of_batch, of_champion
 from sensequant_assets.cli.console import console, say, styled
 from sensequant_assets.cli.options import NO_BATCH, known_batch, parts_of, settings_of, telemetry_store
 from sensequant_assets.errors import UsageError
+from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import utc_now
@@ -47,13 +46,11 @@ def predict(
     sensequant predict --unproven
     """
     settings, telemetry = settings_of({}, remembered=True), telemetry_store()
-    with TemporaryDirectory() as room:
-        standing = standing_of(settings, telemetry, batch_id, unproven=unproven, room=Path(room))
-        market = standing.market
-        chosen = market.universe.symbols if symbols is None else market.universe.select(symbols)
-        bars = newest_bars(market, chosen, day.date() if day else None)
-        forecasts = said_of(standing, bars, utc_now())
-    forecasts, new = note(telemetry, standing.batch_id, forecasts)
+    standing = standing_of(settings, telemetry, batch_id, unproven=unproven)
+    universe = standing.market.universe
+    chosen = universe.symbols if symbols is None else universe.select(symbols)
+    bars = newest_bars(standing.market, chosen, day.date() if day else None)
+    forecasts, new = note(telemetry, standing.batch_id, said_of(standing, bars, utc_now()))
     if as_json:
         for row in forecasts.rows:
             click.echo(json_text(as_object(row)))
@@ -65,13 +62,12 @@ def predict(
         say(f"No prediction of {symbol}: {why}", err=as_json)
 
 
-def standing_of(
-    settings: Settings, telemetry: TelemetryStore, batch_id: str | None, *, unproven: bool, room: Path
-) -> Standing:
+def standing_of(settings: Settings, telemetry: TelemetryStore, batch_id: str | None, *, unproven: bool) -> Standing:
     """The students that a command means: the champion, or a batch that is named or the latest."""
     if batch_id is None and not unproven:
         try:
-            return of_champion(settings, settings.data_dir, settings.features)
+            champions = ChampionStore(settings.champions_dir, settings.universe_name)
+            return of_champion(settings, champions, settings.features)
         except NoChampionError as error:
             raise UsageError(f"{error}{_UNPROVEN}") from error
     found = known_batch(telemetry, batch_id)
@@ -79,10 +75,10 @@ def standing_of(
         raise UsageError(NO_BATCH)
     subject = Subject.of_batch(telemetry, found)
     models = ModelStore(settings.models_dir, subject.settings.universe_name)
-    return of_batch(subject, models, settings.features, room)
+    return of_batch(subject, models, settings.features)
 
 
-def _table(forecasts: Forecasts) -> None:
+def _table(forecasts: Predictions) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("symbol", "bar", "p", "p raw", "distance", "model of window", "flags"):
         table.add_column(name, justify="right" if name in ("p", "p raw", "distance") else "left", no_wrap=True)
@@ -95,7 +91,7 @@ def _table(forecasts: Forecasts) -> None:
     console(width=120).print(table)
 
 
-def _told(standing: Standing, forecasts: Forecasts, new: int) -> list[str]:
+def _told(standing: Standing, forecasts: Predictions, new: int) -> list[str]:
     """What the predictions stand on, and what their flags mean."""
     rows, day = forecasts.rows, forecasts.day
     flags = Counter(flag for row in rows for flag in str(row.flags).split(", "))

@@ -3,19 +3,18 @@
 import ipaddress
 import os
 import socket
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 
 from sensequant_assets.batch.evaluation import Subject
+from sensequant_assets.batch.serving import content_of
 from sensequant_assets.cli.console import say
 from sensequant_assets.cli.interrupts import end_without_answer
 from sensequant_assets.cli.options import Number, known_batch, settings_of, telemetry_store
 from sensequant_assets.cli.predict import standing_of
 from sensequant_assets.errors import UsageError
 from sensequant_assets.models.champions import ChampionStore
-from sensequant_assets.service.current import Current, Renewal, content_of
+from sensequant_assets.service.current import Current, Renewal
 from sensequant_assets.text import counted, json_text
 
 LOOPBACK = "127.0.0.1"
@@ -50,8 +49,8 @@ def serve(host: str, port: int, unproven: bool, batch_id: str | None, look_every
         from sensequant_assets.service.app import app_of
     except ImportError as error:
         raise UsageError(f"{_NEEDS} ({error})") from error
-    with listening(host, port) as listener, TemporaryDirectory() as room:
-        renewal = _renewal(unproven, batch_id, Path(room))
+    with listening(host, port) as listener:
+        renewal = _renewal(unproven, batch_id)
         address = listener.getsockname()
         open_to_all = not ipaddress.ip_address(address[0]).is_loopback
         url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}"
@@ -84,7 +83,7 @@ def listening(host: str, port: int) -> socket.socket:
         raise UsageError(f"Nobody can listen on {host}, port {port}: {why}. Give another --host or --port.") from error
 
 
-def _renewal(unproven: bool, batch_id: str | None, room: Path) -> Renewal:
+def _renewal(unproven: bool, batch_id: str | None) -> Renewal:
     settings, telemetry = settings_of({}, remembered=True), telemetry_store()
     champions = ChampionStore(settings.champions_dir, settings.universe_name)
     promoted = not unproven and batch_id is None
@@ -93,9 +92,7 @@ def _renewal(unproven: bool, batch_id: str | None, room: Path) -> Renewal:
         batch_id = known_batch(telemetry, batch_id)
     market = settings if promoted or batch_id is None else Subject.of_batch(telemetry, batch_id).settings
     return Renewal(
-        lambda: Current.read(
-            lambda: standing_of(settings, telemetry, batch_id, unproven=unproven, room=room), champions
-        ),
+        lambda: Current.read(lambda: standing_of(settings, telemetry, batch_id, unproven=unproven), champions),
         content_of(market, champions if promoted else None),
         lambda line: say(line, err=True),
     )

@@ -1,5 +1,7 @@
 """`sensequant why`: why a model is another one than before."""
 
+from datetime import datetime
+
 import click
 from rich.table import Table
 
@@ -17,7 +19,7 @@ from sensequant_assets.watch.changes import why as changed
 @click.argument("window", type=click.DateTime(["%Y-%m-%d"]))
 @click.option("--model", type=click.Choice(MODELS), default="student", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def why(symbol: str, window: click.DateTime, model: str, as_json: bool) -> None:
+def why(symbol: str, window: datetime, model: str, as_json: bool) -> None:
     """Say why the model of a symbol and window is another one than before.
 
     Which bars differ, month by month, which rows, features, parameters, labels, libraries, or the code.

@@ -9,7 +9,7 @@ import dagster as dg
 
 from sensequant_assets.batch.monitoring import Monitoring, monitor
 from sensequant_assets.batch.outcomes import fill_outcomes
-from sensequant_assets.batch.prediction import MEANING, Flag, Forecasts, newest_bars, note, predict
+from sensequant_assets.batch.prediction import MEANING, Flag, Predictions, newest_bars, note, predict
 from sensequant_assets.batch.serving import ANYBODY, NoChampionError, Standing, of_champion
 from sensequant_assets.core.judging.monitoring import CHECKS, Watched
 from sensequant_assets.defs.names import (
@@ -23,8 +23,7 @@ from sensequant_assets.defs.names import (
 )
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.errors import UsageError
-from sensequant_assets.models.champions import ChampionStore
-from sensequant_assets.settings import CHAMPIONS_DIR, Settings
+from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.records import Prediction
 from sensequant_assets.text import markdown_text, printable
@@ -130,9 +129,8 @@ def _act(
     """Tell a person that a check failed, and let an earlier champion serve again where that is the policy."""
     message = f"{found.check} of {standing.title}: {found.said}"
     if found.check == "degraded" and settings.on_degraded == "rollback":
-        store = ChampionStore(market.data_dir / CHAMPIONS_DIR, market.settings.universe_name)
         try:
-            back = store.rollback(None, against=standing.champion, by=MONITORING, at=utc_now())
+            back = market.champions.rollback(None, against=standing.champion, by=MONITORING, at=utc_now())
             message += f" Champion {back.version} serves from now on, which restores version {back.restores}."
         except UsageError as error:
             message += f" It was not rolled back: {error}"
@@ -148,12 +146,12 @@ def prediction_dates(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 def _champion(market: MarketResource) -> Standing:
     try:
-        return of_champion(market.settings, market.data_dir, market.features)
+        return of_champion(market.settings, market.champions, market.features)
     except NoChampionError as error:
         raise dg.Failure(f"{error} Materialize `{CHAMPIONS}` with a batch that has.", allow_retries=False) from error
 
 
-def _predicted(standing: Standing, said: Forecasts, new: int) -> dict[str, Any]:
+def _predicted(standing: Standing, said: Predictions, new: int) -> dict[str, Any]:
     rows: list[dict[str, str | float]] = [
         {
             "symbol": row.symbol, "bar": str(row.time), "p": round(row.p or 0, 4), "p_raw": round(row.p_raw or 0, 4),

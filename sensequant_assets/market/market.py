@@ -337,7 +337,6 @@ class Market:
 
     def pool_rows(self, name: str, of: str = "") -> PoolRows:
         """The rows of a pool, or those of one symbol in it; where bars cannot be used, there is none."""
-        windows = {each.key: each for each in self.windows}
         pool = self.pools[name]
         keys = [key for key in pool.keys if not of or key[0] == of]
         names = next((self.samples(symbol).feature_names for symbol, _ in keys), ())
@@ -345,10 +344,19 @@ class Market:
         def parts() -> Iterator[tuple[Key, Samples, WindowRows]]:
             for symbol, start in keys:
                 samples = self.samples(symbol)
-                effective = max(windows[start].start, samples.trading_start or windows[start].start)
-                yield (symbol, start), samples, window_rows(samples, windows[start], effective, self.recipe)
+                yield (symbol, start), samples, self.rows_of(samples, start)
 
         return PoolRows.of(parts(), self.recipe.horizon, pool.window, names)
+
+    def rows_of(self, samples: Samples, window: str) -> WindowRows:
+        """The rows that a symbol has in a window, by its key, whatever becomes of the pair."""
+        found = self._windows[window]
+        start = max(found.start, samples.trading_start or found.start)
+        return window_rows(samples, found, start, self.recipe)
+
+    @cached_property
+    def _windows(self) -> Mapping[str, Window]:
+        return {each.key: each for each in self.windows}
 
     def lesson(self, pair: Pair, judging: str = "") -> Lesson:
         """Everything that training a pair needs but the parameters.

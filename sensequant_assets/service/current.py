@@ -5,19 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from sensequant_assets.batch.prediction import Forecasts, Newest, as_object, newest_bars, predict
+from sensequant_assets.batch.prediction import Newest, Predictions, as_object, newest_bars, predict
 from sensequant_assets.batch.serving import Standing
 from sensequant_assets.errors import SenseQuantError
 from sensequant_assets.models.champions import Champion, ChampionStore
-from sensequant_assets.settings import MarketSettings
-from sensequant_assets.sources.digests import Digests, content_digest
-from sensequant_assets.sources.packing import bars_files
-from sensequant_assets.sources.sample import SAMPLE
 from sensequant_assets.telemetry.journal import utc_now
 
 
@@ -42,7 +37,7 @@ class Current:
     standing: Standing
     champion: Champion | None
     bars: Newest
-    forecasts: Forecasts
+    forecasts: Predictions
     read_at: datetime
 
     @classmethod
@@ -140,24 +135,3 @@ class Renewal:
     def _run(self, every_s: float) -> None:
         while not self._stopped.wait(every_s):
             self.look()
-
-
-def content_of(settings: MarketSettings, champions: ChampionStore | None) -> Callable[[], str]:
-    """Tells, asked again and again, whether what answers are made of is another.
-
-    Parameters
-    ----------
-    settings
-        Where the bars come from.
-    champions
-        Whose newest version counts; None where the students stay the same.
-    """
-    digests = Digests()
-
-    def content() -> str:
-        files = [settings.universe, *([] if settings.bars == SAMPLE else bars_files(Path(settings.bars)))]
-        files += [Path(settings.corporate_actions)] if settings.corporate_actions else []
-        version = None if champions is None else champions.current()
-        return f"{version.version if version else ''} {content_digest(digests.of(files))}"
-
-    return content

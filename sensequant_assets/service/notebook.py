@@ -9,6 +9,7 @@ import numpy as np
 from sensequant_assets.batch.prediction import as_object, newest_bars, predict
 from sensequant_assets.batch.serving import Standing, of_champion
 from sensequant_assets.errors import UsageError
+from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.service.given import of_given
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import utc_now
@@ -113,7 +114,8 @@ def load_champions(universe: Path | str | None = None, data_dir: Path | str | No
     """
     given = {"universe": universe, "data_dir": data_dir}
     settings = read_settings({name: Path(value) for name, value in given.items() if value is not None}, remembered=True)
-    return Champions(of_champion(settings, settings.data_dir, settings.features))
+    champions = ChampionStore(settings.champions_dir, settings.universe_name)
+    return Champions(of_champion(settings, champions, settings.features))
 
 
 def _day(asked: date | str | None) -> date | None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from sensequant_assets.batch.serving import content_of
 from sensequant_assets.errors import UsageError
 from sensequant_assets.models.champions import ChampionStore
-from sensequant_assets.service.current import Current, Renewal, content_of
+from sensequant_assets.service.current import Current, Renewal
 from sensequant_assets.settings import Settings
 from sensequant_assets_tests.models.test_champions import challenger, forecasts
 from sensequant_assets_tests.running import until

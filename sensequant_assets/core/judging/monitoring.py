@@ -68,19 +68,27 @@ def stability(reference: Floats, recent: Floats) -> Floats:
     >>> stability(grid, grid + 1).round(1)
     array([8.1])
     """
-    found = np.empty(reference.shape[1])
+    found: Floats = stabilities(reference, [recent])[0]
+    return found
+
+
+def stabilities(reference: Floats, spans: Sequence[Floats]) -> Floats:
+    """As `stability` of several spans of rows against the same reference, shape (spans, features)."""
+    found = np.empty((len(spans), reference.shape[1]))
     for column in range(reference.shape[1]):
         edges = np.unique(np.quantile(reference[:, column], np.linspace(0, 1, _BINS + 1)[1:-1]))
-        before, now = (
-            np.maximum(
-                np.bincount(np.searchsorted(edges, rows[:, column], side="right"), minlength=len(edges) + 1)
-                / len(rows),
-                _FLOOR,
-            )
-            for rows in (reference, recent)
-        )
-        found[column] = float(((now - before) * np.log(now / before)).sum())
+        before = _shares(reference[:, column], edges)
+        for place, span in enumerate(spans):
+            now = _shares(span[:, column], edges)
+            found[place, column] = float(((now - before) * np.log(now / before)).sum())
     return found
+
+
+def _shares(values: Floats, edges: Floats) -> Floats:
+    """Share of the values in each bin, none less than the least."""
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+    shares: Floats = np.maximum(counts / len(values), _FLOOR)
+    return shares
 
 
 def drift(names: Sequence[str], reference: Floats, recent: Floats, dates: int, usual: Floats) -> Watched:

@@ -1,16 +1,13 @@
 """The sensor `new_predictions`: lets the champion predict when bars have changed."""
 
-from pathlib import Path
-
 import dagster as dg
 
 from sensequant_assets.batch.prediction import newest_bars
-from sensequant_assets.batch.serving import NoChampionError, of_champion
+from sensequant_assets.batch.serving import NoChampionError, content_of, of_champion
 from sensequant_assets.defs.jobs import PREDICTION, TRAINING
 from sensequant_assets.defs.names import SOURCE_TAG
 from sensequant_assets.defs.sensors.desk import Desk
-from sensequant_assets.sources.digests import Digests, content_digest
-from sensequant_assets.sources.packing import bars_files
+from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.sources.sample import SAMPLE
 
 _UNFINISHED = [
@@ -21,7 +18,9 @@ _UNFINISHED = [
 
 def new_predictions_sensor(desk: Desk) -> dg.SensorDefinition:
     """The sensor of a market."""
-    settings, digests = desk.settings, Digests()
+    settings = desk.settings
+    champions = ChampionStore(settings.champions_dir, settings.universe_name)
+    content = content_of(settings, champions)
 
     @dg.sensor(
         name="new_predictions",
@@ -35,14 +34,13 @@ def new_predictions_sensor(desk: Desk) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason="The embedded sample never changes; watch files with SENSEQUANT_BARS.")
         if context.instance.get_runs(dg.RunsFilter(job_name=TRAINING.name, statuses=_UNFINISHED), limit=1):
             return dg.SensorResult(skip_reason="Models are being trained: predictions wait for the end of that.")
-        try:
-            standing = of_champion(settings, settings.data_dir, settings.features)
-        except NoChampionError as error:
-            return dg.SensorResult(skip_reason=str(error))
-        content = content_digest(digests.of([*bars_files(Path(settings.bars)), settings.universe]))
-        seen = f"{standing.champion}-{content}"
+        seen = content()
         if context.cursor == seen:
             return dg.SensorResult(skip_reason="The champion has predicted from these bars.")
+        try:
+            standing = of_champion(settings, champions, settings.features)
+        except NoChampionError as error:
+            return dg.SensorResult(skip_reason=str(error))
         day = newest_bars(standing.market, standing.market.universe.symbols).day.isoformat()
         request = dg.RunRequest(run_key=f"predictions-{seen}", partition_key=day, tags={SOURCE_TAG: "sensor"})
         return dg.SensorResult(run_requests=[request], cursor=seen)
