@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from time import perf_counter
 
+from sensequant_assets.batch.cost import Cost, Stopwatch
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
 from sensequant_assets.core.bars import Floats
@@ -41,8 +41,8 @@ class PoolOutcome:
         Which one.
     status
         What became of it.
-    seconds
-        Since it was begun.
+    cost
+        What it took.
     stored
         The model on disk; None where it failed.
     error
@@ -52,7 +52,7 @@ class PoolOutcome:
     model: PoolKind
     pool: Pool
     status: PoolStatus
-    seconds: float
+    cost: Cost
     stored: StoredPool | None = None
     error: WindowError | None = None
 
@@ -146,7 +146,7 @@ class Pools:
             pool, outcomes = finished
             if isinstance(outcomes, GivenUp):
                 error = WindowError(FailureKind.TIMEOUT, f"It did not come back within {outcomes.after_s:g} s.")
-                outcomes = [self._fail("pool", pool, error, outcomes.after_s)]
+                outcomes = [self._fail("pool", pool, error, Cost(outcomes.after_s))]
             yield from outcomes
 
     def require(self, names: Sequence[str]) -> None:
@@ -191,19 +191,24 @@ class Pools:
         return outcomes
 
     def _attempted(self, model: PoolKind, ready: WindowPool, rows: "_Lazily", expired: Expired) -> PoolOutcome:
-        started = perf_counter()
+        watch = Stopwatch()
         try:
             status, stored = (self._teach if model == "pool" else self._distil)(ready, rows, expired)
         except Exception as error:  # noqa: BLE001  # a pool's error, whatever it is, is that of its pairs
             known = error if isinstance(error, WindowError) else None
             why = known or WindowError(failure_kind(error), f"{type(error).__name__}: {error}")
             why.__cause__ = None if known else error
-            return self._fail(model, ready.pool, why, perf_counter() - started)
-        return PoolOutcome(model, ready.pool, status, perf_counter() - started, stored)
+            return self._fail(model, ready.pool, why, watch.read(on_device=self._holds_device(model)))
+        on_device = status is PoolStatus.TRAINED and self._holds_device(model)
+        return PoolOutcome(model, ready.pool, status, watch.read(on_device=on_device), stored)
 
-    def _fail(self, model: PoolKind, pool: Pool, error: WindowError, seconds: float) -> PoolOutcome:
+    def _holds_device(self, model: PoolKind) -> bool:
+        """Whether a model trains on something else than the CPU, as no student does."""
+        return model == "pool" and self.teacher.device_type != "cpu"
+
+    def _fail(self, model: PoolKind, pool: Pool, error: WindowError, cost: Cost) -> PoolOutcome:
         self._failed[model, pool.name] = error
-        return PoolOutcome(model, pool, PoolStatus.FAILED, seconds, error=error)
+        return PoolOutcome(model, pool, PoolStatus.FAILED, cost, error=error)
 
     def _teach(self, ready: WindowPool, rows: "_Lazily", expired: Expired) -> tuple[PoolStatus, StoredPool]:
         made_from = self._made_from(self.teacher, ready.pool.fingerprint)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from sensequant_assets.batch.cost import Cost
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Verdict
@@ -45,8 +46,7 @@ def window_run(
     outcome: Outcome,
     device: str,
     started: datetime,
-    duration_s: float,
-    cpu_s: float,
+    cost: Cost,
 ) -> WindowRun:
     """What became of one model of one pair, as the journal holds it."""
     pair, made_from = outcome.pair, outcome.fingerprints
@@ -67,8 +67,11 @@ def window_run(
         attempt=identity.attempt,
         started_at=started,
         ended_at=utc_now(),
-        duration_s=duration_s,
-        cpu_s=cpu_s,
+        duration_s=cost.wall_s,
+        cpu_s=cost.cpu_s,
+        peak_mb=cost.peak_mb,
+        device_s=cost.device_s,
+        joules=cost.joules,
         train_rows=outcome.rows.get("train"),
         valid_rows=outcome.rows.get("valid"),
         test_rows=outcome.rows.get("test"),
@@ -102,8 +105,10 @@ def pool_event(outcome: PoolOutcome) -> Event:
     """What became of a pool's model, as the journal holds it."""
     pool, stored = outcome.pool, outcome.stored
     of = pool.title if outcome.model == "pool" else f"shared student of the {pool.title}"
+    cost = outcome.cost
     told: dict[str, Any] = {
-        "model": outcome.model, "pool": pool.name, "status": str(outcome.status), "seconds": round(outcome.seconds, 3),
+        "model": outcome.model, "pool": pool.name, "status": str(outcome.status), "seconds": round(cost.wall_s, 3),
+        "cpu_s": round(cost.cpu_s, 3), "peak_mb": cost.peak_mb, "device_s": cost.device_s, "joules": cost.joules,
     }  # fmt: skip
     if pool.not_apart:
         told["early_life_not_separate"] = pool.not_apart

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from time import perf_counter, thread_time
 
 from sensequant_assets.batch.budget import Budget
+from sensequant_assets.batch.cost import Cost, Stopwatch
 from sensequant_assets.batch.rows import Identity, traceback_event, window_run
 from sensequant_assets.batch.trainer import Training, key_of
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
@@ -96,25 +96,25 @@ class Windows:
         for key in () if self.blocked else self.keys:
             if self.budget and self.budget.spent:
                 return
-            watch = _Stopwatch()
+            watch = Stopwatch()
             pair = self.market.pair(*key)
             try:
                 prepared = self.prepare(pair) if pair.eligible else _skipped(self.model, pair)
             except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
                 prepared = self._failed(pair, error)
             if isinstance(prepared, Outcome):
-                self._tell(self._row(prepared, *watch.read()))
+                self._tell(self._row(prepared, watch.started, watch.read()))
                 yield Settled(_Finished(prepared))
             else:
                 yield prepared
 
     def _trained(self, training: Training, expired: Expired) -> "_Finished":
-        watch = _Stopwatch()
+        watch = Stopwatch()
         try:
             outcome = training.train(expired)
         except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
             outcome = self._failed(training.pair, error, training.made_from)
-        row = self._row(outcome, *watch.read())
+        row = self._row(outcome, watch.started, watch.read(on_device=self._holds_device))
         if outcome.failure is FailureKind.TIMEOUT:
             # Its time is up, or the run was broken off: then nobody takes the row, and nothing is blamed on it.
             return _Finished(outcome, row)
@@ -137,7 +137,7 @@ class Windows:
 
     def _give_up(self, pair: Pair, after_s: float) -> Outcome:
         outcome = self._failed(pair, WindowError(FailureKind.TIMEOUT, f"It did not come back within {after_s:g} s."))
-        row = self._row(outcome, utc_now() - timedelta(seconds=after_s), after_s, 0.0)
+        row = self._row(outcome, utc_now() - timedelta(seconds=after_s), Cost(after_s))
         with self._telling:
             self._given_up.add(key_of(pair))
             self._tell(row)
@@ -158,9 +158,13 @@ class Windows:
             self.journal.append(traceback_event(pair, error))
         return outcome
 
-    def _row(self, outcome: Outcome, started: datetime, duration_s: float, cpu_s: float) -> WindowRun:
-        universe = self.market.universe.name
-        return window_run(self.identity, universe, outcome, self.device, started, duration_s, cpu_s)
+    @property
+    def _holds_device(self) -> bool:
+        """Whether its windows train on something else than the CPU; where a pool teaches, that does."""
+        return self.device != "cpu" and not self.market.pooled
+
+    def _row(self, outcome: Outcome, started: datetime, cost: Cost) -> WindowRun:
+        return window_run(self.identity, self.market.universe.name, outcome, self.device, started, cost)
 
     def _tell(self, row: WindowRun) -> None:
         self.journal.append(row)
@@ -172,19 +176,6 @@ class _Finished:
 
     outcome: Outcome
     untold: WindowRun | None = None
-
-
-class _Stopwatch:
-    """The time that a window takes on one thread."""
-
-    __slots__ = ("_cpu", "_started", "_wall")
-
-    def __init__(self) -> None:
-        self._started, self._wall, self._cpu = utc_now(), perf_counter(), thread_time()
-
-    def read(self) -> tuple[datetime, float, float]:
-        """When it was started, seconds since then, and CPU seconds of this thread since then."""
-        return self._started, perf_counter() - self._wall, thread_time() - self._cpu
 
 
 def _skipped(model: str, pair: Pair) -> Outcome:

@@ -33,10 +33,11 @@ def query(sql: str, form: Format) -> None:
 
     \b
     Tables: batches, runs, window_runs, planned_windows, verdicts, trials, evaluations, events
-    Views:  last_attempts, pair_status, window_status, batch_summary
+    Views:  last_attempts, pair_status, window_status, batch_summary, costs, batch_costs
 
     \b
     sensequant query "SELECT outcome, count(*) FROM window_runs GROUP BY outcome"
+    sensequant query "SELECT batch_id, model, models, cpu_s, peak_mb FROM batch_costs ORDER BY ALL"
     """
     if not sql.isascii() and sql.encode(errors="replace").decode() != sql:
         raise click.BadParameter("it is no UTF-8 text.", param_hint="SQL")

@@ -15,9 +15,10 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.core.quality.coverage import Coverage
 from sensequant_assets.errors import FailureKind, advice
-from sensequant_assets.telemetry.questions import batches, events, windows
+from sensequant_assets.telemetry.questions import batches, costs, events, windows
 from sensequant_assets.telemetry.questions.verdicts import whole_verdicts
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.text import counted
 
 METRICS = (
     "test_auc", "test_brier", "test_log_loss", "test_ece", "test_rank_ic", "test_accuracy", "test_majority",
@@ -25,6 +26,8 @@ METRICS = (
     "fidelity_agreement", "trees", "largest_tree_leaves", "largest_tree_depth",
 )  # fmt: skip
 """Metrics that the report reads; a model that lacks one has None."""
+
+DEAREST_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Report:
         Which bars there were; None where no run of it has read those of the whole universe.
     canaries
         What became of its canaries, in a sentence; empty without any.
+    costs, dearest
+        What its models and runs cost, and the models that held a worker longest, as `questions.costs` gives them.
     """
 
     batch: Mapping[str, Any]
@@ -138,6 +143,8 @@ class Report:
     bars: Sequence[Mapping[str, Any]] = ()
     coverage: Coverage | None = None
     canaries: str = ""
+    costs: Sequence[Mapping[str, Any]] = ()
+    dearest: Sequence[Mapping[str, Any]] = ()
 
     @property
     def batch_id(self) -> str:
@@ -259,6 +266,8 @@ def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Repor
         bars=events.findings(store, batch_id),
         coverage=None if covered is None else Coverage.read(covered),
         canaries=" ".join(str(Canaries(**row)) for row in events.latest_canaries(store, batch_id=batch_id)),
+        costs=costs.batch_costs(store, batch_id),
+        dearest=costs.dearest(store, batch_id, DEAREST_SHOWN),
     )
 
 
@@ -403,10 +412,24 @@ def _causes(named: Iterable[tuple[str, Row]]) -> list[Cause]:
     return sorted(causes, key=lambda cause: (cause.name == FailureKind.MISSING_TEACHER, -cause.count, cause.name))
 
 
-def slowest(report: Report, count: int = 10) -> list[Row]:
-    """The attempted windows that took longest."""
-    timed = [row for row in report.rows if row.duration_s is not None and row.outcome != "skipped"]
-    return sorted(timed, key=lambda row: -(row.duration_s or 0.0))[:count]
+def cost_said(report: Report) -> list[str]:
+    """What a batch cost beside its models, and what of its costs nobody told, in words."""
+    whole = next((line for line in report.costs if line["model"] == "all"), None)
+    models = [line for line in report.costs if line["model"] != "all"]
+    if whole is None or whole["cpu_s"] is None or not models:
+        return ["No run of this batch has come to its end, so that what it cost beside its models is not known."]
+    spent = sum(line["cpu_s"] or 0.0 for line in models)
+    beside = max(whole["cpu_s"] - spent, 0.0)
+    said = [
+        f"Its {counted(len(report.runs), 'run')} took {whole['cpu_s']:,.1f} s of the processor, {spent:,.1f} s of them "
+        f"for {counted(sum(line['models'] for line in models), 'model')} and {beside:,.1f} s beside them: bars, "
+        "features, judging what is reused, records and events."
+    ]
+    if whole["device_s"] is None:
+        said.append("No model was trained on a device other than the CPU.")
+    elif whole["joules"] is None:
+        said.append("The device does not tell its energy.")
+    return said
 
 
 def timestamp(value: datetime | None) -> str:

@@ -17,6 +17,7 @@ from sensequant_assets.report.comparison import Comparison, compare, flat
 from sensequant_assets.report.facts import (
     METRICS,
     Report,
+    cost_said,
     failures_by_cause,
     growth,
     headline,
@@ -24,7 +25,6 @@ from sensequant_assets.report.facts import (
     percentiles,
     skill,
     skips_by_reason,
-    slowest,
     timestamp,
     values_of,
 )
@@ -92,7 +92,7 @@ def page(report: Report) -> str:
         skills=[(model, skill(report, model), auc_histogram(report, model)) for model in models],
         metrics=[entry for entry in _metric_table(report, models) if entry[1]],
         durations=[(model, duration_histogram(report, model)) for model in models],
-        slowest=slowest(report),
+        cost_said=cost_said(report),
         growth=growth(report),
         idle=report.batch["configuration"].get("idle_settings", []),
         settings=flat(report.batch["settings"]),

@@ -109,6 +109,11 @@ class WindowRun:
         1 for the first attempt of the batch at this window.
     started_at, ended_at, duration_s, cpu_s
         When, and seconds of the clock and of the processor.
+    peak_mb
+        Most memory (MB of 2^20 bytes, resident) that its process had until it ended.
+    device_s, joules
+        Seconds of the clock for which its training held a device other than the CPU, and what that device counted
+        meanwhile; None where there is none, or it does not tell.
     train_rows, valid_rows, test_rows
         Rows of the model; None without a model.
     metrics, parameters
@@ -150,6 +155,9 @@ class WindowRun:
     ended_at: Time = None
     duration_s: float | None = None
     cpu_s: float | None = None
+    peak_mb: float | None = None
+    device_s: float | None = None
+    joules: float | None = None
     train_rows: int | None = None
     valid_rows: int | None = None
     test_rows: int | None = None

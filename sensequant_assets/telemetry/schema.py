@@ -29,7 +29,7 @@ from sensequant_assets.telemetry.records import (
     WindowRun,
 )
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +294,33 @@ SELECT
     started_at, ended_at,
     attempted / nullif(epoch(ended_at) - epoch(started_at), 0) AS windows_per_s
 FROM counted;
+
+CREATE OR REPLACE VIEW costs AS
+SELECT
+    batch_id, run_id, model, symbol, window_start, outcome, train_rows AS rows,
+    duration_s AS wall_s, cpu_s, peak_mb, device_s, joules
+FROM window_runs WHERE outcome <> 'skipped'
+UNION ALL
+SELECT
+    batch_id, run_id, data->>'model', NULL, window_start, data->>'status', TRY_CAST(data->>'rows' AS INTEGER),
+    TRY_CAST(data->>'seconds' AS DOUBLE), TRY_CAST(data->>'cpu_s' AS DOUBLE), TRY_CAST(data->>'peak_mb' AS DOUBLE),
+    TRY_CAST(data->>'device_s' AS DOUBLE), TRY_CAST(data->>'joules' AS DOUBLE)
+FROM events WHERE kind = 'pool';
+
+CREATE OR REPLACE VIEW batch_costs AS
+SELECT
+    batch_id, model, count(*) AS models, sum(wall_s) AS wall_s, sum(cpu_s) AS cpu_s, max(peak_mb) AS peak_mb,
+    sum(device_s) AS device_s, sum(joules) AS joules
+FROM costs
+GROUP BY batch_id, model
+UNION ALL
+SELECT
+    batch_id, 'all', NULL, sum(wall_s), sum(cpu_s),
+    (SELECT max(peak_mb) FROM costs WHERE costs.batch_id = runs.batch_id),
+    (SELECT sum(device_s) FROM costs WHERE costs.batch_id = runs.batch_id),
+    (SELECT sum(joules) FROM costs WHERE costs.batch_id = runs.batch_id)
+FROM runs
+GROUP BY batch_id;
 """  # noqa: S608 - a constant of this module
 
 ORDER_BY_CLOCK = """
@@ -378,6 +405,14 @@ MIGRATIONS: list[tuple[int, str]] = [
             ordered_at TIMESTAMPTZ,
             PRIMARY KEY (universe, symbol, time, asks)
         );
+        """,
+    ),
+    (
+        10,
+        """
+        ALTER TABLE window_runs ADD COLUMN peak_mb DOUBLE;
+        ALTER TABLE window_runs ADD COLUMN device_s DOUBLE;
+        ALTER TABLE window_runs ADD COLUMN joules DOUBLE;
         """,
     ),
 ]

@@ -579,13 +579,20 @@ def test_what_came_of_pools_is_in_telemetry(shop: PooledShop) -> None:
     shop.run("one")
 
     rows = shop.telemetry.query(
-        "SELECT window_start, data->>'status' AS status, (data->>'rows')::INTEGER AS n FROM events "
+        "SELECT window_start, data->>'status' AS status, (data->>'rows')::INTEGER AS n, "
+        "(data->>'cpu_s')::DOUBLE > 0 AND (data->>'peak_mb')::DOUBLE > 20 AS cost_is_told FROM events "
         "WHERE kind = 'pool' AND data->>'model' = 'pool' ORDER BY window_start"
     ).to_pylist()
 
     pools = shop.market().pools
     assert rows == [
-        {"window_start": date.fromisoformat(window), "status": "trained", "n": pools[window].rows} for window in WINDOWS
+        {
+            "window_start": date.fromisoformat(window),
+            "status": "trained",
+            "n": pools[window].rows,
+            "cost_is_told": True,
+        }
+        for window in WINDOWS
     ]
 
 

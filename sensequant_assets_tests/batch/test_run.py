@@ -477,13 +477,14 @@ def the_only_trained(outcomes: list[Outcome]) -> Outcome:
 def test_every_planned_window_has_one_row_with_its_figures(workshop: Workshop) -> None:
     workshop.run("batch", workers=2)
     rows = workshop.rows(
-        "SELECT model, symbol, window_start, duration_s, cpu_s, train_rows, trees_fingerprint, model_path, device "
+        "SELECT model, symbol, window_start, duration_s, cpu_s, train_rows, trees_fingerprint, model_path, device, "
+        "peak_mb, device_s, joules "
         "FROM window_runs ORDER BY ALL"
     )
     planned = workshop.rows("SELECT model, symbol, window_start FROM planned_windows ORDER BY ALL")
     assert [row[:3] for row in rows] == planned
     assert len(planned) == 12
-    for model, _, window, duration, cpu, train_rows, trees, path, device in rows:
+    for model, _, window, duration, cpu, train_rows, trees, path, device, peak_mb, *of_device in rows:
         assert duration > 0
         assert 0 < cpu < 60
         assert train_rows > 20
@@ -491,6 +492,8 @@ def test_every_planned_window_has_one_row_with_its_figures(workshop: Workshop) -
         assert Path(path).is_file()
         assert (model, str(window)) == (Path(path).parts[-3], Path(path).name.removesuffix(".txt.gz"))
         assert device == "cpu"
+        assert 20 < peak_mb < 20_000
+        assert of_device == [None, None]
 
 
 def test_a_row_tells_since_when_a_window_is_trained_and_whether_its_symbol_was_new(workshop: Workshop) -> None:

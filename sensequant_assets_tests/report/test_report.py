@@ -20,6 +20,7 @@ from sensequant_assets.report.comparison import compare
 from sensequant_assets.report.facts import (
     Growth,
     Report,
+    cost_said,
     failures_by_cause,
     growth,
     headline,
@@ -27,7 +28,6 @@ from sensequant_assets.report.facts import (
     read_report,
     skill,
     skips_by_reason,
-    slowest,
 )
 from sensequant_assets.report.markdown import markdown
 from sensequant_assets.report.page import default_path, page, write_page
@@ -191,8 +191,25 @@ def test_causes_come_with_advice_and_consequences_last(store: TelemetryStore) ->
     assert (skip.name, skip.models, skip.advice) == ("pre_listing", {"teacher": 1}, "")
 
 
-def test_the_slowest_windows_leave_skips_out(store: TelemetryStore) -> None:
-    assert [(row.symbol, row.duration_s) for row in slowest(mixed(store), 2)] == [("BBB", 3.0), ("AAA", 1.0)]
+def test_a_batch_says_what_it_cost_beside_its_models(store: TelemetryStore) -> None:
+    assert cost_said(mixed(store)) == [
+        "Its 1 run took 7.0 s of the processor, 0.0 s of them for 4 models and 7.0 s beside them: bars, features, "
+        "judging what is reused, records and events.",
+        "No model was trained on a device other than the CPU.",
+    ]
+    write_run(store, [trained("A", W1, 0.6, cpu_s=4.0, device_s=1.0)], batch="gpu")
+    said = cost_said(read_report(store, "gpu"))
+    assert "4.0 s of them for 1 model and 3.0 s beside them" in said[0]
+    assert said[1] == "The device does not tell its energy."
+    write_run(store, [trained("A", W1, 0.6)], batch="live", status=None).close()
+    assert "No run of this batch has come to its end" in cost_said(read_report(store, "live"))[0]
+
+
+def test_the_page_names_the_models_that_held_a_worker_longest_and_leaves_skips_out(store: TelemetryStore) -> None:
+    text = Page(page(mixed(store))).text
+    _, _, dearest = text.partition("Models that held a worker longest")
+    listed = dearest.partition("Runs")[0].split()
+    assert [word for word in listed if word in ("AAA", "BBB", "CCC")] == ["BBB", "AAA", "AAA", "BBB"]
 
 
 def test_the_whole_batch_is_judged_and_not_its_runs(store: TelemetryStore) -> None:
