@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import PRICES, BadRow, Bars
 from sensequant_assets.core.samples import Samples
@@ -51,7 +52,7 @@ def is_current(path: Path, fingerprint: str) -> bool:
 
 def bars_table(bars: Bars) -> pa.Table:
     """Bars as a table with the columns of `BARS`."""
-    return pa.table({name: pa.array(getattr(bars, name)) for name in BARS.names}, schema=BARS)
+    return pa.table({name: _arrow(getattr(bars, name), BARS.field(name).type) for name in BARS.names}, schema=BARS)
 
 
 def quarantine_table(bad: Sequence[BadRow]) -> pa.Table:
@@ -71,5 +72,15 @@ def features_table(samples: Samples) -> pa.Table:
     """Features, forward return and label as a table; missing values are null."""
     columns = dict(zip(samples.feature_names, samples.features.T, strict=True))
     columns |= {"forward_return": samples.forward_return, "label": samples.label}
-    filled = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
-    return pa.table({"time": pa.array(samples.time), **filled})
+    filled = {name: _arrow(column, pa.float64(), ~np.isnan(column)) for name, column in columns.items()}
+    return pa.table({"time": _arrow(samples.time, pa.timestamp("s")), **filled})
+
+
+def _arrow(column: NDArray[np.generic], kind: pa.DataType, known: NDArray[np.bool_] | None = None) -> "pa.Array[Any]":
+    """A column as Arrow has it, null where it is not known; Arrow's own way from numpy would import pandas."""
+    valid = None
+    if known is not None and not known.all():
+        # Arrow counts bits from the lowest.
+        valid = pa.py_buffer(np.packbits(known, bitorder="little").tobytes())
+    values = column.astype("datetime64[s]" if pa.types.is_timestamp(kind) else "float64", copy=False)
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values.tobytes())])

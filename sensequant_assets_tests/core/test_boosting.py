@@ -1,6 +1,8 @@
 """Claims about one booster."""
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import lightgbm as lgb
@@ -18,6 +20,24 @@ from sensequant_assets.core.boosting import (
 from sensequant_assets.core.parameters import TeacherParameters
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets_tests.making import QUICK_STUDENT, QUICK_TEACHER
+
+ALONE = """
+import sys, threading
+from sensequant_assets.core.boosting import training_alone
+seen = []
+with training_alone():
+    import lightgbm
+    try:
+        import pandas
+    except ModuleNotFoundError:
+        seen.append("hidden")
+    other = threading.Thread(target=lambda: seen.append(__import__("pandas").__name__))
+    other.start()
+    other.join()
+    import pandas
+import sklearn
+print(*seen, lightgbm.compat.SKLEARN_INSTALLED, pandas.__name__, sklearn.__name__)
+"""
 
 NAMES = ("first", "second", "third")
 
@@ -224,3 +244,8 @@ def test_without_early_stopping_validation_rows_change_nothing():
     validated = fitted(validation=(table(1)[0], 1 - table(1)[1]))
     assert validated.num_trees() == 12
     assert validated.model_to_string() == fitted().model_to_string()
+
+
+def test_training_hides_what_it_does_not_need_from_lightgbm_and_from_nobody_else():
+    said = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True).stdout
+    assert said == "hidden pandas False pandas sklearn\n"
