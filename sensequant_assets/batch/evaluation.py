@@ -28,6 +28,7 @@ from sensequant_assets.core.teacher import predict
 from sensequant_assets.core.training import Grown, Lesson
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import UsageError, WindowError
+from sensequant_assets.market.kept import BarsDigest
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore, StoredModel
 from sensequant_assets.settings import MarketSettings, read_market
@@ -144,6 +145,8 @@ class Gathered:
         What the teachers look at: the pools where these teach, else those of the pairs.
     position
         Bar number of each row in its symbol's history, shape (rows,).
+    bars_read
+        Which bars all that is made from, by symbol.
     """
 
     rows: Rows
@@ -157,6 +160,7 @@ class Gathered:
     symbols: Sequence[str]
     importance: Importance
     position: Positions
+    bars_read: Mapping[str, BarsDigest] = field(default_factory=dict)
 
     @property
     def remarks(self) -> list[str]:
@@ -246,6 +250,7 @@ def gather(
         symbols=symbols,
         importance=library.importance,
         position=tally.joined("position").astype(np.int64),
+        bars_read=dict(market.bars_read),
     )
 
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.noise import window_scores
+from sensequant_assets.batch.rows import bars_event
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.judging.bootstrap import COVERAGE, UNKNOWN, or_null
 from sensequant_assets.core.judging.comparison import ConfidenceSet, Difference, confidence_set, differences
@@ -22,6 +24,7 @@ from sensequant_assets.core.judging.walk_forward import Judgement, Score, judge_
 from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
+from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.trials import PastTrial, latest_findings, past_trials
 from sensequant_assets.telemetry.records import Evaluation, Trial
@@ -140,6 +143,7 @@ def examine(
     telemetry: TelemetryStore,
     tell: Callable[[str], None] = lambda _name: None,
     noise: Noise | None = None,
+    before: datetime | None = None,
 ) -> Examination:
     """Judge what was gathered.
 
@@ -155,6 +159,8 @@ def examine(
         Called with the name of what is judged next.
     noise
         The band of its windows, where there is a noise twin.
+    before
+        Time from which on no trial is known; None for all.
 
     Raises
     ------
@@ -169,10 +175,9 @@ def examine(
     scores = {score.name: score for score in judged.scores if score.rows}
     sets = {metric: found for metric in _SETS if (found := confidence_set(judged, metric)) is not None}
     models = [each for each in forecasts if each.name in MODELS and each.name in scores]
-    trials = _trials(subject, judged, past_trials(telemetry, subject.settings.universe_name, MODELS))
+    trials = _trials(subject, judged, past_trials(telemetry, subject.settings.universe_name, MODELS, before))
     series = [daily for told in trials.values() if (daily := _of_dates(told, judged)) is not None]
-    ratios = [ratio(daily) for daily in series]
-    known = [value for value in ratios if np.isfinite(value)]
+    known = [value for daily in series if np.isfinite(value := ratio(daily))]
     return Examination(
         subject=subject,
         gathered=gathered,
@@ -247,6 +252,8 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
                 evaluated_at=now,
             )
         )
+        read, told = examined.gathered.bars_read, absolute_market(subject.settings.market)
+        journal.append(bars_event(read, told, judging(), evaluation=name))
 
 
 def _trials(

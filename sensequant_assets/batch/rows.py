@@ -1,6 +1,7 @@
 """What telemetry is told of a window and of a verdict."""
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -11,8 +12,9 @@ from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.quality.coverage import Coverage
 from sensequant_assets.core.quality.rules import Finding
+from sensequant_assets.market.kept import BarsDigest
 from sensequant_assets.telemetry.journal import utc_now
-from sensequant_assets.telemetry.questions.events import COVERAGE, FINDING
+from sensequant_assets.telemetry.questions.events import BARS, COVERAGE, FINDING
 from sensequant_assets.telemetry.records import CheckVerdict, Event, WindowRun
 from sensequant_assets.text import counted
 
@@ -153,6 +155,32 @@ def coverage_event(coverage: Coverage) -> Event:
     of = f"{counted(len(coverage.symbols), 'symbol')} from {coverage.months[0]} to {coverage.months[-1]}"
     message = f"Bars of {of}; {empty} of them have none."
     return Event(level="warning" if empty else "info", kind=COVERAGE, message=message, data=coverage.as_json())
+
+
+def bars_event(
+    read: Mapping[str, BarsDigest], market: Mapping[str, Any], judged_with: str, evaluation: str = ""
+) -> Event:
+    """Which bars a run or an evaluation has read, from where, and with which code it judged, as the journal holds it.
+
+    Parameters
+    ----------
+    read
+        By symbol.
+    market
+        Settings of the market, with paths that mean the same in every directory.
+    judged_with
+        Fingerprint of the code that judges.
+    evaluation
+        Its name; empty for a run.
+    """
+    data = {
+        "evaluation": evaluation,
+        "from": {name: market.get(name) for name in ("universe", "bars", "corporate_actions", "symbol_changes")},
+        "judging": judged_with,
+        "symbols": {symbol: [one.bars, one.digest, one.bad] for symbol, one in sorted(read.items())},
+    }
+    bars = sum(one.bars for one in read.values())
+    return Event(kind=BARS, message=f"Read {counted(bars, 'bar')} of {counted(len(read), 'symbol')}.", data=data)
 
 
 def check_verdict(verdict: Verdict) -> CheckVerdict:

@@ -11,9 +11,16 @@ from time import perf_counter, process_time
 from typing import Any
 
 from sensequant_assets.batch.budget import Budget
-from sensequant_assets.batch.made_with import versions
+from sensequant_assets.batch.made_with import judging, versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
-from sensequant_assets.batch.rows import Identity, check_verdict, coverage_event, finding_event, pool_event
+from sensequant_assets.batch.rows import (
+    Identity,
+    bars_event,
+    check_verdict,
+    coverage_event,
+    finding_event,
+    pool_event,
+)
 from sensequant_assets.batch.shrinking import Shrink, universe_told
 from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
@@ -25,6 +32,7 @@ from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
+from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.limits import ChangedLimit
 from sensequant_assets.telemetry.questions.verdicts import verdict_on
@@ -316,7 +324,9 @@ class Run:
         )
 
     def _note_findings(self) -> None:
-        """Note what the rules on bars find in the run's symbols, and which bars there are, if all has been read."""
+        """Note which bars were read and, if all were, what the rules find in the run's symbols, and what there is."""
+        told = absolute_market(self.settings) if self.settings else {}
+        self.journal.append(bars_event(self.market.bars_read, told, judging()))
         found = self.market.findings_at_hand(dict.fromkeys(symbol for symbol, _ in self.keys))
         self.journal.append_many(map(finding_event, found[:FINDINGS_NOTED]))
         if (covered := self.market.coverage_at_hand) is not None:

@@ -1,10 +1,12 @@
 """Whether a universe has lost symbols since the batch before it: a file that was cut would take their models away."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 from sensequant_assets.core.renames import Renames
-from sensequant_assets.core.universe import Universe
+from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import BusyError, UsageError
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.sources.regular import reason
@@ -128,11 +130,31 @@ def universe_told(universe: Universe, shrink: Shrink | None) -> Event:
         data={
             "universe": universe.name,
             "symbols": list(universe.symbols),
+            "listings": {one.symbol: known for one in universe.listings if (known := _known(one))},
             "lost": list(lost),
             "allowed": bool(shrink and shrink.refused),
             "as_of": universe.as_of and universe.as_of.isoformat(),
         },
     )
+
+
+def _known(listing: Listing) -> dict[str, str]:
+    """What is known of a listing, as JSON values."""
+    values = {name: getattr(listing, name) for name in Listing.__slots__ if name != "symbol"}
+    return {name: str(value) for name, value in values.items() if value}
+
+
+def universe_read(told: Mapping[str, Any]) -> Universe | None:
+    """The universe that `universe_told` has told; None where it told the symbols alone."""
+    if "listings" not in told:
+        return None
+    listings = []
+    for symbol in told["symbols"]:
+        known = told["listings"].get(symbol, {})
+        days = {name: date.fromisoformat(text) for name, text in known.items() if name.endswith("_date")}
+        listings.append(Listing(symbol, **known | days))
+    as_of = told["as_of"] and date.fromisoformat(told["as_of"])
+    return Universe(told["universe"], tuple(listings), as_of=as_of)
 
 
 def _shown(symbols: Iterable[str]) -> str:

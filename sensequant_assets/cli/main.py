@@ -40,6 +40,7 @@ COMMANDS = {
     "why": "why",
     "monitor": "monitor",
     "report": "telemetry",
+    "verify-batch": "verify_batch",
     "failures": "telemetry",
     "query": "telemetry",
     "telemetry": "telemetry",
@@ -166,6 +167,7 @@ def main() -> None:
     sensequant why         why a model is another one than before
     sensequant monitor     what came of it, and whether the champion still is what it was promoted for
     sensequant report      one HTML page about a batch
+    sensequant verify-batch ID  every number of it computed again, and what differs
     sensequant failures    what fails again and again, and what to do
     sensequant query SQL   ask the telemetry
     sensequant telemetry   make a damaged or lost telemetry.duckdb anew

@@ -31,6 +31,7 @@ from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import FailureKind, UsageError, WindowError, failure_kind
 from sensequant_assets.market.as_of import listed_on, named_on, notes_of
+from sensequant_assets.market.kept import BarsDigest
 from sensequant_assets.market.plugins import providers_of
 from sensequant_assets.market.pools import Member, Pool, pools_of, within_pools
 from sensequant_assets.market.quality import BarRules, Quality, require_calendar
@@ -91,6 +92,11 @@ class Market:
         Of the features.
     renames
         By which models of a symbol's former names are its own.
+
+    Attributes
+    ----------
+    bars_read
+        Which bars were read so far, by symbol; not those of symbols whose bars cannot be read.
     """
 
     def __init__(
@@ -124,6 +130,7 @@ class Market:
         self._raw = ChangedBars(source, self._as_given) if rules.actions else source
         self._source = ChangedBars(self._raw, self._adjusted) if rules.adjust == "detected" else self._raw
         self._quality = Quality(recipe.horizon, windows, rules.calendar)
+        self.bars_read: dict[str, BarsDigest] = {}
         self._plans: OrderedDict[str, SymbolPlan] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.RLock()
@@ -419,7 +426,12 @@ class Market:
         samples: Samples | WindowError
         bars = self._read(listing)
         try:
-            samples = bars if isinstance(bars, WindowError) else self._samples_of(self._adjusted(bars), listing)
+            if isinstance(bars, WindowError):
+                samples = bars
+            else:
+                bars = self._adjusted(bars)
+                self.bars_read[symbol] = BarsDigest.of(bars)
+                samples = self._samples_of(bars, listing)
         except Exception as error:  # noqa: BLE001  # whatever one symbol's bars raise costs that symbol's windows only
             samples = _error_of(symbol, error)
         pairs = plan_symbol(listing, samples, self.windows, self.recipe, self.floor)

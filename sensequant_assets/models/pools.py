@@ -119,15 +119,32 @@ class PoolStore:
         path = self.path(model, name)
         try:
             record = read_sealed(record_of(path), PoolRecord)
-            if record is None or (record.model, record.pool) != (model, name):
+            if record is None or (made_from is not None and record.fingerprints != made_from):
                 return None
-            if made_from is not None and record.fingerprints != made_from:
-                return None
-            checked(path, record.model_digest)
-            if model == "pool":
-                checked(_soft_targets_of(path), record.soft_targets_digest)
+            return self._checked(path, record, model, name)
         except WindowError:
             return None
+
+    def read(self, model: PoolKind, name: str) -> StoredPool | None:
+        """The model on disk; None if there is none.
+
+        Raises
+        ------
+        WindowError
+            Of kind `corrupt_model`: record, text or soft targets cannot be read, are not what was written, or are of
+            another version.
+        """
+        path = self.path(model, name)
+        record = read_sealed(record_of(path), PoolRecord)
+        return None if record is None else self._checked(path, record, model, name)
+
+    @staticmethod
+    def _checked(path: Path, record: PoolRecord, model: PoolKind, name: str) -> StoredPool:
+        if (record.model, record.pool) != (model, name):
+            raise corrupt(record_of(path), f"is of the {record.model} of pool {record.pool}")
+        checked(path, record.model_digest)
+        if model == "pool":
+            checked(_soft_targets_of(path), record.soft_targets_digest)
         return StoredPool(path, record)
 
     def save(

@@ -71,6 +71,14 @@ def unpack(file: Path, directory: Path) -> None:
         shutil.copyfileobj(packed, lines, _PIECE_BYTES)
 
 
+def packed_again(shard: Path) -> bytes:
+    """What `keep` makes of a shard."""
+    sink = pa.BufferOutputStream()
+    with shard.open("rb") as lines, pa.CompressedOutputStream(sink, "zstd") as packed:
+        shutil.copyfileobj(lines, packed, _PIECE_BYTES)
+    return bytes(sink.getvalue())
+
+
 def lines_of(file: Path) -> list[bytes]:
     """The lines of a kept shard."""
     with pa.input_stream(str(file), compression="zstd") as packed:

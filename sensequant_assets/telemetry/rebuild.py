@@ -131,7 +131,7 @@ CREATE TEMP TABLE beyond AS
 SELECT DISTINCT batch_id FROM old.shards WHERE name NOT IN (SELECT name FROM shards)
 UNION SELECT batch_id FROM old.batches WHERE batch_id NOT IN (SELECT batch_id FROM batches)
 """
-_TABLES = (
+TABLES = (
     "batches",
     "runs",
     "planned_windows",
@@ -144,6 +144,7 @@ _TABLES = (
     "events",
     "shards",
 )
+"""All tables with rows of batches."""
 
 
 def _copy(new: Path, old: Path, *, current: bool) -> tuple[int, bool]:
@@ -158,7 +159,7 @@ def _copy(new: Path, old: Path, *, current: bool) -> tuple[int, bool]:
             connection.execute(_BEYOND)
         except duckdb.Error:
             return 0, False
-        for table in _TABLES:
+        for table in TABLES:
             try:
                 connection.execute(
                     f"CREATE OR REPLACE TEMP TABLE told AS FROM old.{table} AS told "

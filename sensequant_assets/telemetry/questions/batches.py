@@ -145,6 +145,19 @@ def latest_batch_of(store: TelemetryStore, universe: str, model: str) -> str | N
     return rows[0]["batch_id"] if rows else None
 
 
+def later_batches(store: TelemetryStore, batch_id: str) -> list[str]:
+    """Batches of the same universe that started after a batch, the first first."""
+    rows = store.rows(
+        """
+        SELECT other.batch_id FROM batches AS own JOIN batches AS other
+        ON other.universe = own.universe AND other.ordered_at > own.ordered_at
+        WHERE own.batch_id = ? ORDER BY other.ordered_at, other.batch_id
+        """,
+        [batch_id],
+    )
+    return [row["batch_id"] for row in rows]
+
+
 def runs_of_batch(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
     """A batch's rows of `runs`, oldest first.
 

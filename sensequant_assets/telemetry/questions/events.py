@@ -6,7 +6,10 @@ from typing import Any
 from sensequant_assets.telemetry.limits import LIMIT, ChangedLimit
 from sensequant_assets.telemetry.store import TelemetryStore
 
-NOTED = ("notified", "stalled", "problem", "canaries", LIMIT)
+BARS = "bars"
+"""Kind of the event in which a run or an evaluation tells which bars it has read, by digest, and from where."""
+
+NOTED = ("notified", "stalled", "problem", "canaries", BARS, LIMIT)
 """Kinds of events that sensors, evaluations and people write: no sign of life of a batch."""
 
 STOPPED_EARLY = "stopped_early"
@@ -41,6 +44,30 @@ def coverage(store: TelemetryStore, batch_id: str) -> dict[str, Any] | None:
         [batch_id, COVERAGE],
     )
     return json.loads(rows[0]["data"]) if rows else None
+
+
+def told_by_runs(store: TelemetryStore, batch_id: str, kind: str) -> list[dict[str, Any]]:
+    """What the runs of a batch have told by events of a kind, oldest first."""
+    rows = store.rows(
+        "SELECT CAST(data AS VARCHAR) AS data FROM events WHERE batch_id = ? AND kind = ? "
+        "ORDER BY happened_at, shard, shard_offset",
+        [batch_id, kind],
+    )
+    return [json.loads(row["data"]) for row in rows]
+
+
+def bars_of_batches(store: TelemetryStore, universe: str) -> dict[str, set[tuple[int, str]]]:
+    """How many bars of each symbol the batches of a universe have read, and their digest."""
+    rows = store.rows(
+        "SELECT CAST(data AS VARCHAR) AS data FROM events JOIN batches USING (batch_id) "
+        "WHERE kind = ? AND universe = ?",
+        [BARS, universe],
+    )
+    found: dict[str, set[tuple[int, str]]] = {}
+    for row in rows:
+        for symbol, (bars, digest, _) in json.loads(row["data"])["symbols"].items():
+            found.setdefault(symbol, set()).add((bars, digest))
+    return found
 
 
 def latest_universe(store: TelemetryStore, universe: str) -> tuple[str, list[str]] | None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -25,19 +26,22 @@ class PastTrial:
     series: Mapping[str, float]
 
 
-def past_trials(store: TelemetryStore, universe: str, scores: tuple[str, ...]) -> list[PastTrial]:
-    """All that was ever tried on a universe, once each however often it was evaluated, in order."""
+def past_trials(
+    store: TelemetryStore, universe: str, scores: tuple[str, ...], before: datetime | None = None
+) -> list[PastTrial]:
+    """All that was tried on a universe, ever or before a time, once each however often it was evaluated, in order."""
     rows = store.rows(
         """
         SELECT parameters_fingerprint, score, series FROM trials
         WHERE universe = $universe AND parameters_fingerprint IS NOT NULL AND list_contains($scores, score)
+            AND ($before IS NULL OR ordered_at < $before)
         QUALIFY row_number() OVER (
             PARTITION BY parameters_fingerprint, score
             ORDER BY series IS NULL, dates DESC NULLS LAST, ordered_at DESC, evaluation DESC
         ) = 1
         ORDER BY parameters_fingerprint, score
         """,
-        {"universe": universe, "scores": list(scores)},
+        {"universe": universe, "scores": list(scores), "before": before},
     )
     return [PastTrial(row["parameters_fingerprint"], row["score"], _series(row["series"])) for row in rows]
 
@@ -53,6 +57,45 @@ def latest_findings(store: TelemetryStore, batch_id: str, subject_fingerprint: s
         [batch_id, subject_fingerprint],
     )
     return None if not rows else json.loads(rows[0]["findings"])
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation of a batch as telemetry keeps it.
+
+    Attributes
+    ----------
+    evaluation, subject_fingerprint, findings
+        As of `records.Evaluation`.
+    begun
+        Time that orders the first of its rows: what was tried before was known to it.
+    metrics
+        Numbers of its trials, by score.
+    """
+
+    evaluation: str
+    subject_fingerprint: str
+    findings: Mapping[str, Any]
+    begun: datetime
+    metrics: Mapping[str, Mapping[str, Any]]
+
+
+def latest_evaluation(store: TelemetryStore, batch_id: str) -> Evaluated | None:
+    """The last evaluation of a batch; None before the first."""
+    rows = store.rows(
+        """
+        SELECT evaluation, subject_fingerprint, findings, least(
+            ordered_at, (SELECT min(ordered_at) FROM trials WHERE trials.evaluation = evaluations.evaluation)
+        ) AS begun
+        FROM evaluations WHERE batch_id = ? AND findings IS NOT NULL ORDER BY ordered_at DESC, evaluation DESC LIMIT 1
+        """,
+        [batch_id],
+    )
+    if not rows:
+        return None
+    told = store.rows("SELECT score, metrics FROM trials WHERE evaluation = ?", [rows[0]["evaluation"]])
+    metrics = {row["score"]: json.loads(row["metrics"]) for row in told}
+    return Evaluated(**rows[0] | {"findings": json.loads(rows[0]["findings"])}, metrics=metrics)
 
 
 def _series(told: str | None) -> dict[str, float]:

@@ -46,6 +46,31 @@ def whole_verdicts(store: TelemetryStore, batch_id: str) -> dict[str, bool]:
     return {row["model"]: row["passed"] for row in rows}
 
 
+def verdicts_to_check(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
+    """Verdicts of a batch by the share of failed windows, each with the same counts as the rows of windows have them.
+
+    A whole batch's verdict has the counts of its last attempts, as `rows_trained` and so on, and that of a run those of
+    its own windows; `later` tells whether windows were attempted after a whole batch's verdict.
+    """
+    counts = ", ".join(
+        f"count(*) FILTER (attempts.outcome = '{name}') AS rows_{name}"
+        for name in ("trained", "reused", "skipped", "failed")
+    )
+    return store.rows(
+        f"""
+        SELECT verdicts.*, {counts}, count(*) FILTER (attempts.ordered_at > verdicts.ordered_at) AS later
+        FROM verdicts LEFT JOIN (
+            SELECT *, '' AS judged_by FROM last_attempts UNION ALL SELECT *, run_id AS judged_by FROM window_runs
+        ) AS attempts
+        ON attempts.batch_id = verdicts.batch_id AND attempts.model = verdicts.model
+            AND attempts.judged_by = verdicts.run_id
+        WHERE verdicts.batch_id = ? AND check_name = 'max_failure_rate'
+        GROUP BY ALL ORDER BY verdicts.run_id, verdicts.model DESC
+        """,  # noqa: S608 - constants
+        [batch_id],
+    )
+
+
 def models_judged(store: TelemetryStore, batch_id: str) -> set[str]:
     """Models of a batch that a run of it has judged."""
     rows = store.rows("SELECT DISTINCT model FROM verdicts WHERE batch_id = ? AND run_id <> ''", [batch_id])

@@ -1,5 +1,6 @@
 """Questions about the windows of a batch, by the latest attempt at each."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
@@ -102,6 +103,29 @@ def attempts(store: TelemetryStore, batch_id: str, metrics: Sequence[str]) -> li
         """,  # noqa: S608 - names of metrics, which are constants
         {"batch": batch_id},
     )
+
+
+def last_rows(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
+    """The whole row of the latest attempt at each window of a batch, by symbol and window, teachers first."""
+    rows = store.rows(
+        "FROM last_attempts WHERE batch_id = ? ORDER BY symbol, window_start, model DESC",
+        [batch_id],
+    )
+    return [row | {name: json.loads(row[name] or "{}") for name in ("metrics", "parameters")} for row in rows]
+
+
+def other_trees(store: TelemetryStore, batch_id: str) -> dict[tuple[str, str, str, str], str]:
+    """The last other batch of the same universe that had a model, by model, symbol, window and its trees."""
+    rows = store.rows(
+        """
+        SELECT model, symbol, window_start::VARCHAR AS window, trees_fingerprint, arg_max(batch_id, ordered_at) AS batch
+        FROM window_runs WHERE batch_id <> $batch AND trees_fingerprint IS NOT NULL
+            AND universe = (SELECT any_value(universe) FROM window_runs WHERE batch_id = $batch)
+        GROUP BY ALL
+        """,
+        {"batch": batch_id},
+    )
+    return {(row["model"], row["symbol"], row["window"], row["trees_fingerprint"]): row["batch"] for row in rows}
 
 
 def latest_teacher_batch(
