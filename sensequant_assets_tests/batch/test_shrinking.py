@@ -1,12 +1,13 @@
 """Claims about universes that have lost symbols since the batch before."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from sensequant_assets.batch.shrinking import Shrink, shrink_of, universe_told
+from sensequant_assets.batch.shrinking import Shrink, shrink_of, universe_read, universe_told
 from sensequant_assets.core.renames import Rename, Renames
 from sensequant_assets.core.universe import Listing, Universe
 from sensequant_assets.errors import BusyError, UsageError
@@ -95,7 +96,7 @@ def test_what_was_allowed_is_told_with_the_run_and_is_what_the_next_one_is_compa
         "Universe u has lost 10 of the 20 symbols of batch b (S10, S11, S12, S13, S14, S15, S16, S17, S18, S19)."
     )
     lost = {"lost": TWENTY[10:], "allowed": True}
-    assert told.data == {"universe": "u", "symbols": TWENTY[:10], "as_of": None} | lost
+    assert told.data == {"universe": "u", "symbols": TWENTY[:10], "listings": {}, "as_of": None} | lost
     assert shelf.ran("c", *TWENTY[:10], second=1).level == "info"
     assert not shelf.shrink(*TWENTY[:10]).lost
 
@@ -150,3 +151,14 @@ def test_a_symbol_that_was_renamed_or_whose_renaming_was_undone_is_not_lost(shel
         assert shrink_of(shelf.telemetry, shelf.models, universe_of(name, "TCS"), renames).lost == ()
         assert shrink_of(shelf.telemetry, shelf.models, universe_of(name, "TCS")).lost == ("LTIM",)
     assert shrink_of(shelf.telemetry, shelf.models, universe_of("LTM"), renames).lost == ("TCS",)
+
+
+def test_a_universe_that_was_told_is_read_again_with_all_that_its_listings_know() -> None:
+    listings = (
+        Listing("A", "Alpha", date(2001, 2, 3), date(2001, 3, 4), "ALP", date(2020, 5, 6)),
+        Listing("B"),
+    )
+    told = universe_told(Universe("u", listings, as_of=date(2022, 1, 1)), None)
+    assert told.data is not None
+    assert universe_read(json.loads(json.dumps(told.data))) == Universe("u", listings, as_of=date(2022, 1, 1))
+    assert universe_read({"universe": "u", "symbols": ["A"], "as_of": None}) is None
