@@ -81,13 +81,14 @@ class Evaluated:
 
 
 def latest_evaluation(store: TelemetryStore, batch_id: str) -> Evaluated | None:
-    """The last evaluation of a batch; None before the first."""
+    """The last walk-forward evaluation of a batch; None before the first."""
     rows = store.rows(
         """
         SELECT evaluation, subject_fingerprint, findings, least(
             ordered_at, (SELECT min(ordered_at) FROM trials WHERE trials.evaluation = evaluations.evaluation)
         ) AS begun
-        FROM evaluations WHERE batch_id = ? AND findings IS NOT NULL ORDER BY ordered_at DESC, evaluation DESC LIMIT 1
+        FROM evaluations WHERE batch_id = ? AND json_exists(findings, '$.head')
+        ORDER BY ordered_at DESC, evaluation DESC LIMIT 1
         """,
         [batch_id],
     )
