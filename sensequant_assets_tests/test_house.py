@@ -38,6 +38,7 @@ TESTED_ELSEWHERE = {
     "cli/plan.py": ("cli/test_backfill.py", "the plan is compared with what became of it"),
     "cli/progress.py": ("watch/test_progress.py", "the view is of what is counted there"),
     "cli/prune.py": ("defs/test_pruning.py", "what it removes is seen of a data directory"),
+    "cli/replay.py": ("batch/test_replay.py", "what is replayed is printed"),
     "cli/tables.py": ("cli/test_backfill.py", "the summary is printed by a backfill"),
     "cli/telemetry.py": ("telemetry/questions/test_failures.py", "its commands print what telemetry is asked there"),
     "core/samples.py": ("core/test_features.py", "samples are features and labels side by side"),

@@ -7,13 +7,22 @@ wrongly: windows come symbol by symbol and fail together, so that the first brok
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.outcome import Status
 from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.telemetry.questions.events import STOPPED_EARLY
 from sensequant_assets.telemetry.records import Event
 from sensequant_assets.text import counted
+
+
+class Came(Protocol):
+    """What a window has come to: its status, one of `Status`, and of a failure its kind."""
+
+    @property
+    def status(self) -> str: ...  # noqa: D102  # as above
+    @property
+    def failure(self) -> str | None: ...  # noqa: D102  # as above
 
 
 @dataclass(slots=True)
@@ -52,17 +61,17 @@ class Budget:
         """Most windows that the whole run can attempt; those to come may be skipped, which makes them fewer."""
         return self.planned - self.skipped
 
-    def take(self, outcome: Outcome) -> Event | None:
+    def take(self, outcome: Came) -> Event | None:
         """Count what became of a window; the event of the end if there is no passing from here on.
 
         If all that is left succeeds, ``failed / possible`` of the windows fail: no end of the run has a smaller rate.
         Where that exceeds the limit, so does the verdict on the whole run. Exactly the limit passes.
         """
-        if outcome.status is Status.SKIPPED:
+        if outcome.status == Status.SKIPPED:
             self.skipped += 1
         else:
             self.attempted += 1
-        if outcome.status is Status.FAILED:
+        if outcome.status == Status.FAILED:
             self.causes[str(outcome.failure)] += 1
         left = self.possible - self.attempted
         if self.spent or not left or not self.causes:

@@ -30,6 +30,7 @@ COMMANDS = {
     "backfill": "backfill",
     "progress": "progress",
     "limit": "limit",
+    "replay": "replay",
     "evaluate": "evaluate",
     "promote": "champions",
     "champions": "champions",
@@ -157,6 +158,7 @@ def main() -> None:
     sensequant backfill    train it
     sensequant progress    how far a batch is, whoever started it
     sensequant limit       let more or fewer windows of a batch fail, also while it runs
+    sensequant replay      what another limit, or other attempts, would have made of past batches
     sensequant evaluate    what its models are worth on the windows after theirs
     sensequant promote     let the students of a batch serve, if they show enough
     sensequant champions   who serves, since when and on what evidence

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from sensequant_assets.telemetry.schema import LATEST_BATCH_FIRST
@@ -10,6 +11,63 @@ from sensequant_assets.telemetry.store import TelemetryStore
 
 Pair = tuple[str, str]
 """Symbol and window start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """An attempt at a model of a pair.
+
+    Attributes
+    ----------
+    model, symbol, window
+        Which model of which pair.
+    attempt
+        1 for the first attempt of the batch at this window.
+    run_id
+        The run that made it.
+    status, failure
+        `trained`, `reused`, `skipped` or `failed`, and of a failure its kind.
+    started_at, ended_at
+        When; None where nobody told.
+    duration_s, cpu_s
+        Seconds of the clock and of the processor; None where nobody told.
+    """
+
+    model: str
+    symbol: str
+    window: str
+    attempt: int
+    run_id: str
+    status: str
+    failure: str | None
+    started_at: datetime | None
+    ended_at: datetime
+    duration_s: float | None
+    cpu_s: float | None
+
+
+def tries(store: TelemetryStore, batch_id: str) -> list[Try]:
+    """All attempts of a batch in the order in which they ended."""
+    rows = store.rows(
+        """
+        SELECT model, symbol, window_start::VARCHAR AS window, attempt, run_id, outcome AS status,
+               failure_kind AS failure, started_at, ended_at, duration_s, cpu_s
+        FROM window_runs WHERE batch_id = ? ORDER BY ended_at, model DESC, symbol, window_start, attempt
+        """,
+        [batch_id],
+    )
+    return [Try(**row) for row in rows]
+
+
+def planned(store: TelemetryStore, batch_id: str) -> list[dict[str, str]]:
+    """`model`, `symbol` and `window` that a batch planned, and the last run that planned it as `run_id`."""
+    return store.rows(
+        """
+        SELECT model, symbol, window_start::VARCHAR AS window, run_id
+        FROM planned_windows WHERE batch_id = ? ORDER BY model DESC, symbol, window_start
+        """,
+        [batch_id],
+    )
 
 
 def outcomes(store: TelemetryStore, batch_id: str, model: str) -> dict[Pair, str]:
