@@ -292,6 +292,16 @@ class Settings(MarketSettings, BaseSettings):
     cost_bp: float = Field(
         25, ge=0, le=10_000, description="Costs of a round trip that evaluations take off returns, in basis points."
     )
+    top: int = Field(
+        10, ge=1, le=10_000, description="Symbols that a backtest buys at a time: those with the highest probability."
+    )
+    price_band: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share by which a price can move from its last close, as 20 % on NSE: a backtest buys and sells "
+        "nothing at such a limit. 0 is none.",
+    )
     noise_windows: int = Field(
         250,
         ge=0,

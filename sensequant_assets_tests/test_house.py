@@ -15,6 +15,7 @@ TESTS = PROJECT / "sensequant_assets_tests"
 DECISIONS = PROJECT / "docs" / "decisions"
 
 TESTED_ELSEWHERE = {
+    "batch/backtesting.py": ("cli/test_champions.py", "a batch is backtested by a command"),
     "batch/explaining.py": ("cli/test_predict.py", "an explanation is printed"),
     "batch/monitoring.py": ("cli/test_predict.py", "live predictions are made by a command"),
     "batch/outcomes.py": ("cli/test_predict.py", "outcomes are of what a command predicted"),
@@ -25,6 +26,7 @@ TESTED_ELSEWHERE = {
     "batch/trainer.py": ("batch/test_run.py", "what becomes of a pair is seen of its run"),
     "batch/windows.py": ("batch/test_run.py", "threads, deadlines and rows are seen of their run"),
     "cli/__main__.py": ("cli/test_start.py", "starts the command and does nothing else"),
+    "cli/backtest.py": ("cli/test_champions.py", "the batch is there already, and has an edge"),
     "cli/dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
     "cli/explain.py": ("cli/test_predict.py", "what is predicted is explained"),
     "cli/verify_batch.py": ("batch/test_certificate.py", "a batch is verified by a command"),
@@ -43,6 +45,7 @@ TESTED_ELSEWHERE = {
     "cli/telemetry.py": ("telemetry/questions/test_failures.py", "its commands print what telemetry is asked there"),
     "core/samples.py": ("core/test_features.py", "samples are features and labels side by side"),
     "definitions.py": ("daemon/test_backfill.py", "what Dagster loads, in one line"),
+    "defs/backtest.py": ("defs/test_champions.py", "the batch is there already"),
     "defs/events.py": ("defs/test_models.py", "events are what a run has logged"),
     "defs/jobs.py": ("defs/test_schedules.py", "two jobs, run by schedules"),
     "defs/names.py": ("defs/test_runs.py", "names alone"),

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sensequant_assets.batch.evaluation import JUDGED, Gathered, Subject
 from sensequant_assets.batch.made_with import judging
@@ -176,7 +177,7 @@ def examine(
     sets = {metric: found for metric in _SETS if (found := confidence_set(judged, metric)) is not None}
     models = [each for each in forecasts if each.name in MODELS and each.name in scores]
     trials = _trials(subject, judged, past_trials(telemetry, subject.settings.universe_name, MODELS, before))
-    series = [daily for told in trials.values() if (daily := _of_dates(told, judged)) is not None]
+    series = [daily for told in trials.values() if (daily := of_dates(told, judged.calendar)) is not None]
     known = [value for daily in series if np.isfinite(value := ratio(daily))]
     return Examination(
         subject=subject,
@@ -217,7 +218,7 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
     Whoever picks the best of many must know how many there were.
     """
     subject, judged, windows, now = examined.subject, examined.judged, examined.gathered.windows, utc_now()
-    name, universe = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", subject.settings.universe_name
+    name, universe = named_at(now), subject.settings.universe_name
     told = {score["score"]: score for score in examined.scores}
     with Journal(telemetry.shards, batch_id=subject.batch_id, run_id="", clock=utc_now) as journal:
         journal.append_many(
@@ -256,6 +257,11 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
         journal.append(bars_event(read, told, judging(), evaluation=name))
 
 
+def named_at(now: datetime) -> str:
+    """A name for an evaluation that no other has."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
 def _trials(
     subject: Subject, judged: Judgement, past: Sequence[PastTrial]
 ) -> dict[tuple[str, str], Mapping[str, float]]:
@@ -272,14 +278,18 @@ def _trials(
 
 
 def _series(score: Score, judged: Judgement) -> dict[str, list[Any]]:
-    daily = score.daily["top_return_net"]
+    return series_of(score.daily["top_return_net"], judged.calendar)
+
+
+def series_of(daily: Floats, calendar: NDArray[np.datetime64]) -> dict[str, list[Any]]:
+    """A net return over a horizon by date, as a trial keeps it."""
     known = np.isfinite(daily)
-    return {"date": judged.calendar[known].astype(str).tolist(), "top_return_net": daily[known].round(7).tolist()}
+    return {"date": calendar[known].astype(str).tolist(), "top_return_net": daily[known].round(7).tolist()}
 
 
-def _of_dates(series: Mapping[str, float], judged: Judgement) -> Floats | None:
-    """A trial's returns on the dates of an evaluation; None where it lacks many of them."""
-    found = np.array([series.get(day, np.nan) for day in judged.calendar.astype(str).tolist()])
+def of_dates(series: Mapping[str, float], calendar: NDArray[np.datetime64]) -> Floats | None:
+    """A trial's returns on the dates of an evaluation, shape (dates,); None where it lacks many of them."""
+    found = np.array([series.get(day, np.nan) for day in calendar.astype(str).tolist()])
     return found if np.isfinite(found).mean() >= 1 - MOST_MISSING else None
 
 

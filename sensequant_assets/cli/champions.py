@@ -56,7 +56,7 @@ def promote(batch_id: str | None, dry_run: bool, as_json: bool, **options: Any) 
     universe = market.universe.name
     champions = ChampionStore(settings.champions_dir, universe)
     places = Places(ModelStore(settings.models_dir, universe), champions, telemetry)
-    with _reading() as tell:
+    with reading() as tell:
         made = challenge(subject, market, places, features=settings.features, cost_bp=settings.cost_bp, tell=tell)
     stays = dry_run or made.serves or not made.found.passed
     champion = None if stays else step_up(made, places, by=who(), at=utc_now())
@@ -183,7 +183,7 @@ def _versions(history: Sequence[Champion]) -> Table:
 
 
 @contextmanager
-def _reading() -> Iterator[Callable[[int, int], None]]:
+def reading() -> Iterator[Callable[[int, int], None]]:
     """Show on standard error how many symbols are read."""
     out = console(sys.stderr, unwatched=True)
     with Progress(

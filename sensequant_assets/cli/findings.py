@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sensequant_assets.batch.backtesting import backtest_findings
 from sensequant_assets.batch.evaluation import Subject
 from sensequant_assets.batch.examination import findings_of
 from sensequant_assets.cli.evaluate import evaluated
@@ -43,3 +44,12 @@ def findings_or_why(telemetry: TelemetryStore, batch_id: str) -> tuple[Mapping[s
     except SenseQuantError as error:
         return None, f"This batch cannot be evaluated: {error} What `{command}` can find, stands here afterwards."
     return known, ""
+
+
+def backtest_or_none(telemetry: TelemetryStore, batch_id: str) -> Mapping[str, Any] | None:
+    """What the last backtest of a batch as it is found; None where there is none."""
+    try:
+        return backtest_findings(telemetry, Subject.of_batch(telemetry, batch_id))
+    except SenseQuantError:
+        # What it was run with is not known, which the section on skill says.
+        return None

@@ -32,6 +32,7 @@ COMMANDS = {
     "limit": "limit",
     "replay": "replay",
     "evaluate": "evaluate",
+    "backtest": "backtest",
     "promote": "champions",
     "champions": "champions",
     "rollback": "champions",
@@ -160,6 +161,7 @@ def main() -> None:
     sensequant limit       let more or fewer windows of a batch fail, also while it runs
     sensequant replay      what another limit, or other attempts, would have made of past batches
     sensequant evaluate    what its models are worth on the windows after theirs
+    sensequant backtest    what their predictions would have come to as a portfolio, net of costs
     sensequant promote     let the students of a batch serve, if they show enough
     sensequant champions   who serves, since when and on what evidence
     sensequant rollback    let an earlier version serve again

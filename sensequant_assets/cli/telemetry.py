@@ -82,7 +82,7 @@ def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
     A batch that nobody has evaluated since it changed is evaluated first.
     """
     from sensequant_assets.batch.noise import noise_of_batch
-    from sensequant_assets.cli.findings import findings_or_why
+    from sensequant_assets.cli.findings import backtest_or_none, findings_or_why
     from sensequant_assets.report.facts import read_report
     from sensequant_assets.report.page import default_path, write_page
 
@@ -93,8 +93,8 @@ def report(batch_id: str | None, against: str | None, out: Path | None) -> None:
         return
     other = None if against is None else known_batch(store, against)
     findings, why = findings_or_why(store, found)
-    noise = noise_of_batch(store, found)
-    read = read_report(store, found, against=other, findings=findings, no_findings=why, noise=noise)
+    noise, tested = noise_of_batch(store, found), backtest_or_none(store, found)
+    read = read_report(store, found, against=other, findings=findings, no_findings=why, noise=noise, backtest=tested)
     say(write_page(read, out or default_path(store.directory.parent, found)))
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sensequant_assets.core.parameters import Scope
 from sensequant_assets.defs.names import (
     ASSETS,
+    BACKTEST,
     CHAMPIONS,
     MONITORING,
     OUTCOMES,
@@ -36,6 +37,7 @@ _READ_ON = {
     SHARED_STUDENTS: "docs/decisions/the-teacher-sees-the-universe.md",
     **dict.fromkeys(ASSETS.values(), "README.md"),
     WALK_FORWARD: "docs/judging.md",
+    BACKTEST: "docs/backtest.md",
     CHAMPIONS: "docs/using.md",
     PREDICTIONS: "docs/serving.md",
     OUTCOMES: "docs/using.md",

@@ -69,7 +69,14 @@ def champions_asset(settings: Settings, pool: str | None = None) -> dg.AssetsDef
     return champions
 
 
-def _promoted(market: MarketResource, batch_id: str, cost_bp: float, by: str) -> Champion:
+def subject_of(market: MarketResource, batch_id: str) -> Subject:
+    """A batch of a market's universe, the latest with students unless one is named.
+
+    Raises
+    ------
+    UsageError
+        There is none, or it is of another universe.
+    """
     universe, telemetry = market.settings.universe_name, market.telemetry
     found = batch_id or latest_batch_of(telemetry, universe, "student")
     if found is None:
@@ -77,6 +84,11 @@ def _promoted(market: MarketResource, batch_id: str, cost_bp: float, by: str) ->
     subject = Subject.of_batch(telemetry, found)
     if subject.settings.universe_name != universe:
         raise UsageError(f"Batch {found} is of universe {subject.settings.universe_name}, and not of {universe}.")
+    return subject
+
+
+def _promoted(market: MarketResource, batch_id: str, cost_bp: float, by: str) -> Champion:
+    subject, telemetry = subject_of(market, batch_id), market.telemetry
     opened = Market.open(subject.settings, subject.teacher, subject.student, market.features)
     places = Places(market.models, market.champions, telemetry)
     made = challenge(subject, opened, places, features=market.features, cost_bp=cost_bp)

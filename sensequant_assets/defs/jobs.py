@@ -21,6 +21,11 @@ EVALUATION = dg.define_asset_job(
     selection=dg.AssetSelection.assets("walk_forward"),
     description="Models of a window on the window after it, with intervals and baselines.",
 )
+BACKTESTING = dg.define_asset_job(
+    "backtesting",
+    selection=dg.AssetSelection.assets("backtest"),
+    description="The walk-forward predictions of a batch as a portfolio beside its universe, net of costs.",
+)
 PROMOTION = dg.define_asset_job(
     "promotion",
     selection=dg.AssetSelection.assets("champions"),

@@ -3,9 +3,10 @@
 import dagster as dg
 
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.defs.backtest import backtest_asset
 from sensequant_assets.defs.catalog import catalogued
 from sensequant_assets.defs.champions import champions_asset
-from sensequant_assets.defs.jobs import EVALUATION, MARKET, PREDICTION, PROMOTION, TRAINING
+from sensequant_assets.defs.jobs import BACKTESTING, EVALUATION, MARKET, PREDICTION, PROMOTION, TRAINING
 from sensequant_assets.defs.market import market_assets
 from sensequant_assets.defs.models import model_assets, pool_of
 from sensequant_assets.defs.partitions import lattice_partitions, symbol_partitions, window_partitions
@@ -67,13 +68,14 @@ def build_definitions(
                 pool_assets(windows, settings, pool),
                 model_assets(lattice, settings, teacher.scope, pool),
                 walk_forward_asset(windows, settings, pool),
+                backtest_asset(settings, pool),
                 champions_asset(settings, pool),
                 *serving_assets(settings),
             ],
             settings,
             teacher.scope,
         ),
-        jobs=[MARKET, TRAINING, EVALUATION, PROMOTION, PREDICTION, pruning_job(desk)],
+        jobs=[MARKET, TRAINING, EVALUATION, BACKTESTING, PROMOTION, PREDICTION, pruning_job(desk)],
         sensors=sensors(desk),
         schedules=schedules(desk),
         resources=launchpad_resources(settings, teacher, student)

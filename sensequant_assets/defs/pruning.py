@@ -14,7 +14,7 @@ from sensequant_assets.defs.resources import with_default
 from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.models.champions import named_batches
-from sensequant_assets.report.page import default_path
+from sensequant_assets.report.page import backtest_path, default_path
 from sensequant_assets.settings import CHAMPIONS_DIR, NOISE_DIR, Settings
 from sensequant_assets.storage.compacting import compact
 from sensequant_assets.telemetry.journal import utc_now, writer_is_gone
@@ -108,9 +108,9 @@ def _files(telemetry: TelemetryStore, over: Collection[str], before: datetime) -
         shards = telemetry.archive / name
         if shards.is_dir():
             yield Waste("kept shards", (shards,))
-        page = default_path(telemetry.directory.parent, batch)
-        if page.is_file():
-            yield Waste("report pages", (page,))
+        for page in (path(telemetry.directory.parent, batch) for path in (default_path, backtest_path)):
+            if page.is_file():
+                yield Waste("report pages", (page,))
     for shard in sorted(telemetry.shards.glob("*.jsonl")):
         # What was written before that time is taken in: the batches were asked for after it.
         if (

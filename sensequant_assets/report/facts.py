@@ -129,6 +129,8 @@ class Report:
         What became of its canaries, in a sentence; empty without any.
     costs, dearest
         What its models and runs cost, and the models that held a worker longest, as `questions.costs` gives them.
+    backtest
+        What its last backtest found, as `report.backtest` takes it; None where nobody has backtested it as it is.
     """
 
     batch: Mapping[str, Any]
@@ -145,6 +147,7 @@ class Report:
     canaries: str = ""
     costs: Sequence[Mapping[str, Any]] = ()
     dearest: Sequence[Mapping[str, Any]] = ()
+    backtest: Mapping[str, Any] | None = None
 
     @property
     def batch_id(self) -> str:
@@ -221,6 +224,7 @@ def read_report(
     findings: Mapping[str, Any] | None = None,
     no_findings: str = "",
     noise: Noise | None = None,
+    backtest: Mapping[str, Any] | None = None,
 ) -> Report:
     """Read a batch, and the one to compare it with, from one state of the database.
 
@@ -230,7 +234,7 @@ def read_report(
         Which batches.
     findings, no_findings
         As of `Report`; without the former the latter names the command unless it is given.
-    noise
+    noise, backtest
         As of `Report`.
 
     Raises
@@ -241,7 +245,7 @@ def read_report(
     with store.session():
         read = _read(store, batch_id, None if against is None else _read(store, against, None))
     why = no_findings or f"Nobody has evaluated this batch as it is: sensequant evaluate --batch {batch_id}"
-    return replace(read, findings=findings, no_findings="" if findings else why, noise=noise)
+    return replace(read, findings=findings, no_findings="" if findings else why, noise=noise, backtest=backtest)
 
 
 def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Report:

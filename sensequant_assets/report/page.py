@@ -1,18 +1,19 @@
 """The report as one HTML page that needs nothing but itself."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from math import isnan
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from sensequant_assets.core.outcome import COUNTED
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
+from sensequant_assets.report.backtest import drawn
 from sensequant_assets.report.comparison import Comparison, compare, flat
 from sensequant_assets.report.facts import (
     METRICS,
@@ -51,6 +52,11 @@ def default_path(data_dir: Path, batch_id: str) -> Path:
     return data_dir / "reports" / f"{file_name(batch_id)}.html"
 
 
+def backtest_path(data_dir: Path, batch_id: str) -> Path:
+    """Where the page of a batch's last backtest goes."""
+    return data_dir / "reports" / f"{file_name(batch_id)}.backtest.html"
+
+
 def write_page(report: Report, path: Path) -> Path:
     """Write the page whole or not at all; its directory is made.
 
@@ -59,7 +65,15 @@ def write_page(report: Report, path: Path) -> Path:
     UsageError
         The file cannot be written.
     """
-    text = page(report)
+    return _written(page(report), path)
+
+
+def write_backtest(found: Mapping[str, Any], path: Path) -> Path:
+    """Write the page of a backtest, of what `batch.backtesting` finds; as `write_page`."""
+    return _written(_template("backtest_page.html.j2").render(batch=found["batch_id"], drawn=drawn(found)), path)
+
+
+def _written(text: str, path: Path) -> Path:
     try:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -71,7 +85,7 @@ def write_page(report: Report, path: Path) -> Path:
 def page(report: Report) -> str:
     """The report as HTML; every text in it is escaped."""
     models = [model.model for model in report.models]
-    return _template().render(
+    return _template("page.html.j2").render(
         report=report,
         headline=headline(report),
         counts=report.models,
@@ -87,6 +101,7 @@ def page(report: Report) -> str:
         auc_maps=[auc_map(report, model) for model in models],
         pooled=None if report.findings is None else pooled(report.findings),
         no_findings=report.no_findings,
+        backtest=None if report.backtest is None else drawn(report.backtest),
         score_heads=("score", "rows", *(heading for heading, *_ in SCORE_METRICS)),
         noise_said=noise_said(report),
         skills=[(model, skill(report, model), auc_histogram(report, model)) for model in models],
@@ -117,14 +132,17 @@ def _total_change(comparison: Comparison) -> str:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+        loader=PackageLoader("sensequant_assets", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters |= {"number": _number, "percent": _percent, "seconds": seconds}
-    return environment.from_string(
-        files("sensequant_assets.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    )
+    return environment.get_template(name)
 
 
 def _shown(value: object) -> object:

@@ -313,3 +313,57 @@ def test_the_road_from_a_batch_to_a_number_and_back(home: Home) -> None:
     assert "0 new rows" in again.err
     assert [row for row in home.rows("FROM predictions ORDER BY ALL") if row in kept] == kept
     assert len(home.rows("FROM predictions")) == 16
+
+
+def test_a_planted_edge_pays_its_costs_and_every_look_is_a_trial(
+    tried: tuple[Home, str, Finished], tmp_path: Path
+) -> None:
+    home, batch = copy_of(tried[0], tmp_path), tried[1]
+    found = judged(home.run("backtest", batch, "--top", "2", "--json"))
+    assert (found["batch_id"], found["model"], found["top"], found["cost_bp"]) == (batch, "student", 2, 25)
+    assert found["excess_low"] > 0
+    assert found["excess_before_costs"] > found["excess"]
+    assert found["windows"] == 4
+    # The bars go on after the last prediction for as long as its sleeve is held.
+    assert found["dates"] == found["signal_dates"] + 7 == len(found["course"]["date"])
+    assert found["signals"] == 8 * found["signal_dates"]
+    assert found["course"]["portfolio"][-1] == pytest.approx(1 + found["portfolio"]["total_return"], abs=1e-6)
+    # The dry run has evaluated teacher and student; what was held of the student stands for its decile.
+    assert (found["trials"], found["overfitting_trials"]) == (2, 2)
+    more = judged(home.run("backtest", "--top", "3", "--json"))
+    assert more["trials"] == 3
+    again = judged(home.run("backtest", "--top", "3", "--cost-bp", "80", "--json"))
+    assert again["trials"] == 3, "what orders cost is no choice"
+    assert again["excess_before_costs"] == more["excess_before_costs"]
+    assert again["excess"] < more["excess"]
+    names = {row["score"] for row in home.rows("FROM trials WHERE score LIKE 'backtest %'")}
+    assert names == {"backtest student top 2", "backtest student top 3"}
+
+
+def test_a_backtest_is_told_in_words_and_drawn_on_a_page_of_its_own_and_in_the_report(
+    tried: tuple[Home, str, Finished], tmp_path: Path
+) -> None:
+    home, batch = copy_of(tried[0], tmp_path), tried[1]
+    assert home.run("report").code == 0
+    page, own = home.data / "reports" / f"{batch}.html", home.data / "reports" / f"{batch}.backtest.html"
+    assert f"sensequant backtest --batch {batch}" in page.read_text()
+    said = home.run("backtest", "--top", "2", "--model", "teacher")
+    assert said.code == 0, said.err
+    for words in (
+        "with the highest probability by the teacher",
+        "on these dates surely more than the universe.",
+        "above the luckiest of 2 trials with ",
+        "It says nothing of days to come.",
+    ):
+        assert words in said.out
+    assert said.out.splitlines()[-1] == str(own)
+    assert home.run("report").code == 0
+    for drawn in (page.read_text(), own.read_text()):
+        assert "on these dates surely more than the universe." in drawn
+        assert '<polyline class="curve" points="48.0,' in drawn
+
+
+def test_to_hold_all_symbols_is_no_choice(tried: tuple[Home, str, Finished]) -> None:
+    finished = tried[0].run("backtest", "--top", "8")
+    assert finished.code == 2
+    assert "The 8 best of 8 symbols are all of them, and no choice. Give fewer with --top" in finished.err

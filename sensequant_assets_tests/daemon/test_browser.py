@@ -37,14 +37,14 @@ GROUPS = {
     "market": ("bars", "features"),
     "pools": ("pooled_teachers", "shared_students"),
     "models": ("teacher_models", "student_models"),
-    "judging": ("walk_forward",),
+    "judging": ("walk_forward", "backtest"),
     "serving": ("champions", "predictions", "outcomes", "monitoring"),
 }
 ARROWS = {
     ("universe", "bars"), ("bars", "features"), ("features", "pooled_teachers"), ("features", "teacher_models"),
     ("pooled_teachers", "teacher_models"),
     ("pooled_teachers", "shared_students"), ("teacher_models", "student_models"), ("teacher_models", "walk_forward"),
-    ("student_models", "walk_forward"), ("walk_forward", "champions"),
+    ("student_models", "walk_forward"), ("walk_forward", "champions"), ("walk_forward", "backtest"),
     ("champions", "predictions"), ("features", "predictions"), ("predictions", "outcomes"), ("outcomes", "monitoring"),
 }  # fmt: skip
 ENDS_OF_ARROW = """path => [0, path.getTotalLength()].map(at => {

@@ -26,13 +26,13 @@ class Platform:
     instance: dg.DagsterInstance
     batch: str
 
-    def run(self, **config: Any) -> dg.ExecuteInProcessResult:
-        """Launch the job with this config of the asset."""
+    def run(self, *, job: str = "promotion", asset: str = "champions", **config: Any) -> dg.ExecuteInProcessResult:
+        """Launch a job with this config of its asset."""
         return (
             build_definitions(self.settings, TeacherParameters(), StudentParameters())
-            .resolve_job_def("promotion")
+            .resolve_job_def(job)
             .execute_in_process(
-                instance=self.instance, run_config={"ops": {"champions": {"config": config}}}, raise_on_error=False
+                instance=self.instance, run_config={"ops": {asset: {"config": config}}}, raise_on_error=False
             )
         )
 
@@ -137,3 +137,19 @@ def test_a_batch_that_does_not_pass_fails_its_run_with_every_condition(platform:
     assert [row["condition"] for row in rows if not row["passed"]] == list(CONDITIONS.values())[4:]
     assert "learned labels of another kind" in failed.metadata["remarks"].text
     assert platform.champion.version == 2
+
+
+def test_a_run_backtests_a_batch_and_shows_what_it_came_to_with_its_page(platform: Platform) -> None:
+    result = platform.run(job="backtesting", asset="backtest", top=2)
+    assert result.success
+    (event,) = result.asset_materializations_for_node("backtest")
+    shown: dict[str, Any] = {name: value.value for name, value in event.metadata.items()}
+    assert shown["batch"] == platform.batch
+    assert "on these dates surely more than the universe." in shown["verdict"]
+    assert [row.data["held"] for row in shown["sides"].records] == ["portfolio, net", "universe"]
+    assert (shown["symbols"], shown["windows"]) == (8, 4)
+    assert shown["excess"] > 0
+    assert shown["excess_interval"].startswith("[+0.00")
+    assert Path(shown["page"].removeprefix("file://")).is_file()
+    refused = platform.run(job="backtesting", asset="backtest", top=8)
+    assert "are all of them, and no choice" in failure_of(refused).error.to_string()

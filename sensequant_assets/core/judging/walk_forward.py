@@ -407,24 +407,42 @@ def _means(values: Floats, group: Codes, groups: int) -> Floats:
 
 
 def _top_shares(score: Floats, group: Codes, groups: int) -> Floats:
-    """Share of the top decile of its group that each row is, shape (rows,); those of a group are 1 together.
-
-    Rows that tie for the last places share them. A group that is too small or says the same of all has no decile.
-    """
+    """Share of the top decile of its group that each row is; a group too small or without an order has no decile."""
     rows = np.bincount(group, minlength=groups)
-    places = np.maximum(np.round(rows * TOP), 1.0)[group]
+    lowest, highest = np.full(groups, np.inf), np.full(groups, -np.inf)
+    np.minimum.at(lowest, group, score)
+    np.maximum.at(highest, group, score)
+    spoken = (rows >= FEWEST_SYMBOLS) & (lowest < highest)
+    return np.where(spoken[group], top_shares(score, group, np.maximum(np.round(rows * TOP), 1.0)), 0.0)
+
+
+def top_shares(score: Floats, group: Codes, places: Floats) -> Floats:
+    """Share of the places of its group that each row has, shape (rows,); those of a group are 1 together.
+
+    Rows that tie for the last places share them.
+
+    Parameters
+    ----------
+    score, group
+        Of each row, shape (rows,).
+    places
+        How many there are in each group, no more than it has rows, shape (groups,).
+
+    Examples
+    --------
+    >>> top_shares(np.array([0.9, 0.5, 0.5, 0.1]), np.array([0, 0, 0, 0]), np.array([2.0]))
+    array([0.5 , 0.25, 0.25, 0.  ])
+    """
     order = np.lexsort((-score, group))
-    sorted_group, sorted_score = group[order], score[order]
+    sorted_group, sorted_score, room = group[order], score[order], places[group[order]]
     begins = np.append(True, sorted_group[1:] != sorted_group[:-1])
     new = begins | np.append(True, sorted_score[1:] != sorted_score[:-1])
     starts = np.flatnonzero(new)
     tie, sizes = np.cumsum(new) - 1, np.diff(np.append(starts, len(score)))
     group_start = np.flatnonzero(begins)[np.cumsum(begins) - 1]
     ahead = starts[tie] - group_start
-    filled = np.clip(places[order] - ahead, 0.0, sizes[tie]) / sizes[tie]
-    spoken = (rows[sorted_group] >= FEWEST_SYMBOLS) & (sizes[tie] < rows[sorted_group])
     shares = np.empty(len(score))
-    shares[order] = np.where(spoken, filled / places[order], 0.0)
+    shares[order] = np.clip(room - ahead, 0.0, sizes[tie]) / sizes[tie] / room
     return shares
 
 

@@ -27,13 +27,29 @@ class PastTrial:
 
 
 def past_trials(
-    store: TelemetryStore, universe: str, scores: tuple[str, ...], before: datetime | None = None
+    store: TelemetryStore,
+    universe: str,
+    scores: tuple[str, ...],
+    before: datetime | None = None,
+    *,
+    beginning: str | None = None,
 ) -> list[PastTrial]:
-    """All that was tried on a universe, ever or before a time, once each however often it was evaluated, in order."""
+    """All that was ever tried on a universe, once each however often it was evaluated, in order.
+
+    Parameters
+    ----------
+    store, universe, scores
+        Which trials.
+    before
+        Only those of before this time; None for all.
+    beginning
+        Of the names of more scores; None for none.
+    """
     rows = store.rows(
         """
         SELECT parameters_fingerprint, score, series FROM trials
-        WHERE universe = $universe AND parameters_fingerprint IS NOT NULL AND list_contains($scores, score)
+        WHERE universe = $universe AND parameters_fingerprint IS NOT NULL
+            AND (list_contains($scores, score) OR starts_with(score, $beginning))
             AND ($before IS NULL OR ordered_at < $before)
         QUALIFY row_number() OVER (
             PARTITION BY parameters_fingerprint, score
@@ -41,7 +57,7 @@ def past_trials(
         ) = 1
         ORDER BY parameters_fingerprint, score
         """,
-        {"universe": universe, "scores": list(scores), "before": before},
+        {"universe": universe, "scores": list(scores), "beginning": beginning, "before": before},
     )
     return [PastTrial(row["parameters_fingerprint"], row["score"], _series(row["series"])) for row in rows]
 
