@@ -30,7 +30,7 @@ def specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dg.Asset
 def test_every_asset_says_who_owns_it_of_which_market_it_is_and_where_to_read_on(
     specs: dict[str, dg.AssetSpec], tmp_path: Path
 ) -> None:
-    assert len(specs) == 12
+    assert len(specs) == 13
     for spec in specs.values():
         assert list(spec.owners) == ["team:quant desk", "desk@example.org"]
         # A tag's value has no spaces, and no more characters.
