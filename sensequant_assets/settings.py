@@ -27,7 +27,7 @@ from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.sources.regular import read_regular, reason
-from sensequant_assets.sources.sample import SAMPLE
+from sensequant_assets.sources.sample import EMBEDDED, SAMPLE
 from sensequant_assets.text import brief
 from sensequant_assets.watch.cron import is_cron
 
@@ -160,9 +160,7 @@ class MarketSettings(Recipe):
     for the UI.
     """
 
-    universe: Path = Field(
-        PROJECT / "data" / "universes" / "sample.csv", description="Universe file: symbol, name, listing_date."
-    )
+    universe: Path = Field(EMBEDDED / f"{SAMPLE}.csv", description="Universe file: symbol, name, listing_date.")
     bars: str = Field(SAMPLE, description="File or directory of bars, or 'sample' for the embedded ones.")
     timezone: str | None = Field(None, description="Exchange time zone of zoned bars, such as Asia/Kolkata.")
     calendar: str | None = Field(

@@ -20,7 +20,7 @@ from typing import IO, Any
 from sensequant_assets.cli.main import COMMANDS
 
 _IMPORTED_LATE = (
-    "arch.bootstrap", "bokeh_sampledata.stocks", "exchange_calendars", "jinja2", "lightgbm", "pandas", "purgedcv",
+    "arch.bootstrap", "exchange_calendars", "jinja2", "lightgbm", "pandas", "purgedcv",
     "pyarrow.parquet", "scipy.stats", "sensequant_assets.service.app", "sensequant_assets_tests.forked", "uvicorn",
 )  # fmt: skip
 """What commands import when they need it."""

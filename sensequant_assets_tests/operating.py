@@ -18,6 +18,7 @@ from sensequant_assets.core.parameters import StudentParameters, TeacherParamete
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.settings import Settings, read_settings
+from sensequant_assets.sources.sample import sample_table
 from sensequant_assets.telemetry.questions.windows import outcomes
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import instance_of, leave, write_universe
@@ -35,9 +36,8 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def history(symbol: str) -> pd.DataFrame:
     """Bars of the sample from 2008."""
-    from bokeh_sampledata import stocks
-
-    table: pd.DataFrame = stocks.data[(stocks.data["ticker"] == symbol) & (stocks.data["date"] >= "2008-01-01")]
+    stocks = sample_table()
+    table = stocks[(stocks["ticker"] == symbol) & (stocks["date"] >= "2008-01-01")]
     return table.drop(columns="ticker").assign(date=table["date"].astype(str))
 
 

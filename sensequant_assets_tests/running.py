@@ -23,11 +23,11 @@ import pytest
 from sensequant_assets.batch.run import Options
 from sensequant_assets.defs.home import open_instance, prepare_home
 from sensequant_assets.settings import Settings, read_settings
+from sensequant_assets.sources.sample import sample_table
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.forked import Forked
 
 if TYPE_CHECKING:
-    import pandas as pd
     from dagster import DagsterInstance
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that these tests start and interrupt.
@@ -276,11 +276,10 @@ def sample_bars(
     directory: Path, symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT"), until: str = "2013-12-31"
 ) -> Path:
     """Write the sample's bars from 2008 to a day as one CSV file a symbol."""
-    from bokeh_sampledata import stocks
-
+    stocks = sample_table()
     directory.mkdir(parents=True, exist_ok=True)
     for symbol in symbols:
-        table: pd.DataFrame = stocks.data[stocks.data["ticker"] == symbol]
+        table = stocks[stocks["ticker"] == symbol]
         known = table["date"].between("2008-01-01", until)
         table[known].drop(columns="ticker").to_csv(directory / f"{symbol}.csv", index=False)
     return directory

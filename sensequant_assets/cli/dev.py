@@ -6,28 +6,48 @@ from typing import Any, NoReturn
 
 import click
 
+from sensequant_assets.cli.addresses import LOOPBACK, listening, url_of, warn_if_open
 from sensequant_assets.cli.console import say
-from sensequant_assets.cli.options import market_options, settings_of
+from sensequant_assets.cli.options import lattice_options, settings_of
 from sensequant_assets.defs.home import naming_damage, open_instance, prepare_home
 from sensequant_assets.defs.models import pool_of
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.defs.runs import fail_dead_runs, limit_pool
-from sensequant_assets.settings import PROJECT, environment, read_teacher
+from sensequant_assets.settings import PROJECT, TODAY, environment, read_teacher
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.telemetry.store import TelemetryStore
 
+_PAGES = {
+    "train": "/assets/student_models?view=partitions",
+    "checks": "/assets/teacher_models?view=checks",
+    "runs": "/runs",
+    "new bars": "/automation",
+}
+"""What people look for first, and the page of the UI that has it."""
+
 
 @click.command()
-@market_options
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@lattice_options
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on; any other is open to others.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True, help="Port to listen on.")
-def dev(host: str, port: int, **options: Any) -> None:
+@click.option(
+    "--log-level",
+    type=click.Choice(["critical", "error", "warning", "info", "debug"]),
+    default="warning",
+    show_default=True,
+    help="What the web server and the daemon say in the terminal; the UI shows all of a run.",
+)
+def dev(host: str, port: int, log_level: str, **options: Any) -> None:
     """Start the Dagster UI and daemon on the data that the command line trained.
 
     It shows the market of the options, else of the environment, else of the last batch.
     """
     if not host.strip():
         raise click.BadParameter("it names no address.", param_hint="--host")
+    # Before anything is started: where the port is taken, Dagster's daemon would go on without a UI.
+    with listening(host, port) as listener:
+        at = url_of(listener)
+        warn_if_open(listener, "train, change and delete")
     settings = settings_of(options, remembered=True)
     universe = read_universe(settings.universe)
     home = prepare_home(settings)
@@ -37,11 +57,16 @@ def dev(host: str, port: int, **options: Any) -> None:
         add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
         limit_pool(instance, pool_of(read_teacher()))
     say(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
-    say(f"Dagster home {home}; UI on http://{host}:{port}")
+    if settings.end == TODAY:
+        say("Windows end today: one that begins later is shown once its code location is reloaded, or after a restart.")
+    say(f"Dagster home {home}; UI on {at}, in some seconds; Ctrl-C ends it.")
+    for what, page in _PAGES.items():
+        say(f"  {what:9} {at}{page}")
     workspace = PROJECT / "workspace.yaml"
     where = ["-w", str(workspace)] if workspace.exists() else ["-m", "sensequant_assets.definitions"]
+    command = [sys.executable, "-m", "sensequant_assets.cli.dagster_dev", "dev", *where]
     _become(
-        [sys.executable, "-m", "dagster", "dev", *where, "-h", host, "-p", str(port)],
+        [*command, "-h", host, "-p", str(port), "--log-level", log_level],
         {**os.environ, **environment(settings)},
     )
 

@@ -54,13 +54,16 @@ def market_options(command: _Command) -> _Command:
 
 
 def symbols_options(command: _Command) -> _Command:
-    """Add the options that say which lattice is meant, the recipe after the others, and which symbols of it."""
-    options = (
-        *map(setting_option, sorted(MarketSettings.model_fields, key=Recipe.model_fields.__contains__)),
-        click.option("--symbols", callback=parts_of, help="Only these, separated by commas."),
+    """Add the options that say which lattice is meant, and which symbols of it."""
+    return lattice_options(
+        click.option("--symbols", callback=parts_of, help="Only these, separated by commas.")(command)
     )
-    for option in reversed(options):
-        command = option(command)
+
+
+def lattice_options(command: _Command) -> _Command:
+    """Add the options that say which lattice is meant, the recipe after the others."""
+    for name in reversed(sorted(MarketSettings.model_fields, key=Recipe.model_fields.__contains__)):  # noqa: C413
+        command = setting_option(name)(command)
     return command
 
 

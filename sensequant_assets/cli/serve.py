@@ -1,13 +1,10 @@
 """`sensequant serve`: predictions over HTTP."""
 
-import ipaddress
-import os
-import socket
-
 import click
 
 from sensequant_assets.batch.evaluation import Subject
 from sensequant_assets.batch.serving import content_of
+from sensequant_assets.cli.addresses import LOOPBACK, is_open, listening, url_of, warn_if_open
 from sensequant_assets.cli.console import say
 from sensequant_assets.cli.interrupts import end_without_answer
 from sensequant_assets.cli.options import Number, known_batch, settings_of, telemetry_store
@@ -17,7 +14,6 @@ from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.service.current import Current, Renewal
 from sensequant_assets.text import counted, json_text
 
-LOOPBACK = "127.0.0.1"
 _NEEDS = "`sensequant serve` needs FastAPI, uvicorn and prometheus_client: pip install 'sensequant-assets[serve]'."
 
 
@@ -51,11 +47,8 @@ def serve(host: str, port: int, unproven: bool, batch_id: str | None, look_every
         raise UsageError(f"{_NEEDS} ({error})") from error
     with listening(host, port) as listener:
         renewal = _renewal(unproven, batch_id)
-        address = listener.getsockname()
-        open_to_all = not ipaddress.ip_address(address[0]).is_loopback
-        url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}"
-        if open_to_all:
-            say(f"Everybody who reaches {url} can ask: there is no password.", err=True)
+        url = url_of(listener)
+        warn_if_open(listener, "ask")
         current = renewal.current
         if as_json:
             click.echo(json_text({"url": url, **current.about}))
@@ -65,22 +58,10 @@ def serve(host: str, port: int, unproven: bool, batch_id: str | None, look_every
                 f"{current.forecasts.day}. Ctrl-C ends it."
             )
         renewal.start(look_every)
-        app = app_of(renewal, ["*"] if open_to_all else ["localhost", address[0], host])
+        app = app_of(renewal, ["*"] if is_open(listener) else ["localhost", listener.getsockname()[0], host])
         # It has handlers of its own, and waits for answers that are under way.
         end_without_answer()
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")).run([listener])
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; `UsageError` where none can be had."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        # A name that nobody knows has a number of its own; of an address in use Python says the address again.
-        number = error.errno or 0
-        why = os.strerror(number) if number > 0 else error.strerror or str(error)
-        raise UsageError(f"Nobody can listen on {host}, port {port}: {why}. Give another --host or --port.") from error
 
 
 def _renewal(unproven: bool, batch_id: str | None) -> Renewal:

@@ -23,6 +23,8 @@ DAGSTER_YAML = """\
 # Written once by sensequant; change it as you like.
 telemetry: {enabled: false}
 nux: {enabled: false}
+# What runs print; at DEBUG, Dagster's default, that is every event with its list of partitions.
+python_logs: {python_log_level: INFO}
 event_log_storage:
   module: sensequant_assets.storage.sqlite
   class: PooledSqliteEventLogStorage

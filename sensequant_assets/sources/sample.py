@@ -1,6 +1,12 @@
-"""The embedded default: real daily bars of five US companies, from the package `bokeh_sampledata` (public domain)."""
+"""The embedded default: real daily bars of five US companies, a file of this package.
+
+They are of Quandl's WIKI prices, which Quandl put into the public domain, as the package `bokeh_sampledata` 2026.1 has
+them in its module `stocks`; prices are as traded, and the adjusted close accounts for splits and dividends. GOOG is the
+share that is GOOGL today.
+"""
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensequant_assets.core.bars import Bars, refuse_too_many
@@ -16,31 +22,39 @@ SAMPLE = "sample"
 """The name of this source where a path of bars is expected."""
 
 SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
-"""What the package has."""
+"""What it has."""
+
+EMBEDDED = Path(__file__).resolve().parent / "embedded"
+"""Directory of the sample: its universe and its bars."""
 
 
 class SampleBars:
     """Daily bars 2000-03-01 to 2013-03-01 of AAPL, FB, GOOG, IBM and MSFT, adjusted by their adjusted close."""
 
     def bars(self, listing: Listing) -> Bars:
-        """Bars of one symbol; no rows for a symbol that the package does not have."""
+        """Bars of one symbol; no rows for a symbol that the sample does not have."""
         code = listing.vendor_code or listing.symbol
         frame = self._table[self._table["ticker"] == code]
-        (bars,) = parse_bars([Rows("bokeh_sampledata.stocks", Columns.of(frame))], symbol=listing.symbol)
+        (bars,) = parse_bars([Rows("the embedded sample", Columns.of(frame))], symbol=listing.symbol)
         return refuse_too_many(bars)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Nothing: the package is whole."""
+        """Nothing: the file is whole."""
         return ()
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Nothing: the package is read as its documentation says."""
+        """Nothing: the file is read as it was written."""
         return ()
 
     @cached_property
     def _table(self) -> "pd.DataFrame":
-        from bokeh_sampledata import stocks
+        return sample_table()
 
-        return stocks.data
+
+def sample_table() -> "pd.DataFrame":
+    """The sample as its file has it: 12,154 rows by `ticker` and `date`, with prices, `volume` and `adj_close`."""
+    import pandas as pd
+
+    return pd.read_parquet(EMBEDDED / f"{SAMPLE}.parquet").astype({"date": "datetime64[us]"})

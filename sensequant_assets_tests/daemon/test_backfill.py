@@ -18,6 +18,7 @@ from sensequant_assets_tests.running import (
     Ui,
     corrupt,
     descendants,
+    free_port,
     leave,
     listening_addresses,
     sample_bars,
@@ -97,7 +98,7 @@ def covered(home: Home, running: Ui) -> Covered:
 def test_the_pool_has_its_limit_before_the_daemon_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, tmp_path)
     monkeypatch.setattr(dev, "_become", lambda command, variables: None)
-    started = CliRunner().invoke(main, ["dev"])
+    started = CliRunner().invoke(main, ["dev", "--port", str(free_port())])
     assert started.exit_code == 0, started.output
     with open_instance(tmp_path / "data" / "dagster") as instance:
         assert [(pool.name, pool.limit) for pool in instance.event_log_storage.get_pool_limits()] == [
@@ -148,6 +149,12 @@ def test_only_this_machine_can_reach_it(running: Ui) -> None:
     # 127.0.0.1 in the byte order of the kernel.
     assert f"0100007F:{running.port:04X}" in listening
     assert {address.split(":")[0] for address in listening} <= {"0100007F", "00000000000000000000000001000000"}
+
+
+def test_the_terminal_of_the_ui_says_where_it_is_and_lists_no_events(covered: Covered) -> None:
+    said = covered.ui.log.read_text()
+    assert f"http://127.0.0.1:{covered.ui.port}/assets/teacher_models?view=checks" in said
+    assert not [word for word in ("DEBUG", "superseded", "dagster instance configuration", "'FB|") if word in said]
 
 
 def test_a_backfill_of_the_lattice_counts_exactly_the_failed_windows_as_failed(covered: Covered) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from sensequant_assets.defs.home import DAGSTER_YAML, naming_damage, open_instance, prepare_home
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.errors import BrokeOffError, UsageError
-from sensequant_assets.settings import read_settings
+from sensequant_assets.settings import PROJECT, read_settings
 from sensequant_assets_tests.running import leave, within
 
 SYMBOLS = symbol_partitions("five")
@@ -209,3 +210,14 @@ def test_a_home_that_is_no_directory_is_named(tmp_path: Path, monkeypatch: pytes
         home.symlink_to(home)
     with pytest.raises(UsageError, match=r"data/dagster"):
         prepare_home(read_settings())
+
+
+def test_dagster_finds_the_same_home_where_nobody_names_one() -> None:
+    """The project's `dagster.yaml` is what `dagster` and `dg` read in its directory; paths apart, it is the home's."""
+    ours, theirs = yaml.safe_load(DAGSTER_YAML), yaml.safe_load((PROJECT / "dagster.yaml").read_text())
+    paths = {
+        theirs[name].pop("config")["base_dir"]
+        for name in ("run_storage", "event_log_storage", "schedule_storage", "local_artifact_storage", "compute_logs")
+    }
+    assert {path.split("/")[:2] == ["data", "dagster"] for path in paths} == {True}
+    assert {name: value for name, value in theirs.items() if name in ours} == ours

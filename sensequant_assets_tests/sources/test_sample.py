@@ -4,11 +4,10 @@ from datetime import date
 
 import numpy as np
 import pytest
-from bokeh_sampledata import stocks
 
 from sensequant_assets.core.bars import day_of
 from sensequant_assets.core.universe import Listing
-from sensequant_assets.sources.sample import SYMBOLS, SampleBars
+from sensequant_assets.sources.sample import SYMBOLS, SampleBars, sample_table
 
 SOURCE = SampleBars()
 
@@ -29,8 +28,8 @@ def test_every_symbol_of_the_sample_has_valid_bars(symbol):
     assert len(SOURCE.bars(Listing(symbol))) > 150
 
 
-def test_the_symbols_that_a_universe_is_asked_for_are_those_of_the_package():
-    assert tuple(sorted(stocks.data["ticker"].unique())) == SYMBOLS
+def test_the_symbols_that_a_universe_is_asked_for_are_those_of_the_file():
+    assert tuple(sorted(sample_table()["ticker"].unique())) == SYMBOLS
 
 
 def test_a_symbol_that_the_sample_does_not_have_has_no_rows():
