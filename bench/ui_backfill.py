@@ -3,7 +3,7 @@
     python bench/ui_backfill.py DATA_DIRECTORY
 
 The market comes from the environment. Counted from the request to the end of the last run; of that, Dagster's daemon
-sleeps up to 30 seconds before it looks for new backfills.
+sleeps for some seconds before it looks for new backfills.
 """
 
 import json

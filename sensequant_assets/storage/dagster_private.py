@@ -6,6 +6,7 @@ Every other module takes them from here, as attributes and at the time of use, s
 
 import inspect
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -137,6 +138,28 @@ SILENT = Way("What the run prints is captured instead, by four processes more")
 
 with SILENT.needs("captures nothing of what a run prints"):
     from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager as NoOpComputeLogManager
+
+
+SOONER = Way("A backfill from the UI may wait 30 seconds instead")
+"""How soon the daemon looks for new backfills (`look_sooner`)."""
+
+LOOK_S = 5
+"""Seconds between two looks of Dagster's daemon at backfills."""
+
+
+def look_sooner() -> None:
+    """Let Dagster's daemon look at backfills every `LOOK_S` seconds where this is its process; elsewhere do nothing.
+
+    It looks every 30 seconds, which no setting changes: half of that is a sixth of a backfill of the whole lattice. A
+    look at one of 768 pairs under way takes at most 0.2 seconds of CPU. Whoever has it look even sooner keeps that.
+    """
+    controller, name = sys.modules.get("dagster._daemon.controller"), "DEFAULT_DAEMON_INTERVAL_SECONDS"
+    if controller is None:
+        return
+    if not hasattr(controller, name):
+        warnings.warn(SOONER.because(f"has no {name}, which says how often it looks at backfills"), stacklevel=2)
+        return
+    setattr(controller, name, min(getattr(controller, name), LOOK_S))
 
 
 AHEAD = Way("The plan of a backfill grows with each of its runs instead")

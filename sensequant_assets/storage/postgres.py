@@ -149,6 +149,7 @@ def _made(
     config_value: Mapping[str, Any],
 ) -> _Storage:
     """Make a storage of its configuration, or say in one sentence why its database cannot be used."""
+    private.look_sooner()
     reason = unsupported_reason()
     if reason:
         warnings.warn(reason, stacklevel=3)

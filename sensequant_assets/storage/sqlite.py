@@ -123,6 +123,7 @@ class PooledSqliteEventLogStorage(private.SqliteEventLogStorage):
     ) -> private.SqliteEventLogStorage:
         """Make the storage that `dagster.yaml` names, or the stock one, with a warning, where it cannot work."""
         base_dir = _base_dir(config_value)
+        private.look_sooner()
         reason = unsupported_reason()
         if reason:
             warnings.warn(reason, stacklevel=2)

@@ -1,6 +1,6 @@
 """Python runs this at its start where this directory is on `PYTHONPATH`; in Dagster's daemon it shortens two waits.
 
-The daemon looks at backfills every 30 seconds and at sensors every 5, which no setting of Dagster changes. A test would
+The daemon looks at backfills and at sensors every 5 seconds, which no setting of Dagster changes. A test would
 spend most of its time on them, and none is about how soon Dagster looks.
 """
 

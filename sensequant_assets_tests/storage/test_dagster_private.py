@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import importlib
 import importlib.util
 import re
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 import sensequant_assets
 from sensequant_assets.storage import dagster_private as private
+from sensequant_assets.storage.sqlite import PooledSqliteEventLogStorage
 from sensequant_assets_tests.running import Home, sample_bars, write_universe
 
 PACKAGE = Path(sensequant_assets.__file__).parent
@@ -128,6 +130,33 @@ def test_a_backfill_of_a_job_covers_all_of_its_assets_alike():
     assert private.targeted_partitions(backfill, "teacher_models") == ["A|1", "B|1"]
     backfill.asset_selection = [dg.AssetKey("student_models")]
     assert private.targeted_partitions(backfill, "teacher_models") == []
+
+
+def test_a_daemon_that_opens_the_storage_looks_sooner_and_never_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    controller: Any = importlib.import_module("dagster._daemon.controller")
+    monkeypatch.setattr(controller, "DEFAULT_DAEMON_INTERVAL_SECONDS", 30)
+    PooledSqliteEventLogStorage.from_config_value(None, {"base_dir": str(tmp_path)}).dispose()
+    assert controller.DEFAULT_DAEMON_INTERVAL_SECONDS == private.LOOK_S
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 1
+    private.look_sooner()
+    assert controller.DEFAULT_DAEMON_INTERVAL_SECONDS == 1
+
+
+def test_a_daemon_that_times_its_looks_otherwise_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "dagster._daemon.controller", SimpleNamespace())
+    with pytest.warns(UserWarning, match=r"has no DEFAULT_DAEMON_INTERVAL_SECONDS, which .*may wait 30 seconds"):
+        private.look_sooner()
+
+
+def test_a_process_that_is_no_daemon_is_left_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "dagster._daemon.controller", raising=False)
+    private.look_sooner()
+    assert "dagster._daemon.controller" not in sys.modules
+
+
+def test_the_installed_daemon_reads_how_often_to_look_where_it_is_set():
+    loop = importlib.import_module("dagster._daemon.backfill").execute_backfill_iteration_loop
+    assert "DEFAULT_DAEMON_INTERVAL_SECONDS" in loop.__code__.co_varnames
 
 
 @pytest.fixture
