@@ -1,17 +1,19 @@
 """Growth: cost, memory and disk a window as the universe grows, and what telemetry costs at 76,800 windows.
 
-    python bench/bench_scale.py [--sizes 96,960] [--large] [--rounds N] [--telemetry-only]
+    python bench/bench_scale.py [--sizes 96,960] [--large] [--scope symbol] [--keep DIR] [--rounds N] [--telemetry-only]
 
 Bars are random walks from a fixed seed, in one parquet file of all symbols or in one file a symbol (`--layout`).
-Boosters have few rounds unless told otherwise, so that what is seen to grow is the orchestration. Everything is written
-to a temporary directory.
+Boosters have few rounds unless told otherwise, so that what is seen to grow is the orchestration, and a teacher has its
+symbol's rows, so that the work of a window is the same in every lattice: a pool has the rows of all symbols. Everything
+is written to a temporary directory, unless one is named to keep it in.
 """
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -86,14 +88,26 @@ def disk(directory: Path) -> dict[str, int]:
     return found
 
 
-def growth(sizes: list[int], rounds: int, layout: str, workers: int) -> None:
+@contextmanager
+def room(keep: Path | None, symbols: int) -> Iterator[Path]:
+    """An empty directory for a lattice: one that stays, or one that goes."""
+    if keep is not None:
+        (keep / str(symbols)).mkdir(parents=True)
+        yield keep / str(symbols)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
+
+
+def growth(sizes: list[int], rounds: int, layout: str, workers: int, scope: str, keep: Path | None) -> None:
     """Train each size through the command line, and print what it cost."""
     lines: list[str] = []
     for symbols in sizes:
-        with tempfile.TemporaryDirectory() as scratch:
-            variables = write_market(Path(scratch), symbols, layout) | {
+        with room(keep, symbols) as scratch:
+            variables = write_market(scratch, symbols, layout) | {
                 "SENSEQUANT_DATA_DIR": f"{scratch}/data",
                 "SENSEQUANT_WORKERS": str(workers),
+                "TEACHER_SCOPE": scope,
                 "TEACHER_N_ESTIMATORS": str(rounds),
                 "STUDENT_N_ESTIMATORS": str(rounds),
             }
@@ -107,7 +121,7 @@ def growth(sizes: list[int], rounds: int, layout: str, workers: int) -> None:
                 spent = spend([SENSEQUANT, *command], variables)
                 print(_line(f"{symbols} x {WINDOWS}", name, windows, spent), flush=True)
                 if name == "backfill":
-                    sizes_of = disk(Path(scratch, "data"))
+                    sizes_of = disk(scratch / "data")
                     kinds = ", ".join(f"{kind} {size / windows / 1024:.1f}" for kind, size in sorted(sizes_of.items()))
                     lines.append(f"{symbols} x {WINDOWS}: disk KiB a window: {kinds}")
     print("\n".join(lines))
@@ -196,6 +210,8 @@ def main() -> None:
     arguments.add_argument("--large", action="store_true", help=f"also {LARGE} symbols")
     arguments.add_argument("--rounds", type=int, default=20, help="boosting rounds of teachers and students")
     arguments.add_argument("--layout", choices=["file", "directory"], default="file", help="how the bars lie")
+    arguments.add_argument("--scope", choices=["symbol", "pool"], default="symbol", help="whose rows teach")
+    arguments.add_argument("--keep", type=Path, help="directory in which bars, models and all else stay")
     arguments.add_argument("--workers", type=int, default=0, help="windows at once; 0 is the number of cores")
     arguments.add_argument("--telemetry-only", action="store_true", help="only telemetry, of --telemetry-symbols")
     arguments.add_argument("--telemetry-symbols", type=int, default=LARGE)
@@ -206,7 +222,7 @@ def main() -> None:
             f"{'wall ms/window':>15} {'CPU ms/window':>14} {'peak MB':>8}"
         )
         sizes = [int(size) for size in given.sizes.split(",")] + ([LARGE] if given.large else [])
-        growth(sizes, given.rounds, given.layout, given.workers)
+        growth(sizes, given.rounds, given.layout, given.workers, given.scope, given.keep)
     telemetry(given.telemetry_symbols)
 
 

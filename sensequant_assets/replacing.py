@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,45 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def making(directory: Path) -> Iterator[Path]:
+    """Give an empty directory beside a path, which takes its place at the end, on the disk; on an error nothing stays.
+
+    Raises
+    ------
+    UsageError
+        The path is there and is no empty directory, or is where another disk is mounted.
+    """
+    refuse_filled(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.sync()
+        try:
+            temporary.replace(directory)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                refuse_filled(directory)
+                raise
+            raise UsageError(f"A disk is mounted on {directory}. Name a directory below it.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_filled(directory: Path) -> None:
+    """See that a directory is empty or not there; `UsageError` if something is in its place or in it."""
+    try:
+        filled = any(directory.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be filled: {error.strerror}. Name another directory.") from error
+    if filled:
+        raise UsageError(f"{directory} is not empty. Name an empty directory, or one that is not there.")
 
 
 def _place(path: Path) -> Path:

@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
     "cli/__main__.py": ("cli/test_start.py", "starts the command and does nothing else"),
     "cli/backtest.py": ("cli/test_champions.py", "the batch is there already, and has an edge"),
     "cli/dagster_dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
+    "cli/backup.py": ("defs/test_backup.py", "what comes back is seen of a data directory"),
     "cli/dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
     "cli/explain.py": ("cli/test_predict.py", "what is predicted is explained"),
     "cli/verify_batch.py": ("batch/test_certificate.py", "a batch is verified by a command"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sensequant_assets.errors import UsageError
-from sensequant_assets.replacing import replacing
+from sensequant_assets.replacing import making, refuse_filled, replacing
 
 
 def test_what_is_written_takes_the_place_of_the_path(tmp_path: Path) -> None:
@@ -110,3 +110,46 @@ def test_a_link_to_itself_is_an_error_and_stays(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"), replacing(loop):
         raise AssertionError("nothing is to be written")
     assert loop.is_symlink()
+
+
+def test_a_directory_is_made_whole_and_takes_the_place_of_an_empty_one(tmp_path: Path) -> None:
+    place = tmp_path / "whole"
+    for _ in range(2):
+        with making(place) as room:
+            (room / "a").write_text("a")
+            assert not place.exists() or not any(place.iterdir())
+        assert [path.name for path in place.iterdir()] == ["a"]
+        (place / "a").unlink()
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_an_error_leaves_nothing_of_a_directory(tmp_path: Path) -> None:
+    def make_half() -> None:
+        with making(tmp_path / "half") as room:
+            (room / "a").write_text("a")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk"):
+        make_half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_put_in_the_place_of_a_directory_meanwhile_stays(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+
+    def make_late() -> None:
+        with making(place) as room:
+            (room / "a").write_text("late")
+            place.mkdir()
+            (place / "a").write_text("first")
+
+    with pytest.raises(UsageError, match="is not empty"):
+        make_late()
+    assert (place / "a").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_file_is_no_place_for_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("file")
+    with pytest.raises(UsageError, match="cannot be filled"):
+        refuse_filled(tmp_path / "file")

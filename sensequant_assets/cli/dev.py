@@ -1,7 +1,8 @@
-"""`sensequant dev`: the Dagster UI and daemon on the data of the command line."""
+"""`sensequant dev` and `prepare`: the Dagster UI and daemon on the data of the command line, or what they need."""
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -13,7 +14,7 @@ from sensequant_assets.defs.home import naming_damage, open_instance, prepare_ho
 from sensequant_assets.defs.models import pool_of
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.defs.runs import fail_dead_runs, limit_pool
-from sensequant_assets.settings import PROJECT, TODAY, environment, read_teacher
+from sensequant_assets.settings import PROJECT, TODAY, Settings, environment, read_teacher
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -49,13 +50,7 @@ def dev(host: str, port: int, log_level: str, **options: Any) -> None:
         at = url_of(listener)
         warn_if_open(listener, "train, change and delete")
     settings = settings_of(options, remembered=True)
-    universe = read_universe(settings.universe)
-    home = prepare_home(settings)
-    # The webserver and the daemon open it at once; and what was killed with the last ones still reads as started.
-    with naming_damage(home), open_instance(home) as instance:
-        fail_dead_runs(instance, TelemetryStore(settings.telemetry_dir), settings)
-        add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
-        limit_pool(instance, pool_of(read_teacher()))
+    home = _prepare(settings)
     say(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
     if settings.end == TODAY:
         say("Windows end today: one that begins later is shown once its code location is reloaded, or after a restart.")
@@ -69,6 +64,35 @@ def dev(host: str, port: int, log_level: str, **options: Any) -> None:
         [*command, "-h", host, "-p", str(port), "--log-level", log_level],
         {**os.environ, **environment(settings)},
     )
+
+
+@click.command()
+@market_options
+def prepare(**options: Any) -> None:
+    """Prepare the data directory for a web server, daemon and code server that are started each by itself.
+
+    It writes Dagster's home with its dagster.yaml if there is none, makes the tables of its databases, adds the
+    universe's symbols to the grid, and fails runs that were killed. With DAGSTER_POSTGRES_URL in the environment, a
+    new dagster.yaml names that database. docs/deploy.md has the rest.
+    """
+    settings = settings_of(options, remembered=True)
+    home = _prepare(settings)
+    say(f"Universe {settings.universe}, bars {settings.bars}, windows {settings.start} to {settings.end}.")
+    say(f"Dagster home {home}")
+
+
+def _prepare(settings: Settings) -> Path:
+    """Make the instance as the web server and the daemon are to find it; gives its home.
+
+    They open it at once, and each would make its tables. What was killed with the last ones still reads as started.
+    """
+    universe = read_universe(settings.universe)
+    home = prepare_home(settings)
+    with naming_damage(home), open_instance(home) as instance:
+        fail_dead_runs(instance, TelemetryStore(settings.telemetry_dir), settings)
+        add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
+        limit_pool(instance, pool_of(read_teacher()))
+    return home
 
 
 def _become(command: list[str], variables: dict[str, str]) -> NoReturn:

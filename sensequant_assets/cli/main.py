@@ -47,6 +47,9 @@ COMMANDS = {
     "query": "telemetry",
     "telemetry": "telemetry",
     "prune": "prune",
+    "backup": "backup",
+    "restore": "backup",
+    "prepare": "dev",
     "dev": "dev",
 }
 """The module of each command; what one imports, no other pays for."""
@@ -176,6 +179,9 @@ def main() -> None:
     sensequant query SQL   ask the telemetry
     sensequant telemetry   make a damaged or lost telemetry.duckdb anew
     sensequant prune       remove what old batches leave behind
+    sensequant backup      copy the data directory and Dagster's instance while they are in use
+    sensequant restore     put such a copy into an empty data directory
+    sensequant prepare     make Dagster's instance for services that are started each by itself
     sensequant dev         the Dagster UI on the same data
 
     Every option can be set in the environment or in .env; an option wins over both.

@@ -19,24 +19,40 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 
-DAGSTER_YAML = """\
-# Written once by sensequant; change it as you like.
-telemetry: {enabled: false}
-nux: {enabled: false}
-# What runs print; at DEBUG, Dagster's default, that is every event with its list of partitions.
-python_logs: {python_log_level: INFO}
+POSTGRES_URL = "DAGSTER_POSTGRES_URL"
+"""The variable that, where it is set, names the database of the instance."""
+
+_STORAGE = """\
 event_log_storage:
   module: sensequant_assets.storage.sqlite
   class: PooledSqliteEventLogStorage
-# A run takes seconds to submit, whatever its size; several at once keep the cores busy.
-backfills: {use_threads: true, num_workers: 2, num_submit_workers: 4}
+"""
+_POSTGRES_STORAGE = f"""\
+storage:
+  custom:
+    module: sensequant_assets.storage.postgres
+    class: PooledPostgresStorage
+    config: {{postgres_url: {{env: {POSTGRES_URL}}}}}
+"""
+DAGSTER_YAML = f"""\
+# Written once by sensequant; change it as you like.
+telemetry: {{enabled: false}}
+nux: {{enabled: false}}
+# What runs print; at DEBUG, Dagster's default, that is every event with its list of partitions.
+python_logs: {{python_log_level: INFO}}
+{_STORAGE}# A run takes seconds to submit, whatever its size; several at once keep the cores busy.
+backfills: {{use_threads: true, num_workers: 2, num_submit_workers: 4}}
 # Two runs of a pool (the CPU, or a GPU) at once: while one starts, the other trains. Further ones wait in the queue.
-concurrency: {pools: {granularity: run, default_limit: 2}}
+concurrency: {{pools: {{granularity: run, default_limit: 2}}}}
 run_coordinator:
   module: dagster
   class: QueuedRunCoordinator
-  config: {dequeue_interval_seconds: 1}
+  config: {{dequeue_interval_seconds: 1}}
 """
+"""Of an instance in SQLite."""
+
+POSTGRES_YAML = DAGSTER_YAML.replace(_STORAGE, _POSTGRES_STORAGE)
+"""Of an instance in PostgreSQL, which any number of machines share."""
 
 _YAML = "dagster.yaml"
 _NEW_YAML = "Correct it, or delete it to have a new one."
@@ -47,6 +63,8 @@ EVENT_BATCH_SIZE = 1000
 
 def prepare_home(settings: Settings) -> Path:
     """Make Dagster's home with its `dagster.yaml`, and point this process and its children at it.
+
+    A new `dagster.yaml` names PostgreSQL if `DAGSTER_POSTGRES_URL` is set in the environment, else SQLite.
 
     Returns
     -------
@@ -64,7 +82,7 @@ def prepare_home(settings: Settings) -> Path:
         home.mkdir(exist_ok=True)
         if not (home / _YAML).exists():
             with replacing(home / _YAML) as temporary:
-                temporary.write_text(DAGSTER_YAML)
+                temporary.write_text(POSTGRES_YAML if os.environ.get(POSTGRES_URL) else DAGSTER_YAML)
     except OSError as error:
         raise UsageError(
             f"{home} cannot be Dagster's home: {reason(error)}. Move it away to have a new one."

@@ -22,7 +22,7 @@ from sensequant_assets.telemetry.questions.batches import batches_over
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import file_name
 
-_TEMPORARY = re.compile(
+TEMPORARY = re.compile(
     r"\..+\.(?P<replacing>\d+)\.[0-9a-f]{8}(\.wal)?|.+\.(?P<journal>\d+)-[0-9a-f]{8}\.new|\.rebuild-(?P<rebuild>\d+)-\w+"
 )
 """Names of what is on its way to its place, with the process that makes it: of `replacing`, a journal, a rebuild."""
@@ -131,7 +131,7 @@ def _twins(directory: Path, before: datetime) -> Iterator[Waste]:
 
 def _left_behind(data_dir: Path, before: datetime) -> Iterator[Waste]:
     for path in data_dir.rglob("*"):
-        found = _TEMPORARY.fullmatch(path.name)
+        found = TEMPORARY.fullmatch(path.name)
         if found and path.is_dir() == bool(found["rebuild"]) and _is_old(path, before):
             process = found["replacing"] or found["journal"] or found["rebuild"]
             if not Path(f"/proc/{process}").exists():

@@ -171,6 +171,20 @@ class TelemetryStore:
             if last is not None:
                 begin_after(file, _EPOCH + timedelta(microseconds=last), utc_now)
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Keep the database, and which shards there are, as they are for a block, with all that shards had at first.
+
+        Runs go on meanwhile: the shards of living writers grow.
+
+        Raises
+        ------
+        BusyError, UsageError
+            As of `connect`.
+        """
+        with self.connect():
+            yield
+
     def require(self) -> None:
         """See that rows can be taken in, before work begins whose rows they will be.
 
