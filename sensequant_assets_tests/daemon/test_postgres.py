@@ -1,11 +1,10 @@
-"""Claims about production: UI, daemon, runs and command line on a real PostgreSQL server, set up as the README says.
+"""Claims about production: UI, daemon, runs and command line on a real PostgreSQL server, which one variable names.
 
 The daemon looks after a backfill every 30 seconds and takes three looks to one with failed windows; most of the time
 here is waiting for it.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from typing import Any
 import pytest
 import sqlalchemy as db
 
-from sensequant_assets.defs.home import DAGSTER_YAML
-from sensequant_assets.settings import PROJECT
 from sensequant_assets_tests.postgres_server import administrator, connections, empty_database, running_server
 from sensequant_assets_tests.running import Home, corrupt, descendants, sample_bars, ui, until, write_universe
 
@@ -41,14 +38,6 @@ OUTCOME_EVENTS = """
     AND asset_key IN ('["teacher_models"]', '["student_models"]')
     AND dagster_event_type IN ('ASSET_MATERIALIZATION', 'ASSET_OBSERVATION')
 """
-
-
-def production_yaml() -> str:
-    """The `dagster.yaml` that sensequant writes, with the README's storage in place of `event_log_storage`."""
-    (block,) = re.findall(r"```yaml\n(storage:.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
-    text, replaced = re.subn(r"^event_log_storage:\n(?:  .*\n)+", lambda _: block, DAGSTER_YAML, flags=re.MULTILINE)
-    assert replaced == 1
-    return text
 
 
 @dataclass
@@ -132,8 +121,6 @@ def covered(tmp_path_factory: pytest.TempPathFactory, server: str, url: str) -> 
             "STUDENT_N_ESTIMATORS": "5",
         },
     )
-    (home.data / "dagster").mkdir(parents=True)
-    (home.data / "dagster" / "dagster.yaml").write_text(production_yaml())
     with ui(home) as running:
         backfill, state = running.backfill()
         command_lines = [command_line(pid) for pid in descendants(running.process.pid)]

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import dagster as dg
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from sensequant_assets.defs.home import DAGSTER_YAML, naming_damage, open_instance, prepare_home
+from sensequant_assets.defs.home import DAGSTER_YAML, POSTGRES_YAML, naming_damage, open_instance, prepare_home
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.errors import BrokeOffError, UsageError
 from sensequant_assets.settings import PROJECT, read_settings
@@ -221,3 +222,22 @@ def test_dagster_finds_the_same_home_where_nobody_names_one() -> None:
     }
     assert {path.split("/")[:2] == ["data", "dagster"] for path in paths} == {True}
     assert {name: value for name, value in theirs.items() if name in ours} == ours
+
+
+def test_a_new_home_is_in_postgresql_where_a_variable_names_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(monkeypatch, tmp_path)
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", "postgresql://nobody@127.0.0.1:1/none")
+    written = prepare_home(read_settings()) / "dagster.yaml"
+    assert written.read_text() == POSTGRES_YAML
+    monkeypatch.delenv("DAGSTER_POSTGRES_URL")
+    prepare_home(read_settings())
+    assert written.read_text() == POSTGRES_YAML, "it is written once"
+
+
+def test_the_readme_names_postgresql_as_a_new_home_does() -> None:
+    (block,) = re.findall(r"```yaml\n(storage:.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    assert block in POSTGRES_YAML
+    sqlite = re.sub(r"^event_log_storage:\n(?:  .*\n)+", lambda _: block, DAGSTER_YAML, flags=re.MULTILINE)
+    assert sqlite == POSTGRES_YAML
