@@ -67,7 +67,7 @@ def dev(host: str, port: int, log_level: str, **options: Any) -> None:
 
 
 @click.command()
-@market_options
+@lattice_options
 def prepare(**options: Any) -> None:
     """Prepare the data directory for a web server, daemon and code server that are started each by itself.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from sensequant_assets.defs.home import DAGSTER_YAML, POSTGRES_YAML, naming_damage, open_instance, prepare_home
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
