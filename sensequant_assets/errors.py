@@ -5,6 +5,7 @@ whether trying again can help, and what a person does about it.
 """
 
 from enum import IntEnum, StrEnum
+from typing import Any
 
 from sensequant_assets.text import printable
 
@@ -36,6 +37,7 @@ class FailureKind(StrEnum):
     CORRUPT_MODEL = "corrupt_model"
     TIMEOUT = "timeout"
     RESOURCE = "resource"
+    LOST_WORKER = "lost_worker"
     SOURCE_UNAVAILABLE = "source_unavailable"
     CODE_ERROR = "code_error"
 
@@ -50,7 +52,9 @@ class FailureKind(StrEnum):
         return _ADVICE[self]
 
 
-_TRANSIENT = frozenset({FailureKind.TIMEOUT, FailureKind.RESOURCE, FailureKind.SOURCE_UNAVAILABLE})
+_TRANSIENT = frozenset(
+    {FailureKind.TIMEOUT, FailureKind.RESOURCE, FailureKind.LOST_WORKER, FailureKind.SOURCE_UNAVAILABLE}
+)
 
 _ADVICE = {
     FailureKind.CORRUPT_BARS: "Correct the named row of the named file, then run "
@@ -62,6 +66,7 @@ _ADVICE = {
     FailureKind.CORRUPT_MODEL: "Train the window again; its model or record on disk was changed or cut.",
     FailureKind.TIMEOUT: "Try again, or raise SENSEQUANT_WINDOW_TIMEOUT_S.",
     FailureKind.RESOURCE: "Free memory or disk, or lower `--workers`, then try again.",
+    FailureKind.LOST_WORKER: "See with `ray status` and in Ray's logs why workers end, then try again.",
     FailureKind.SOURCE_UNAVAILABLE: "Try again when the source of bars answers.",
     FailureKind.CODE_ERROR: "A fault of the code: report it with the message and the traceback of the run's log.",
 }
@@ -114,6 +119,10 @@ class WindowError(SenseQuantError):
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+    def __reduce__(self) -> tuple[type["WindowError"], tuple[FailureKind, str], dict[str, Any]]:
+        # Sent from a worker; an exception is otherwise made anew from its message alone.
+        return type(self), (self.kind, str(self)), self.__dict__
 
 
 def failure_kind(error: BaseException) -> FailureKind:

@@ -141,6 +141,14 @@ def _web_address(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _host_and_port(address: str | None) -> str | None:
+    if address is not None:
+        parts = urlsplit(f"//{address}")
+        if not parts.hostname or not parts.port or parts.netloc != address or parts.username is not None:
+            raise ValueError
+    return address
+
+
 def today(timezone: str | None = None) -> date:
     """The day that it is in a time zone, or else in UTC."""
     return datetime.now(ZoneInfo(timezone) if timezone else UTC).date()
@@ -257,6 +265,12 @@ class Settings(MarketSettings, BaseSettings):
         description="Providers of features: standard, names of entry points, and functions of Python files.",
     )
     workers: int = Field(0, ge=0, le=1024, description="Windows trained at once; 0 is the number of cores.")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="Who trains: threads of this process, or a Ray cluster (extra `ray`)."
+    )
+    engine_address: str | None = Field(
+        None, description="Address of the Ray cluster, such as 10.0.0.5:6379; without one it is started here."
+    )
     run_size: int = Field(0, ge=0, le=1_000_000, description="Most windows a run of a UI backfill; 0 is no limit.")
     window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
     max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
@@ -343,6 +357,7 @@ class Settings(MarketSettings, BaseSettings):
     _known_owners = field_validator("owners")(_owners)
     _sayable = field_validator("breeze_key", "breeze_session")(_printable)
     _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
+    _reachable = field_validator("engine_address")(_host_and_port)
 
     @property
     def worker_count(self) -> int:
@@ -610,6 +625,7 @@ _WORDS = {
     "pool_history": "all, or a whole number in [1, 9999]",
     "features": "names and file.py:function, separated by commas",
     "owners": "team:name or e-mail addresses, separated by commas",
+    "engine_address": "host:port",
     "webhook_url": "an http or https address",
     "vendor_url": "an http or https address",
     "breeze_key": "printable ASCII",

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,8 @@ class Cost:
         Seconds of the clock for which it held a device other than the CPU; None where it trained on none.
     joules
         What its device counted meanwhile; None where no device tells.
+    worker
+        Machine and process of the worker that did it; None for this process alone.
     """
 
     wall_s: float
@@ -36,10 +39,27 @@ class Cost:
     peak_mb: float | None = None
     device_s: float | None = None
     joules: float | None = None
+    worker: str | None = None
+
+
+_ELSEWHERE = threading.local()
+
+
+def note_elsewhere(worker: str, cpu_s: float, peak_mb: float) -> None:
+    """Note what a worker has spent on the work of this thread; `peak_mb` is of the worker."""
+    _ELSEWHERE.cost = Cost(0.0, cpu_s + _elsewhere().cpu_s, peak_mb, worker=worker)
+
+
+def _elsewhere() -> Cost:
+    cost: Cost = getattr(_ELSEWHERE, "cost", _NOTHING)
+    return cost
+
+
+_NOTHING = Cost(0.0)
 
 
 class Stopwatch:
-    """Tells what a piece of work costs on one thread, from when it is made.
+    """Tells what a piece of work costs on one thread, and on the workers that it asks, from when it is made.
 
     Attributes
     ----------
@@ -51,11 +71,15 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.started, self._wall, self._cpu = utc_now(), perf_counter(), thread_time()
+        _ELSEWHERE.cost = _NOTHING
 
     def read(self, *, on_device: bool = False) -> Cost:
         """The cost since then; `on_device` if the time was spent on a device other than the CPU."""
         wall_s, cpu_s = perf_counter() - self._wall, thread_time() - self._cpu
-        return Cost(wall_s, cpu_s, peak_mb(), wall_s if on_device else None)
+        far = _elsewhere()
+        # A worker's memory is its own, and more than that of the process that waits for it.
+        peak = peak_mb() if far.peak_mb is None else far.peak_mb
+        return Cost(wall_s, cpu_s + far.cpu_s, peak, wall_s if on_device else None, worker=far.worker)
 
 
 def peak_mb() -> float:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 
 from sensequant_assets.batch.cost import Cost, Stopwatch
+from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.lattice import Pair
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import Pooled, PoolRows, train_pool, train_shared_student
@@ -111,6 +113,8 @@ class Pools:
         Parameters.
     force
         Train even what is unchanged.
+    engine
+        Who trains.
     """
 
     market: Market
@@ -118,6 +122,7 @@ class Pools:
     teacher: TeacherParameters
     student: StudentParameters
     force: bool
+    engine: Engine = field(default_factory=Local)
     _ready: dict[str, WindowPool] = field(default_factory=dict)
     _failed: dict[tuple[PoolKind, str], WindowError] = field(default_factory=dict)
 
@@ -215,8 +220,7 @@ class Pools:
         ready.teacher = self._unchanged("pool", ready.pool, made_from)
         if ready.teacher:
             return PoolStatus.REUSED, ready.teacher
-        trained = train_pool(rows.rows, self.teacher, expired)
-        grown = Grown.of(trained.booster, self.teacher, trained.calibration)
+        trained, grown = self.engine.call(partial(_grown_pool, rows.rows, self.teacher), expired)
         ready.teacher = self._saved("pool", ready.pool, trained, grown, self.teacher, made_from)
         ready.soft_targets = trained.soft_targets
         return PoolStatus.TRAINED, ready.teacher
@@ -230,8 +234,8 @@ class Pools:
         ready.student = self._unchanged("shared_student", ready.pool, made_from)
         if ready.student:
             return PoolStatus.REUSED, ready.student
-        trained = train_shared_student(rows.rows, soft_targets, taught_by.calibration, student, expired)
-        grown = Grown.of(trained.booster, student, trained.calibration)
+        work = partial(_grown_student, rows.rows, soft_targets, taught_by.calibration, student)
+        trained, grown = self.engine.call(work, expired)
         ready.student = self._saved("shared_student", ready.pool, trained, grown, student, made_from)
         return PoolStatus.TRAINED, ready.student
 
@@ -256,6 +260,18 @@ class Pools:
     def _made_from(self, asked: BoosterParameters, data: str, teacher: str = "") -> Fingerprints:
         told = asked.model_dump() | self.market.recipe.made_with
         return Fingerprints(data, parameters_fingerprint(told | ({"teacher": teacher} if teacher else {})), code())
+
+
+def _grown_pool(rows: PoolRows, asked: TeacherParameters, expired: Expired) -> tuple[Pooled, Grown]:
+    trained = train_pool(rows, asked, expired)
+    return trained, Grown.of(trained.booster, asked, trained.calibration)
+
+
+def _grown_student(
+    rows: PoolRows, soft_targets: Floats, calibration: Calibration, asked: StudentParameters, expired: Expired
+) -> tuple[Pooled, Grown]:
+    trained = train_shared_student(rows, soft_targets, calibration, asked, expired)
+    return trained, Grown.of(trained.booster, asked, trained.calibration)
 
 
 @dataclass

@@ -74,6 +74,7 @@ def window_run(
         peak_mb=cost.peak_mb,
         device_s=cost.device_s,
         joules=cost.joules,
+        worker=cost.worker,
         train_rows=outcome.rows.get("train"),
         valid_rows=outcome.rows.get("valid"),
         test_rows=outcome.rows.get("test"),
@@ -111,6 +112,7 @@ def pool_event(outcome: PoolOutcome) -> Event:
     told: dict[str, Any] = {
         "model": outcome.model, "pool": pool.name, "status": str(outcome.status), "seconds": round(cost.wall_s, 3),
         "cpu_s": round(cost.cpu_s, 3), "peak_mb": cost.peak_mb, "device_s": cost.device_s, "joules": cost.joules,
+        "worker": cost.worker,
     }  # fmt: skip
     if pool.not_apart:
         told["early_life_not_separate"] = pool.not_apart

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -11,6 +11,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from sensequant_assets.batch.budget import Budget
+from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.made_with import judging, versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
 from sensequant_assets.batch.rows import (
@@ -130,6 +131,8 @@ class Run:
         What the universe has lost since the batch before; None where nobody has looked.
     changed_limit
         Asked for the limit that somebody has set since the batch was started.
+    engine
+        Gives who trains, for so much at once in this process.
     """
 
     market: Market
@@ -145,6 +148,7 @@ class Run:
     earlier_teachers: Callable[[], Teachers] = field(default=lambda: Teachers({}, False, "any batch"))
     shrink: Shrink | None = None
     changed_limit: Callable[[], ChangedLimit | None] = field(default=lambda: None)
+    engine: Callable[[int], AbstractContextManager[Engine]] = field(default=lambda slots: nullcontext(Local(slots)))
 
     def carry_out(
         self,
@@ -174,19 +178,29 @@ class Run:
         Raises
         ------
         UsageError
-            The device that the teacher asks for is not there.
+            The device or the engine that is asked for is not there.
         """
+        with self.engine(self.options.workers) as engine:
+            yield from self._carried_out(engine, tell, tell_pool, tell_verdict)
+
+    def _carried_out(
+        self,
+        engine: Engine,
+        tell: Callable[[ModelKind, Iterator[Outcome]], None],
+        tell_pool: Callable[[PoolOutcome], None],
+        tell_verdict: Callable[[Verdict], None],
+    ) -> Iterator[Judged]:
         wall, cpu = perf_counter(), process_time()
         judged: dict[ModelKind, Judged] = {}
         try:
             device = self._teachers_device()
-            self._note_plan()
+            self._note_plan(engine)
             self._adopt_models()
-            pools = self._make_pools(tell_pool) if self.market.pooled else None
-            trainer = Trainer(self.market, self.store, self.teacher, self.student, self.options.force, pools)
+            pools = self._make_pools(engine, tell_pool) if self.market.pooled else None
+            trainer = Trainer(self.market, self.store, self.teacher, self.student, self.options.force, pools, engine)
             for model in self.models:
                 windows = self._teachers(trainer, device) if model == "teacher" else self._students(trainer, judged)
-                with closing(windows.train(self.options.workers, self.options.window_timeout_s)) as outcomes:
+                with closing(windows.train(engine.slots, self.options.window_timeout_s)) as outcomes:
                     tell(model, outcomes)
                 judged |= self._judged_again(judged, tell_verdict)
                 judged[model] = self._judge(windows)
@@ -194,7 +208,8 @@ class Run:
                 yield judged[model]
         finally:
             self._note_findings()
-            self._note_end(judged, perf_counter() - wall, process_time() - cpu)
+            self.journal.append_many(Event(level="warning", kind="lost_worker", message=lost) for lost in engine.losses)
+            self._note_end(judged, perf_counter() - wall, process_time() - cpu + engine.far_cpu_s)
 
     @property
     def idle_settings(self) -> tuple[IdleSetting, ...]:
@@ -223,13 +238,13 @@ class Run:
         teacher = self.teacher
         return require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
 
-    def _make_pools(self, tell: Callable[[PoolOutcome], None]) -> Pools:
+    def _make_pools(self, engine: Engine, tell: Callable[[PoolOutcome], None]) -> Pools:
         """Find or train the pools of the run's windows, and tell the journal and who waits of each."""
-        pools = Pools(self.market, self.store.pools, self.teacher, self.student, self.options.force)
+        pools = Pools(self.market, self.store.pools, self.teacher, self.student, self.options.force, engine)
         pairs = (self.market.pair(*key) for key in self.keys)
         wanted = {self.market.pool_of(pair).name for pair in pairs if pair.eligible}
         names = [name for name in self.market.pools if name in wanted]
-        for outcome in pools.make(names, self.options.workers, self.options.window_timeout_s):
+        for outcome in pools.make(names, engine.slots, self.options.window_timeout_s):
             self.journal.append(pool_event(outcome))
             tell(outcome)
         return pools
@@ -285,7 +300,7 @@ class Run:
         self.journal.append(check_verdict(verdict))
         return Judged(windows.model, verdict, [windows.outcomes[key] for key in self.keys if key in windows.outcomes])
 
-    def _note_plan(self) -> None:
+    def _note_plan(self, engine: Engine) -> None:
         self.journal.append(
             BatchStart(
                 backfill_id=self.identity.backfill_id,
@@ -297,7 +312,8 @@ class Run:
                 versions=versions(),
                 max_failure_rate=self.options.max_failure_rate,
                 pid=os.getpid(),
-                workers=self.options.workers,
+                workers=engine.slots,
+                engine=engine.name,
                 configuration=self.configuration,
             )
         )

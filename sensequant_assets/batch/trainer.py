@@ -1,16 +1,19 @@
 """What becomes of one pair: its model is on disk and made from the same, or it is trained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.made_with import code, judging
 from sensequant_assets.batch.pools import Pools
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
+from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
-from sensequant_assets.core.pool import correct_shared_student
+from sensequant_assets.core.pool import PoolRows, correct_shared_student
 from sensequant_assets.core.training import (
     TREE_METRICS,
     Fingerprints,
@@ -72,6 +75,8 @@ class Trainer:
         Train even what is unchanged.
     pools
         What teaches the pairs; None where their own rows do.
+    engine
+        Who trains. A pair whose pool has its trees is judged where it is asked for: to send it would cost more.
     """
 
     market: Market
@@ -80,6 +85,7 @@ class Trainer:
     student: StudentParameters
     force: bool
     pools: Pools | None = None
+    engine: Engine = field(default_factory=Local)
 
     def teach(self, pair: Pair) -> Outcome | Training:
         """What becomes of the teacher of an eligible pair.
@@ -125,18 +131,18 @@ class Trainer:
 
     def _taught(self, lesson: Lesson, expired: Expired) -> TrainedModel:
         if self.pools is None:
-            return teach(lesson, self.teacher, code(), expired)
+            return self.engine.call(partial(teach, lesson, self.teacher, code()), expired)
         pool = self.pools.teacher_of(lesson.pair).grown_teacher
         return teach_from_pool(lesson, pool, self.pools.soft_targets(lesson.pair), self.teacher, code())
 
     def _distilled(self, lesson: Lesson, taught: Taught, expired: Expired) -> TrainedModel:
         if self.pools is None:
-            return distil(lesson, taught, self.student, code(), expired)
+            return self.engine.call(partial(distil, lesson, taught, self.student, code()), expired)
         student = self.pools.student_of(lesson.pair).grown_student
         if self.student.scope == "symbol":
             asked = self.student.correction
-            corrected = correct_shared_student(student.booster, *self.pools.own_of(lesson.pair), asked, expired)
-            student = Grown.of(corrected, asked, taught.calibration)
+            work = partial(_corrected, student, *self.pools.own_of(lesson.pair), asked, taught.calibration)
+            student = self.engine.call(work, expired)
         return judge_student(lesson, taught, student, self.student, code())
 
     def _saved(self, trained: TrainedModel, pair: Pair, kind: ModelKind) -> Outcome:
@@ -172,6 +178,17 @@ class Trainer:
             return _outcome(Status.REUSED, pair, kind, rescored)
 
         return Training(pair, made_from, judge_again)
+
+
+def _corrected(
+    shared: Grown,
+    rows: PoolRows,
+    soft_targets: Floats,
+    asked: StudentParameters,
+    calibration: Calibration | None,
+    expired: Expired,
+) -> Grown:
+    return Grown.of(correct_shared_student(shared.booster, rows, soft_targets, asked, expired), asked, calibration)
 
 
 def key_of(pair: Pair) -> Key:

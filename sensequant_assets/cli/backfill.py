@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from sensequant_assets.batch.engines.engine import require_engine
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.rows import pool_event
 from sensequant_assets.batch.run import Options
@@ -195,6 +196,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     settings, teacher = request.settings.dated(), request.teacher
     market = Market.open(settings, teacher, request.student, settings.features)
     require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
+    require_engine(settings, teacher)
     store = ModelStore(settings.models_dir, market.universe.name)
     telemetry = TelemetryStore(settings.telemetry_dir)
     prepare_home(settings)

@@ -3,10 +3,12 @@
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
+from functools import partial
 
 import dagster as dg
 from pydantic import Field
 
+from sensequant_assets.batch.engines.engine import opened_engine
 from sensequant_assets.batch.noise import kept_noise, noise_key
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.rows import Identity
@@ -73,7 +75,7 @@ def model_assets(
     lattice
         Their partitions.
     settings
-        Defaults of `ModelsConfig`.
+        Defaults of `ModelsConfig`, and who trains.
     scope
         Of the teachers: pooled ones hang on the assets of the pools.
     pool
@@ -116,7 +118,7 @@ def model_assets(
         if not attended:
             market.telemetry.require()
         try:
-            yield from _carried_out(context, config, kinds, market, teacher, student)
+            yield from _carried_out(context, config, kinds, market, teacher, student, settings)
         finally:
             # Bars and features have left memory with the run: the ingest takes as much.
             if not attended:
@@ -132,6 +134,7 @@ def _carried_out(
     market: MarketResource,
     teacher: TeacherParameters,
     student: StudentParameters,
+    settings: Settings,
 ) -> Iterator[dg.AssetCheckResult]:
     """Train and judge the models of a Dagster run, and tell Dagster of each window."""
     identity, telemetry = identity_of(context.run), market.telemetry
@@ -157,6 +160,7 @@ def _carried_out(
         earlier_teachers=lambda: earlier_teachers(telemetry, keys, opened.universe.name),
         shrink=shrink,
         changed_limit=LimitWatch(telemetry, identity.batch_id).latest,
+        engine=partial(opened_engine, settings),
     )
 
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from sensequant_assets.batch.engines.engine import opened_engine
 from sensequant_assets.batch.pools import Pools
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.names import POOLS, SHARED_STUDENTS, WINDOW
@@ -27,7 +28,7 @@ def pool_assets(
     windows
         Their partitions.
     settings
-        How many pools are trained at once, and how long one may take.
+        Who trains pools, how many at once, and how long one may take.
     pool
         Concurrency pool of its runs; None for runs that wait for nobody.
     """
@@ -52,9 +53,10 @@ def pool_assets(
         chosen = opened.pools_in(context.partition_keys)
         log_lacking(context, chosen)
         names = [pool.name for pool in chosen]
-        made = Pools(opened, market.models.pools, teacher, student, force=False)
-        for outcome in made.make(names, settings.worker_count, settings.window_timeout_s):
-            log_pool(context, outcome)
+        with opened_engine(settings, settings.worker_count) as engine:
+            made = Pools(opened, market.models.pools, teacher, student, force=False, engine=engine)
+            for outcome in made.make(names, engine.slots, settings.window_timeout_s):
+                log_pool(context, outcome)
         made.require(names)
         # Only a generator is taken to yield nothing; anything else is taken for a value of every partition.
         yield from ()

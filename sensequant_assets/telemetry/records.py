@@ -55,8 +55,8 @@ class BatchStart:
         The limit of the check.
     configuration
         What came of settings and parameters together: rows that a window needs, settings that do nothing.
-    pid, workers
-        Of the run: its process, and how many windows it trains at once.
+    pid, workers, engine
+        Of the run: its process, how many windows it trains at once, and who trains them: `local` or `ray`.
     """
 
     record: ClassVar = "batch"
@@ -72,6 +72,7 @@ class BatchStart:
     configuration: Json = None
     pid: Annotated[int | None, OfRun()] = None
     workers: Annotated[int | None, OfRun()] = None
+    engine: Annotated[str | None, OfRun()] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +128,8 @@ class WindowRun:
         Of the trees; None without a model.
     device
         What trained it.
+    worker
+        Machine and process of the worker that did; None where the process of the run did.
     early_life, open
         Flags of the pair; `early_life` is None where its listing is not known.
     model_path
@@ -169,6 +172,7 @@ class WindowRun:
     code_fingerprint: str | None = None
     trees_fingerprint: str | None = None
     device: str | None = None
+    worker: str | None = None
     early_life: bool | None = None
     open: bool | None = None
     model_path: str | None = None

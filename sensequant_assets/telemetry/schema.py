@@ -29,7 +29,7 @@ from sensequant_assets.telemetry.records import (
     WindowRun,
 )
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +413,13 @@ MIGRATIONS: list[tuple[int, str]] = [
         ALTER TABLE window_runs ADD COLUMN peak_mb DOUBLE;
         ALTER TABLE window_runs ADD COLUMN device_s DOUBLE;
         ALTER TABLE window_runs ADD COLUMN joules DOUBLE;
+        """,
+    ),
+    (
+        11,
+        """
+        ALTER TABLE runs ADD COLUMN engine VARCHAR;
+        ALTER TABLE window_runs ADD COLUMN worker VARCHAR;
         """,
     ),
 ]

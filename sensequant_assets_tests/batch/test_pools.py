@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import product
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from sensequant_assets.batch import pools as pools_module
+from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.evaluation import Subject, gather
 from sensequant_assets.batch.leaks import probe
 from sensequant_assets.batch.made_with import code
@@ -86,6 +88,7 @@ class PooledShop:
         teacher: TeacherParameters = TEACHER,
         student: StudentParameters = STUDENT,
         models: Sequence[ModelKind] = MODELS,
+        engine: Engine | None = None,
         **options: Any,
     ) -> Told:
         market = self.market(teacher, student)
@@ -100,6 +103,7 @@ class PooledShop:
             student=student,
             options=how_it_runs(**{"workers": 2, "max_failure_rate": 0.5, **options}),
             earlier_teachers=lambda: earlier_teachers(self.telemetry, market.keys(), "three"),
+            engine=lambda slots: nullcontext(engine or Local(slots)),
         )
         told = Told()
         for _ in run.carry_out(
