@@ -23,7 +23,12 @@ def test_every_exception_of_a_window_has_a_kind(error: Exception, kind: FailureK
 
 
 def test_only_what_can_pass_with_nothing_changed_is_transient() -> None:
-    assert {kind for kind in FailureKind if kind.transient} == {"timeout", "resource", "lost_worker", "source_unavailable"}
+    assert {kind for kind in FailureKind if kind.transient} == {
+        "timeout",
+        "resource",
+        "lost_worker",
+        "source_unavailable",
+    }
 
 
 def test_every_kind_has_advice_and_one_of_another_version_too() -> None:
