@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, AliasGenerator, BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sensequant_assets.core.judging.periods import read_periods
 from sensequant_assets.core.lattice import Recipe
 from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.core.providers import STANDARD
@@ -121,6 +122,11 @@ def _cron(line: str) -> str:
     if not is_cron(line):
         raise ValueError(line)
     return line
+
+
+def _periods(text: str) -> str:
+    read_periods(text)
+    return text
 
 
 _OWNER = re.compile(r"team:[\w.-]+( [\w.-]+)*|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
@@ -314,6 +320,21 @@ class Settings(MarketSettings, BaseSettings):
         description="Share by which a price can move from its last close, as 20 % on NSE: a backtest buys and sells "
         "nothing at such a limit. 0 is none.",
     )
+    stress_periods: str = Field(
+        "crash of 2008: 2008-09-01/2009-03-09, downgrade of 2011: 2011-07-25/2011-10-04, crash of March 2020: "
+        "2020-02-19/2020-04-09, rate shock of 2022: 2022-01-03/2022-10-14, Adani report: 2023-01-24/2023-02-28, Indian "
+        "election: 2024-06-03/2024-06-04, carry unwind: 2024-08-01/2024-08-07, tariffs: 2025-04-02/2025-04-11",
+        description="Periods of the past in which a stress test looks at predictions.",
+    )
+    stress_max_drawdown: float = Field(
+        0.2, ge=0, le=1, description="Deepest fall of the portfolio with which it passes a period of a stress test."
+    )
+    stress_min_answered: float = Field(
+        0.9, ge=0, le=1, description="Least share of the symbols that have a prediction under a shock of a stress test."
+    )
+    stress_max_change: float = Field(
+        0.1, ge=0, le=1, description="Change of a probability by a shock that a stress test allows without a flag."
+    )
     noise_windows: int = Field(
         250,
         ge=0,
@@ -354,6 +375,7 @@ class Settings(MarketSettings, BaseSettings):
     _spelled_settings = field_validator("*", mode="before")(_text)
     _known_schedule_timezone = field_validator("schedule_timezone")(_timezone)
     _coming = field_validator("nightly_cron", "weekly_cron", "predict_cron", "prune_cron")(_cron)
+    _known_periods = field_validator("stress_periods")(_periods)
     _known_owners = field_validator("owners")(_owners)
     _sayable = field_validator("breeze_key", "breeze_session")(_printable)
     _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
@@ -624,6 +646,7 @@ _WORDS = {
     "prune_cron": "a cron line like 30 18 * * 1-5",
     "pool_history": "all, or a whole number in [1, 9999]",
     "features": "names and file.py:function, separated by commas",
+    "stress_periods": "NAME: FIRST/LAST, separated by commas",
     "owners": "team:name or e-mail addresses, separated by commas",
     "engine_address": "host:port",
     "webhook_url": "an http or https address",

@@ -1,6 +1,6 @@
 """A backtest of a batch: its walk-forward predictions as a portfolio, beside its universe and among all trials."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from sensequant_assets.core.bars import Bars, Floats, day_of
 from sensequant_assets.core.judging.backtest import Backtest, Holding, Prices, Terms, backtest, drawdown
 from sensequant_assets.core.judging.bootstrap import COVERAGE, or_null
 from sensequant_assets.core.judging.selection import Overfitting, Sharpe, overfitting, ratio, sharpe
-from sensequant_assets.core.judging.walk_forward import Forecast
+from sensequant_assets.core.judging.walk_forward import Forecast, Rows
 from sensequant_assets.core.parameters import MODELS, ModelKind
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
@@ -145,19 +145,32 @@ def backtest_of(
     known = ~np.isnan(said)
     if not known.any():
         raise UsageError(" ".join([f"Batch {subject.batch_id} has no {model} to test.", *gathered.remarks]))
-    choice = len(np.unique(rows.symbol[known]))
-    if top >= choice:
-        raise UsageError(
-            f"The {top} best of {counted(choice, 'symbol')} are all of them, and no choice. Give fewer with --top or "
-            "SENSEQUANT_TOP."
-        )
-    terms = Terms(top, market.recipe.horizon, cost_bp, band)
-    symbols, present = market.universe.symbols, set(rows.symbol[known].tolist())
-    # Bars of a symbol of which nothing was said are no part of this.
-    bars = [market.bars(name) if at in present else Bars.empty(name) for at, name in enumerate(symbols)]
-    found = backtest(Prices.of(bars), rows.time[known], rows.symbol[known], said[known], terms)
+    found = portfolio_of(market, rows.where(known), said[known], Terms(top, market.recipe.horizon, cost_bp, band))
     past = past_trials(telemetry, subject.settings.universe_name, MODELS, beginning=_TRIAL)
-    return _among_trials(subject, gathered, symbols, model, found, past)
+    return _among_trials(subject, gathered, market.universe.symbols, model, found, past)
+
+
+def portfolio_of(market: Market, rows: Rows, said: Floats, terms: Terms) -> Backtest:
+    """Hold what was said of rows on the bars of their market.
+
+    Raises
+    ------
+    UsageError
+        All symbols together would be held.
+    """
+    present = set(rows.symbol.tolist())
+    if terms.top >= len(present):
+        raise UsageError(
+            f"The {terms.top} best of {counted(len(present), 'symbol')} are all of them, and no choice. Give fewer "
+            "with --top or SENSEQUANT_TOP."
+        )
+    return backtest(prices_of(market, present), rows.time, rows.symbol, said, terms)
+
+
+def prices_of(market: Market, present: Collection[int]) -> Prices:
+    """Prices of a market, without those of symbols of which nothing was said; `present` are the others' numbers."""
+    symbols = market.universe.symbols
+    return Prices.of([market.bars(name) if at in present else Bars.empty(name) for at, name in enumerate(symbols)])
 
 
 def _among_trials(

@@ -41,6 +41,7 @@ COMMANDS = {
     "explain": "explain",
     "why": "why",
     "monitor": "monitor",
+    "stress": "stress",
     "report": "telemetry",
     "verify-batch": "verify_batch",
     "failures": "telemetry",
@@ -173,6 +174,7 @@ def main() -> None:
     sensequant explain     why it says that, feature by feature
     sensequant why         why a model is another one than before
     sensequant monitor     what came of it, and whether the champion still is what it was promoted for
+    sensequant stress      how the champion bears crashes of the past, and shocks to the newest bars
     sensequant report      one HTML page about a batch
     sensequant verify-batch ID  every number of it computed again, and what differs
     sensequant failures    what fails again and again, and what to do

@@ -21,6 +21,7 @@ from sensequant_assets.defs.sensors.new_predictions import new_predictions_senso
 from sensequant_assets.defs.sensors.retry_transient import retry_transient_sensor
 from sensequant_assets.defs.sensors.stalled_batch import stalled_batch_sensor
 from sensequant_assets.defs.serving import serving_assets
+from sensequant_assets.defs.stress import stress_check
 from sensequant_assets.defs.walk_forward import walk_forward_asset
 from sensequant_assets.settings import Settings
 
@@ -75,6 +76,7 @@ def build_definitions(
             settings,
             teacher.scope,
         ),
+        asset_checks=[stress_check(settings)],
         jobs=[MARKET, TRAINING, EVALUATION, BACKTESTING, PROMOTION, PREDICTION, pruning_job(desk)],
         sensors=sensors(desk),
         schedules=schedules(desk),

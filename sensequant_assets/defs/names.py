@@ -7,7 +7,7 @@ DIED_TAG, REPEATS_TAG = "sensequant/died", "sensequant/repeats"
 """On a run whose process is gone; on the run that repeats it, with its id."""
 
 CHECK, NOT_CONSTANT, NO_LEAK = "max_failure_rate", "not_constant", "no_leak"
-SOUND, CANARIES = "sound", "canaries"
+SOUND, CANARIES, STRESS = "sound", "canaries", "stress"
 ASSETS: dict[ModelKind, str] = {"teacher": "teacher_models", "student": "student_models"}
 JUDGING_GROUP, WALK_FORWARD, BACKTEST = "judging", "walk_forward", "backtest"
 SERVING_GROUP, CHAMPIONS = "serving", "champions"

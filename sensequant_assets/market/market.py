@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -179,9 +179,13 @@ class Market:
 
     def mirrored(self, seed: int) -> "Market":
         """The same market, its moves turned round by the coins of a seed: its noise twin."""
+        return self.changed(partial(mirrored, seed=seed))
+
+    def changed(self, change: Callable[[Bars], Bars]) -> "Market":
+        """The same market, the bars of each symbol another."""
         teacher, student, recipe = self._asked
-        turned = ChangedBars(self._source, partial(mirrored, seed=seed))
-        return Market(self.universe, self.windows, turned, recipe, teacher, student, providers=self.providers)
+        source = ChangedBars(self._source, change)
+        return Market(self.universe, self.windows, source, recipe, teacher, student, providers=self.providers)
 
     @cached_property
     def aliases(self) -> Mapping[str, Alias]:

@@ -367,3 +367,44 @@ def test_to_hold_all_symbols_is_no_choice(tried: tuple[Home, str, Finished]) -> 
     finished = tried[0].run("backtest", "--top", "8")
     assert finished.code == 2
     assert "The 8 best of 8 symbols are all of them, and no choice. Give fewer with --top" in finished.err
+
+
+def test_a_champion_is_tested_in_periods_of_the_past_and_under_shocks_and_what_is_not_covered_is_said(
+    home: Home,
+) -> None:
+    periods = "crash: 2020-02-19/2020-04-09, spring: 2021-03-01/2021-03-31, late: 2022-05-01/2022-12-31"
+    finished = home.run("stress", "--stress-periods", periods, "--json")
+    (line,) = finished.out.splitlines()
+    found = json.loads(line)
+    tests = {each["name"]: each for each in found["tests"]}
+    assert list(tests) == ["crash", "spring", "late", "gap", "volatility", "missing_days", "stale_feed", "split"]
+    assert [tests[name]["state"] for name in ("crash", "spring", "late")] == [
+        "not covered",
+        "passed",
+        "covered in part",
+    ]
+    assert (tests["spring"]["dates"], tests["spring"]["sessions"]) == (31, 31)
+    assert 0 < tests["spring"]["rank_ic_low"] < tests["spring"]["rank_ic"] < tests["spring"]["rank_ic_high"]
+    assert (tests["gap"]["symbols"], tests["stale_feed"]["symbols"], tests["split"]["symbols"]) == (8, 4, 1)
+    assert tests["stale_feed"]["flagged"] == tests["stale_feed"]["answered"] == 4
+    assert finished.code == (1 if found["failed"] else 0)
+    assert not home.rows("FROM predictions"), "nothing of a shock is kept"
+    strict = home.run("stress", "--stress-periods", periods, "--stress-min-answered", "0", "--stress-max-change", "1")
+    assert strict.code == 0, strict.err
+    said = " ".join(strict.out.split())
+    assert (
+        "1 of 3 periods and 5 of 5 shocks passed, 0 failed; 1 is covered in part and 1 not at all: nobody knows" in said
+    )
+
+
+def test_a_batch_that_nobody_has_promoted_is_tested_on_request(tried: tuple[Home, str, Finished]) -> None:
+    home = tried[0]
+    assert "`sensequant promote`" in home.run("stress").err
+    never = ("--stress-periods", "crash of 2008: 2008-09-01/2009-03-09", "--stress-max-change", "0")
+    finished = home.run("stress", "--unproven", *never, "--json")
+    found = json.loads(finished.out)
+    assert found["standing"] == f"unproven students of batch {tried[1]}, which nobody has promoted"
+    assert (found["passed"], found["not_covered"]) == (False, 1)
+    bad = home.run("stress", "--stress-periods", "crash")
+    assert bad.code == 2
+    assert "SENSEQUANT_STRESS_PERIODS" in bad.err

@@ -153,3 +153,15 @@ def test_a_run_backtests_a_batch_and_shows_what_it_came_to_with_its_page(platfor
     assert Path(shown["page"].removeprefix("file://")).is_file()
     refused = platform.run(job="backtesting", asset="backtest", top=8)
     assert "are all of them, and no choice" in failure_of(refused).error.to_string()
+
+
+def test_a_promotion_ends_with_the_stress_check_which_stops_nothing(platform: Platform) -> None:
+    result = platform.run()
+    assert result.success
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.check_name, check.blocking) == ("stress", False)
+    # No default period lies where every day has a bar and a prediction, but for that of 2022, and that in part.
+    assert not check.passed
+    states = {row.data["test"]: row.data["state"] for row in check.metadata["tests"].value.records}
+    assert states["crash of March 2020"] == "not covered"
+    assert "not at all: nobody knows what would have been" in str(check.description).replace("\\", "")

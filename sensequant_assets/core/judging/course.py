@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sensequant_assets.core.bars import Floats
-from sensequant_assets.core.judging.bootstrap import COVERAGE, Estimate
+from sensequant_assets.core.judging.bootstrap import COVERAGE, UNKNOWN, Estimate
 from sensequant_assets.core.judging.walk_forward import Judgement
 
 _FEWEST_SPANS = 3
@@ -44,6 +46,27 @@ def months(judged: Judgement, daily: Floats) -> Sequence[Month]:
         own = values[month == each]
         found.append(Month(str(each), len(own), _about(float(own.mean()), values, len(own))))
     return found
+
+
+def span_of(calendar: NDArray[np.datetime64], daily: Floats, first: date, last: date) -> tuple[int, Estimate]:
+    """Mean of a value a date from one day to another, both of them in it, and over how many dates.
+
+    Parameters
+    ----------
+    calendar, daily
+        Dates in order and the value of each, shape (dates,); NaN where a date has none.
+    first, last
+        Days.
+
+    Returns
+    -------
+    tuple of int and Estimate
+        The interval as of `months`; NaN where no date has a value.
+    """
+    known = np.isfinite(daily)
+    values, days = daily[known], calendar[known]
+    own = values[(days >= np.datetime64(first)) & (days <= np.datetime64(last))]
+    return (len(own), _about(float(own.mean()), values, len(own))) if len(own) else (0, UNKNOWN)
 
 
 def _about(value: float, values: Floats, length: int) -> Estimate:

@@ -1,11 +1,13 @@
 """Claims about the course of a value month by month."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 
 from sensequant_assets.core.bars import Floats, day_of
 from sensequant_assets.core.judging.bootstrap import resample
-from sensequant_assets.core.judging.course import months
+from sensequant_assets.core.judging.course import months, span_of
 from sensequant_assets.core.judging.walk_forward import Judgement
 
 
@@ -50,3 +52,13 @@ def test_the_interval_of_a_month_counts_the_overlap_of_labels() -> None:
 
 def test_without_a_value_there_is_no_month() -> None:
     assert months(judgement(40), np.full(40, np.nan)) == []
+
+
+def test_a_span_is_the_mean_from_one_day_to_another_with_the_interval_of_a_month() -> None:
+    judged, daily = judgement(90), overlapping(np.random.default_rng(3), 90)
+    daily[5] = np.nan
+    dates, found = span_of(judged.calendar, daily, date(2024, 2, 1), date(2024, 2, 29))
+    month = months(judged, daily)[1]
+    assert (dates, found) == (month.dates, month.rank_ic)
+    assert span_of(judged.calendar, daily, date(2024, 2, 4), date(2024, 2, 4))[0] == 0
+    assert np.isnan(span_of(judged.calendar, daily, date(2023, 1, 1), date(2023, 2, 1))[1].value)
