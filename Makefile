@@ -14,7 +14,7 @@ install = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
   $(UV) pip install --python $(BIN)/python --constraint constraints.txt --editable "$(1)"
 else
 install = $(PYTHON) -m venv $(VENV) && \
-  $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable "$(1)"
+  $(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt --editable "$(1)"
 endif
 
 # Each is made once, and again when what it is made from changes.

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, AliasGenerator, BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.judging.periods import read_periods
@@ -536,18 +537,24 @@ def read_student(overrides: Mapping[str, Any] | None = None, scope: Scope | None
     return _read_parameters(_StudentEnvironment, {**(overrides or {}), "scope": shared})
 
 
+def read_parameters(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+    """The parameters of these values by field name, and of nothing else; a wrong one is told as for `read_settings`."""
+    family = "TEACHER" if issubclass(model, TeacherParameters) else "STUDENT"
+    return _validated(model, values, lambda field: f"{family}_{field.upper()}")
+
+
 def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Sort `--param K=V` texts into teacher and student overrides.
 
     Parameters
     ----------
     texts
-        `TEACHER_NUM_LEAVES=31`, `STUDENT_N_ESTIMATORS=80`; a name without prefix is the teacher's.
+        `TEACHER_NUM_LEAVES=31`, `STUDENT_N_ESTIMATORS=80`.
 
     Raises
     ------
     UsageError
-        No `=`, or a name that neither model has.
+        No `=`, a name that does not say whose it is, or one that its model does not have.
     """
     found: dict[str, dict[str, str]] = {"teacher": {}, "student": {}}
     models: dict[str, type[BoosterParameters]] = {"teacher": TeacherParameters, "student": StudentParameters}
@@ -556,10 +563,12 @@ def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str
         if not separator:
             raise UsageError(f"--param {text} has no value; write for example --param TEACHER_NUM_LEAVES=31.")
         plain = name.strip().lower().replace(".", "_")
-        model, field = "teacher", plain
-        for prefix in models:
-            if plain.startswith(f"{prefix}_"):
-                model, field = prefix, plain.removeprefix(f"{prefix}_")
+        model, _, field = plain.partition("_")
+        if model not in models:
+            raise UsageError(
+                f"--param {text} does not say whose it is; write TEACHER_{plain.upper()}={value} or "
+                f"STUDENT_{plain.upper()}={value}."
+            )
         _refuse_unknown(f"--param {name}", "parameter", field.upper(), _upper(models[model]))
         found[model][field] = value.strip()
     return found["teacher"], found["student"]
@@ -659,7 +668,11 @@ _WORDS = {
 
 def describe_bounds(model: type[BaseModel], field: str) -> str:
     """What values a field takes, in words: `a whole number in [2, 1024]`."""
-    info = model.model_fields[field]
+    return bounds_in_words(field, model.model_fields[field])
+
+
+def bounds_in_words(field: str, info: FieldInfo) -> str:
+    """What values a field of this name takes, likewise."""
     limits: dict[str, Any] = {}
     for constraint in info.metadata:
         for name in ("ge", "gt", "le", "lt"):

@@ -245,8 +245,8 @@ def test_params_are_sorted_by_their_prefix():
             "TEACHER_NUM_LEAVES=31",
             "student_n_estimators=80",
             "teacher.max_depth = 4",
-            "learning_rate=0.5",
-            "NUM_LEAVES=63",
+            "teacher_learning_rate=0.5",
+            "TEACHER_NUM_LEAVES=63",
         ]
     )
     assert teacher == {"num_leaves": "63", "max_depth": "4", "learning_rate": "0.5"}
@@ -256,7 +256,7 @@ def test_params_are_sorted_by_their_prefix():
 
 def test_a_param_keeps_an_equals_sign_of_its_value():
     with pytest.raises(UsageError, match=r"TEACHER_NUM_LEAVES==3 is not allowed"):
-        read_teacher(parse_overrides(["NUM_LEAVES==3"])[0])
+        read_teacher(parse_overrides(["TEACHER_NUM_LEAVES==3"])[0])
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,12 @@ def test_a_param_keeps_an_equals_sign_of_its_value():
             "--param TEACHER_NUM_LEAVES has no value; write for example --param TEACHER_NUM_LEAVES=31.",
         ),
         ("STUDENT_FOLDS=3", "--param STUDENT_FOLDS is no parameter."),
-        ("num_leafs=3", "--param num_leafs is no parameter. Did you mean NUM_LEAVES?"),
-        ("=3", "--param  is no parameter."),
+        ("teacher_num_leafs=3", "--param teacher_num_leafs is no parameter. Did you mean NUM_LEAVES?"),
+        (
+            "num_leaves=3",
+            "--param num_leaves=3 does not say whose it is; write TEACHER_NUM_LEAVES=3 or STUDENT_NUM_LEAVES=3.",
+        ),
+        ("=3", "--param =3 does not say whose it is"),
     ],
 )
 def test_a_param_that_nothing_reads_is_refused(text, message):

@@ -4,7 +4,8 @@ Runs that Dagster starts are given resources, with the environment's values as d
 one run. A run of the command line is given the very objects that it was asked with.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,6 +22,7 @@ from sensequant_assets.batch.shrinking import Shrink
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
 from sensequant_assets.core.providers import STANDARD
+from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.models.noise import NoiseStore
@@ -33,7 +35,9 @@ from sensequant_assets.settings import (
     MarketSettings,
     Settings,
     Today,
+    bounds_in_words,
     read_market,
+    read_parameters,
 )
 from sensequant_assets.telemetry.questions.batches import batch_basis
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -115,6 +119,15 @@ class MarketResource:
         return TelemetryStore(self.data_dir / TELEMETRY_DIR)
 
 
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Fail a run whose Launchpad has a wrong value, by the sentence that names it and its bounds."""
+    try:
+        yield
+    except UsageError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+
+
 class _ParametersResource(dg.ConfigurableResource[BoosterParameters]):
     """Parameters as the Launchpad shows them.
 
@@ -130,7 +143,8 @@ class _ParametersResource(dg.ConfigurableResource[BoosterParameters]):
         if values["scope"] != self.shown.scope:
             as_shown = {name for name in kind.POOLED if values[name] == getattr(self.shown, name)}
             values = {name: values[name] for name in values.keys() - (as_shown - self.shown.model_fields_set)}
-        return kind(**values)
+        with _refusing():
+            return read_parameters(kind, values)
 
 
 class TeacherResource(_ParametersResource):
@@ -151,7 +165,8 @@ class LaunchpadMarket(dg.ConfigurableResource[MarketResource]):
     def create_resource(self, context: dg.InitResourceContext) -> MarketResource:  # noqa: ARG002  # Dagster calls it so
         """The market of these values, which the settings check."""
         values = {name: getattr(self, name) for name in MarketSettings.model_fields}
-        return MarketResource(read_market(values), Path(self.data_dir), features=self.features)
+        with _refusing():
+            return MarketResource(read_market(values), Path(self.data_dir), features=self.features)
 
 
 def launchpad_resources(
@@ -183,10 +198,19 @@ def with_default(field: FieldInfo, value: Any) -> Any:
     return changed
 
 
+def _unbounded(field: FieldInfo, name: str, value: Any) -> Any:
+    """The same with its bounds in words alone: what is beyond them a sentence refuses, and not a trace of Dagster."""
+    changed = with_default(field, value)
+    if field.metadata:
+        changed.metadata = []
+        changed.description = f"{field.description} It is {bounds_in_words(name, field)}."
+    return changed
+
+
 def _resource(kind: type[_Resource], fields: Mapping[str, FieldInfo], values: Mapping[str, Any]) -> _Resource:
     # Of the values given to a resource Dagster forgets all when the Launchpad sets one; the defaults of its class stay.
     defaults: dict[str, Any] = {
-        name: (_AS_JSON.get(field.annotation, field.annotation), with_default(field, values[name]))
+        name: (_AS_JSON.get(field.annotation, field.annotation), _unbounded(field, name, values[name]))
         for name, field in fields.items()
     }
     resource: _Resource = create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **defaults)()

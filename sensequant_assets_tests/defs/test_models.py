@@ -377,9 +377,15 @@ def test_the_launchpad_changes_parameters_for_one_run(platform: Platform) -> Non
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"resources": {"teacher": {"config": {"num_leaves": 5000}}}}, ("num_leaves", "1024")),
+        (
+            {"resources": {"teacher": {"config": {"num_leaves": 1}}}},
+            ("Failure: TEACHER_NUM_LEAVES=1 is not allowed: it must be a whole number in [2, 1024].",),
+        ),
         ({"ops": {"models": {"config": {"max_failure_rate": 2.0}}}}, ("max_failure_rate", "less than or equal to 1")),
-        ({"resources": {"market": {"config": {"window_days": 0}}}}, ("window_days", "greater than or equal to 1")),
+        (
+            {"resources": {"market": {"config": {"window_days": 0}}}},
+            ("SENSEQUANT_WINDOW_DAYS=0", "a whole number in [1, "),
+        ),
         ({"resources": {"market": {"config": {"start": "May"}}}}, ("SENSEQUANT_START=May", "a date like 2022-01-01")),
     ],
 )
