@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sensequant_assets.core.judging.periods import read_periods
 from sensequant_assets.core.lattice import Recipe
-from sensequant_assets.core.parameters import BoosterParameters, Scope, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import BoosterParameters, ModelKind, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.quality.rules import Reaction
 from sensequant_assets.core.universe import universe_name
@@ -47,6 +47,7 @@ Today = Literal["today"]
 TODAY: Today = "today"
 
 MODELS_DIR, TELEMETRY_DIR, NOISE_DIR, CHAMPIONS_DIR = "models", "telemetry", "noise", "champions"
+PROFILES_DIR = "profiles"
 """Names of directories below the data directory."""
 
 _PREFIX = "SENSEQUANT_"
@@ -419,6 +420,11 @@ class Settings(MarketSettings, BaseSettings):
         return self.data_dir / CHAMPIONS_DIR
 
     @property
+    def profiles_dir(self) -> Path:
+        """Directory of what profiles train, and of their noise twins."""
+        return self.data_dir / PROFILES_DIR
+
+    @property
     def market_file(self) -> Path:
         """File that keeps the lattice of the last batch."""
         return self.data_dir / "market.json"
@@ -557,21 +563,39 @@ def parse_overrides(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str
         No `=`, a name that does not say whose it is, or one that its model does not have.
     """
     found: dict[str, dict[str, str]] = {"teacher": {}, "student": {}}
-    models: dict[str, type[BoosterParameters]] = {"teacher": TeacherParameters, "student": StudentParameters}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--param {text} has no value; write for example --param TEACHER_NUM_LEAVES=31.")
-        plain = name.strip().lower().replace(".", "_")
-        model, _, field = plain.partition("_")
-        if model not in models:
+        plain = _plain(name)
+        if plain.partition("_")[0] not in found:
             raise UsageError(
                 f"--param {text} does not say whose it is; write TEACHER_{plain.upper()}={value} or "
                 f"STUDENT_{plain.upper()}={value}."
             )
-        _refuse_unknown(f"--param {name}", "parameter", field.upper(), _upper(models[model]))
+        model, field = parameter_named(name, "--param")
         found[model][field] = value.strip()
     return found["teacher"], found["student"]
+
+
+def parameter_named(name: str, option: str) -> tuple[ModelKind, str]:
+    """The model and field of a parameter as a person spells it; a name without prefix is the teacher's.
+
+    Raises
+    ------
+    UsageError
+        Neither model has it; `option` is where it was given.
+    """
+    models: dict[ModelKind, type[BoosterParameters]] = {"teacher": TeacherParameters, "student": StudentParameters}
+    plain = _plain(name)
+    model: ModelKind = "student" if plain.startswith("student_") else "teacher"
+    field = plain.removeprefix(f"{model}_")
+    _refuse_unknown(f"{option} {name}", "parameter", field.upper(), _upper(models[model]))
+    return model, field
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(".", "_")
 
 
 def _read_parameters(model: type[_Parameters], overrides: Mapping[str, Any] | None) -> _Parameters:

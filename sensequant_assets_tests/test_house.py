@@ -17,8 +17,10 @@ DECISIONS = PROJECT / "docs" / "decisions"
 TESTED_ELSEWHERE = {
     "batch/backtesting.py": ("cli/test_champions.py", "a batch is backtested by a command"),
     "batch/explaining.py": ("cli/test_predict.py", "an explanation is printed"),
+    "batch/measuring.py": ("cli/test_profile.py", "a run of a profile is a process"),
     "batch/monitoring.py": ("cli/test_predict.py", "live predictions are made by a command"),
     "batch/outcomes.py": ("cli/test_predict.py", "outcomes are of what a command predicted"),
+    "batch/profiling.py": ("cli/test_profile.py", "a profile is killed and resumed as a command"),
     "batch/promotion.py": ("cli/test_champions.py", "a batch is promoted by a command"),
     "batch/recorded.py": ("batch/test_certificate.py", "what was recorded is what is verified"),
     "batch/rows.py": ("batch/test_run.py", "a row is asked for by the run that writes it"),
@@ -59,6 +61,7 @@ TESTED_ELSEWHERE = {
     "defs/verdicts.py": ("defs/sensors/test_batch_failure_rate.py", "a sensor records what is asked"),
     "models/noise.py": ("batch/test_noise.py", "what is kept of a twin is seen of its training"),
     "models/sealed.py": ("models/test_store.py", "what is sealed is a model's record"),
+    "report/charts.py": ("report/test_pooled.py", "months are drawn by it"),
     "report/comparison.py": ("report/test_report.py", "a report is one page"),
     "report/facts.py": ("report/test_report.py", "a report is one page"),
     "report/markdown.py": ("report/test_report.py", "a report is one page"),
@@ -72,6 +75,7 @@ TESTED_ELSEWHERE = {
     "sources/vendors/keeping.py": ("sources/vendors/test_fetching.py", "what is kept is what was fetched"),
     "sources/vendors/nse.py": ("sources/vendors/test_fetching.py", "a server answers as the exchange does"),
     "sources/vendors/yahoo.py": ("sources/vendors/test_fetching.py", "a server answers as Yahoo does"),
+    "telemetry/questions/profiles.py": ("report/test_profile.py", "what is asked for is shown"),
     "storage/indexing.py": (
         "storage/test_sqlite.py",
         "what the index holds is compared with the stock class, row by row",

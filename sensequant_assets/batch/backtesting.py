@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sensequant_assets.batch.evaluation import Gathered, Subject, gather
-from sensequant_assets.batch.examination import named_at, of_dates, series_of
+from sensequant_assets.batch.examination import of_dates, series_of
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.core.bars import Bars, Floats, day_of
 from sensequant_assets.core.judging.backtest import Backtest, Holding, Prices, Terms, backtest, drawdown
@@ -19,7 +19,7 @@ from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
-from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.journal import Journal, new_name, utc_now
 from sensequant_assets.telemetry.questions.trials import PastTrial, latest_findings, past_trials
 from sensequant_assets.telemetry.records import Evaluation, Trial
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -208,7 +208,7 @@ def note(telemetry: TelemetryStore, tested: Backtested) -> dict[str, Any]:
     Parameters and model are tried once more with each number of symbols that is held; what orders cost is no choice.
     """
     subject, found, told, now = tested.subject, tested.found, tested.as_json(), utc_now()
-    name, universe, windows = named_at(now), subject.settings.universe_name, tested.gathered.windows
+    name, universe, windows = new_name(), subject.settings.universe_name, tested.gathered.windows
     with Journal(telemetry.shards, batch_id=subject.batch_id, run_id="", clock=utc_now) as journal:
         journal.append(
             Trial(

@@ -1,6 +1,5 @@
 """All that an evaluation finds: scores, how they differ, how symbols do, and what the choice among trials costs."""
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +25,7 @@ from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import absolute_market
-from sensequant_assets.telemetry.journal import Journal, utc_now
+from sensequant_assets.telemetry.journal import Journal, new_name, utc_now
 from sensequant_assets.telemetry.questions.trials import PastTrial, latest_findings, past_trials
 from sensequant_assets.telemetry.records import Evaluation, Trial
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -218,7 +217,7 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
     Whoever picks the best of many must know how many there were.
     """
     subject, judged, windows, now = examined.subject, examined.judged, examined.gathered.windows, utc_now()
-    name, universe = named_at(now), subject.settings.universe_name
+    name, universe = new_name(), subject.settings.universe_name
     told = {score["score"]: score for score in examined.scores}
     with Journal(telemetry.shards, batch_id=subject.batch_id, run_id="", clock=utc_now) as journal:
         journal.append_many(
@@ -255,11 +254,6 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
         )
         read, told = examined.gathered.bars_read, absolute_market(subject.settings.market)
         journal.append(bars_event(read, told, judging(), evaluation=name))
-
-
-def named_at(now: datetime) -> str:
-    """A name for an evaluation that no other has."""
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _trials(

@@ -19,7 +19,7 @@ from sensequant_assets.batch.rows import pool_event
 from sensequant_assets.batch.run import Options
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
 from sensequant_assets.cli.console import console, say
-from sensequant_assets.cli.launch import Launch, launch, new_batch_id
+from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.cli.options import (
     market_options,
     selected,
@@ -37,6 +37,7 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, parse_overrides, read_student, read_teacher, remember_market
+from sensequant_assets.telemetry.journal import new_name
 from sensequant_assets.telemetry.questions.failures import failed_pairs
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import json_text, printable
@@ -208,7 +209,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         return _nothing_to_do(out, request)
     _warn(out, market, shrink)
     remember_market(request.settings)
-    batch_id = new_batch_id()
+    batch_id = new_name()
     limits = (settings.worker_count, settings.window_timeout_s, settings.max_failure_rate)
     options = Options(*limits, request.force, settings.allow_shrink, settings.stop_early)
     total = len(keys) * len(request.models)

@@ -1,11 +1,9 @@
 """One batch from the command line: recorded in the same Dagster instance that the UI shows, run in this process."""
 
 import gc
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 import dagster as dg
@@ -76,11 +74,6 @@ class Launch:
     tell_verdict: Callable[[Verdict], None] = to_nobody
     tell_pool: Callable[[PoolOutcome], None] = to_nobody
     shrink: Shrink | None = None
-
-
-def new_batch_id() -> str:
-    """A name that sorts by time, such as `20260131-184502-3f9a`."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def launch(batch: Launch) -> BrokeOffError | StoppedError | None:

@@ -33,6 +33,7 @@ COMMANDS = {
     "replay": "replay",
     "evaluate": "evaluate",
     "backtest": "backtest",
+    "profile": "profile",
     "promote": "champions",
     "champions": "champions",
     "rollback": "champions",
@@ -166,6 +167,7 @@ def main() -> None:
     sensequant replay      what another limit, or other attempts, would have made of past batches
     sensequant evaluate    what its models are worth on the windows after theirs
     sensequant backtest    what their predictions would have come to as a portfolio, net of costs
+    sensequant profile     what parameters take, make and are worth, setting by setting
     sensequant promote     let the students of a batch serve, if they show enough
     sensequant champions   who serves, since when and on what evidence
     sensequant rollback    let an earlier version serve again

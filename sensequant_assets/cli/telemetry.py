@@ -32,7 +32,7 @@ def query(sql: str, form: Format) -> None:
     """Ask the telemetry in SQL, also while a batch writes it.
 
     \b
-    Tables: batches, runs, window_runs, planned_windows, verdicts, trials, evaluations, events
+    Tables: batches, runs, window_runs, planned_windows, verdicts, trials, evaluations, profiles, events
     Views:  last_attempts, pair_status, window_status, batch_summary, costs, batch_costs
 
     \b

@@ -142,6 +142,7 @@ class Market:
         teacher: TeacherParameters,
         student: StudentParameters,
         features: str = STANDARD.name,
+        symbols: Iterable[str] | None = None,
     ) -> "Market":
         """The market that settings name, for models of these parameters.
 
@@ -153,6 +154,8 @@ class Market:
             Parameters.
         features
             Providers of the features, as of `Settings`: they are code, which no record of a batch may name.
+        symbols
+            Those that make a universe of their own, pools and all; every symbol by default.
 
         Raises
         ------
@@ -175,6 +178,9 @@ class Market:
         )
         if rules.calendar is not None:
             require_calendar(rules.calendar)
+        if symbols is not None:
+            chosen = universe.select(symbols)
+            universe = replace(universe, listings=tuple(map(universe.listing, chosen)))
         return cls(universe, windows, source, settings.recipe, teacher, student, rules, providers, renames)
 
     def mirrored(self, seed: int) -> "Market":

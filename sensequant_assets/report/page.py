@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from sensequant_assets.core.outcome import COUNTED
+from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
 from sensequant_assets.report.backtest import drawn
@@ -41,6 +42,7 @@ from sensequant_assets.report.pictures import (
 )
 from sensequant_assets.report.pooled import METRICS as SCORE_METRICS
 from sensequant_assets.report.pooled import pooled
+from sensequant_assets.report.profile import Profile, seconds_chart, tables, worth_chart
 from sensequant_assets.text import file_name, printable, printable_lines
 
 MAX_LINES = 100
@@ -71,6 +73,23 @@ def write_page(report: Report, path: Path) -> Path:
 def write_backtest(found: Mapping[str, Any], path: Path) -> Path:
     """Write the page of a backtest, of what `batch.backtesting` finds; as `write_page`."""
     return _written(_template("backtest_page.html.j2").render(batch=found["batch_id"], drawn=drawn(found)), path)
+
+
+def profile_path(data_dir: Path, profile: str) -> Path:
+    """Where the page of a profile goes unless told otherwise."""
+    return data_dir / "reports" / f"profile-{file_name(profile)}.html"
+
+
+def write_profile(profile: Profile, path: Path) -> Path:
+    """Write the page of a profile; as `write_page`."""
+    drawn = [(model, worth_chart(profile, model)) for model in MODELS]
+    text = _template("profile.html.j2").render(
+        profile=profile,
+        seconds=seconds_chart(profile),
+        worth=[(model, picture) for model, picture in drawn if picture],
+        tables=tables(profile),
+    )
+    return _written(text, path)
 
 
 def _written(text: str, path: Path) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sensequant_assets.report.charts import Chart, Point, chart
 from sensequant_assets.text import counted
 
 MODELS = ("teacher", "student", "pool")
@@ -64,44 +65,6 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True)
-class MonthBar:
-    """A month: a bar between `zero` and its value, and the ends of its interval; None without one."""
-
-    x: float
-    top: float
-    height: float
-    low: float | None
-    high: float | None
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """A value by month, 360 wide and 190 high.
-
-    Attributes
-    ----------
-    title
-        What it shows, for those who do not see it.
-    bars, width
-        Of the months, and how wide each is.
-    zero
-        Where nothing lies.
-    ticks
-        (x, label) below.
-    reach
-        Value at the upper edge; the lower one is as far down.
-    """
-
-    title: str
-    bars: Sequence[MonthBar]
-    width: float
-    zero: float
-    ticks: Sequence[tuple[float, str]]
-    reach: float
-
-
-@dataclass(frozen=True, slots=True)
 class Symbols:
     """Best and worst symbols of a model, and whether such an AUC persists, in words."""
 
@@ -148,7 +111,7 @@ class Pooled:
     differences: Sequence[Line]
     sentences: Sequence[str]
     reliabilities: Sequence[tuple[str, Reliability]]
-    courses: Sequence[tuple[str, Course]]
+    courses: Sequence[tuple[str, Chart]]
     importance: Importance | None
     symbols: Sequence[Symbols]
     remarks: Sequence[str]
@@ -288,32 +251,21 @@ def reliability(model: str, bins: Sequence[Mapping[str, Any]]) -> Reliability:
     return Reliability(f"Reliability of what {model}s serve: {told or 'no rows'}", dots)
 
 
-_WIDTH, _HEIGHT, _EDGE = 360.0, 160.0, 8.0
-
-
-def course(model: str, months: Sequence[Mapping[str, Any]]) -> Course:
+def course(model: str, months: Sequence[Mapping[str, Any]]) -> Chart:
     """Lay out a rank IC month by month about 0."""
     whole = [each for each in months if each["dates"] >= FEWEST_DATES] or months
     ends = [abs(each[name]) for each in whole for name in ("rank_ic", "low", "high") if each[name] is not None]
     reach = max([*ends, 0.01])
-    zero = _EDGE + (_HEIGHT - _EDGE) / 2
-    scale = (_HEIGHT - _EDGE) / 2 / reach
-    step = (_WIDTH - 2 * _EDGE) / len(months)
-
-    def y(value: float) -> float:
-        return float(zero - max(-reach, min(reach, value)) * scale)
-
-    bars = [
-        MonthBar(
-            x=_EDGE + (at + 0.5) * step,
-            top=min(zero, y(each["rank_ic"])),
-            height=abs(zero - y(each["rank_ic"])),
-            low=None if each["low"] is None else y(each["low"]),
-            high=None if each["high"] is None else y(each["high"]),
-            title=f"{each['month']}: {interval(each['rank_ic'], each['low'], each['high'], sign='+')} of "
+    points = [
+        Point(
+            each["month"],
+            each["rank_ic"],
+            each["low"],
+            each["high"],
+            f"{each['month']}: {interval(each['rank_ic'], each['low'], each['high'], sign='+')} of "
             f"{counted(each['dates'], 'date')}",
         )
-        for at, each in enumerate(months)
+        for each in months
     ]
     above = sum(each["rank_ic"] > 0 for each in months)
     sure = sum(each["low"] is not None and (each["low"] > 0 or each["high"] < 0) for each in months)
@@ -321,9 +273,7 @@ def course(model: str, months: Sequence[Mapping[str, Any]]) -> Course:
         f"Rank IC of {model}s by month, {months[0]['month']} to {months[-1]['month']}: above 0 in {above} of "
         f"{counted(len(months), 'month')}, surely other than 0 in {sure}"
     )
-    every = -(-len(months) // 4)
-    ticks = [(bars[at].x, months[at]["month"]) for at in range(0, len(months), every)]
-    return Course(title, bars, max(step - 1, 0.5), zero, ticks, reach)
+    return chart(title, points, reach=reach, top=f"{reach:+.2f}")
 
 
 def _importance(found: Mapping[str, Any]) -> Importance | None:

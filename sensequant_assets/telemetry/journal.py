@@ -152,6 +152,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def new_name() -> str:
+    """Name a batch, an evaluation or a profile by the time, such as `20260131-184502-3f9a`: names sort by it."""
+    return f"{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
 def writer_is_gone(shard: Path) -> bool:
     """Whether no living process writes this shard; False where the file system cannot tell."""
     fd = os.open(shard, os.O_RDONLY)

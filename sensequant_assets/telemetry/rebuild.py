@@ -141,6 +141,7 @@ TABLES = (
     "evaluations",
     "predictions",
     "outcomes",
+    "profiles",
     "events",
     "shards",
 )

@@ -392,6 +392,94 @@ class BarOutcome:
     known_at: Time = None
 
 
-Record = BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd | Trial | Evaluation | Prediction | BarOutcome
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One run of a setting of a profile, in a process of its own; whatever is null is not known.
+
+    Attributes
+    ----------
+    profile, setting, turn
+        Which profile, which of its settings and which run of that, both from 1.
+    universe, symbols, windows
+        Its name, and how many of each the sample has.
+    sample_fingerprint
+        Of market, symbols, windows, features and workers: times of another sample are others.
+    name, grid
+        Of the setting: what sets it apart, and the values that the grid gives it.
+    parameters, parameters_fingerprint
+        All of its parameters by model, and their fingerprint with how bars become rows.
+    data_fingerprint, code_fingerprint, trees_fingerprint
+        Of all its models together: what they were made from, and which trees they have.
+    device, workers
+        What teachers were trained on, and how many windows at once.
+    models, failed, failure
+        Models that were trained, windows and pools that failed, and the first error; of a run that broke off, why.
+    boosters
+        How many boosters the models are: a pool's is that of many.
+    rows
+        Training rows of its teachers, once each.
+    wall_s, cpu_s
+        Seconds of the clock for the training of all models, and of the processor, of the whole process.
+    cpu_by_model
+        CPU seconds of the models by kind.
+    read_mb, peak_mb
+        Most memory of the process before the first model was trained, and until the last one was.
+    others_cpu
+        Processors that other processes kept busy meanwhile, in the mean.
+    device_s, device_utilisation, joules
+        Of a device other than the CPU: seconds for which trainings held it, its busy share, and what it counted.
+    effective
+        By model, values of LightGBM's parameters as its boosters' texts have them.
+    largest_leaves, largest_depth
+        Of the largest tree of a teacher.
+    scores
+        Of the first run: `scores` of models and baselines on the windows after theirs, and what they stand on.
+    measured_at
+        When it ended.
+    """
+
+    record: ClassVar = "measurement"
+
+    profile: str
+    setting: int
+    turn: int
+    universe: str | None = None
+    symbols: int | None = None
+    windows: int | None = None
+    sample_fingerprint: str | None = None
+    name: str | None = None
+    grid: Json = None
+    parameters: Json = None
+    parameters_fingerprint: str | None = None
+    data_fingerprint: str | None = None
+    code_fingerprint: str | None = None
+    trees_fingerprint: str | None = None
+    device: str | None = None
+    workers: int | None = None
+    models: int | None = None
+    failed: int | None = None
+    failure: str | None = None
+    boosters: int | None = None
+    rows: int | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    cpu_by_model: Json = None
+    read_mb: float | None = None
+    peak_mb: float | None = None
+    others_cpu: float | None = None
+    device_s: float | None = None
+    device_utilisation: float | None = None
+    joules: float | None = None
+    effective: Json = None
+    largest_leaves: int | None = None
+    largest_depth: int | None = None
+    scores: Json = None
+    measured_at: Time = None
+
+
+Record = (
+    BatchStart | Plan | WindowRun | CheckVerdict | Event | RunEnd | Trial | Evaluation | Prediction | BarOutcome
+    | Measurement
+)  # fmt: skip
 
 RECORDS: tuple[type[Record], ...] = get_args(Record)

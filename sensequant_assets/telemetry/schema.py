@@ -19,6 +19,7 @@ from sensequant_assets.telemetry.records import (
     ElseLineTime,
     Evaluation,
     Event,
+    Measurement,
     OfRun,
     OneOf,
     Plan,
@@ -29,7 +30,7 @@ from sensequant_assets.telemetry.records import (
     WindowRun,
 )
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ _SCORED = _ordered("ordered_at", Trial, "evaluated_at")
 _EVALUATED = _ordered("ordered_at", Evaluation, "evaluated_at")
 _PREDICTED = _ordered("ordered_at", Prediction, "made_at")
 _CAME = _ordered("ordered_at", BarOutcome, "known_at")
+_MEASURED = _ordered("ordered_at", Measurement, "measured_at")
 _ENDED = _ordered("end_ordered_at", RunEnd, "ended_at")
 
 _OF_BATCH = [*(column for column in COLUMNS[BatchStart.record] if not column.of_run), _STARTED]
@@ -213,6 +215,13 @@ CREATE TABLE outcomes (
     PRIMARY KEY (universe, symbol, time, asks)
 );
 
+CREATE TABLE profiles (
+    batch_id VARCHAR,
+    run_id VARCHAR,
+    {_told([*COLUMNS[Measurement.record], _MEASURED])},
+    PRIMARY KEY (profile, setting, turn)
+);
+
 CREATE TABLE events (
     happened_at TIMESTAMPTZ,
     batch_id VARCHAR,
@@ -241,7 +250,8 @@ SELECT epoch_us(greatest(
     (SELECT max(ordered_at) FROM batches), (SELECT greatest(max(ordered_at), max(end_ordered_at)) FROM runs),
     (SELECT max(ordered_at) FROM window_runs), (SELECT max(ordered_at) FROM verdicts),
     (SELECT max(ordered_at) FROM trials), (SELECT max(ordered_at) FROM evaluations),
-    (SELECT max(ordered_at) FROM predictions), (SELECT max(ordered_at) FROM outcomes)
+    (SELECT max(ordered_at) FROM predictions), (SELECT max(ordered_at) FROM outcomes),
+    (SELECT max(ordered_at) FROM profiles)
 ))
 """
 """The latest time that orders a row, in microseconds since 1970; null where there is none."""
@@ -422,6 +432,22 @@ MIGRATIONS: list[tuple[int, str]] = [
         ALTER TABLE window_runs ADD COLUMN worker VARCHAR;
         """,
     ),
+    (
+        12,
+        """
+        CREATE TABLE profiles (
+            batch_id VARCHAR, run_id VARCHAR, profile VARCHAR, setting INTEGER, turn INTEGER, universe VARCHAR,
+            symbols INTEGER, windows INTEGER, sample_fingerprint VARCHAR, name VARCHAR, grid JSON, parameters JSON,
+            parameters_fingerprint VARCHAR, data_fingerprint VARCHAR, code_fingerprint VARCHAR,
+            trees_fingerprint VARCHAR, device VARCHAR, workers INTEGER, models INTEGER, failed INTEGER,
+            failure VARCHAR, boosters INTEGER, rows INTEGER, wall_s DOUBLE, cpu_s DOUBLE, cpu_by_model JSON,
+            read_mb DOUBLE, peak_mb DOUBLE, others_cpu DOUBLE, device_s DOUBLE, device_utilisation DOUBLE,
+            joules DOUBLE, effective JSON, largest_leaves INTEGER, largest_depth INTEGER, scores JSON,
+            measured_at TIMESTAMPTZ NOT NULL, ordered_at TIMESTAMPTZ,
+            PRIMARY KEY (profile, setting, turn)
+        );
+        """,
+    ),
 ]
 """Each version and the SQL that makes it of the one before; oldest first."""
 
@@ -532,6 +558,10 @@ KINDS: dict[str, Kind] = {
     BarOutcome.record: Kind(
         valid=_valid(BarOutcome),
         insert=_kept("outcomes", "universe, symbol, time, asks", BarOutcome, _CAME, latest=False),
+    ),
+    Measurement.record: Kind(
+        valid=_valid(Measurement),
+        insert=_kept("profiles", "profile, setting, turn", Measurement, _MEASURED, latest=False),
     ),
     Event.record: Kind(
         valid=_valid(Event),

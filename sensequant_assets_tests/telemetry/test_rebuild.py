@@ -15,7 +15,15 @@ import pytest
 
 from sensequant_assets.errors import BusyError
 from sensequant_assets.telemetry.archive import kept
-from sensequant_assets.telemetry.records import BarOutcome, CheckVerdict, Evaluation, Event, Prediction, Trial
+from sensequant_assets.telemetry.records import (
+    BarOutcome,
+    CheckVerdict,
+    Evaluation,
+    Event,
+    Measurement,
+    Prediction,
+    Trial,
+)
 from sensequant_assets.telemetry.store import DamagedError, TelemetryStore
 from sensequant_assets_tests.running import Home
 from sensequant_assets_tests.telling import W1, W2, window, write_run
@@ -30,6 +38,7 @@ TABLES = (
     "evaluations",
     "predictions",
     "outcomes",
+    "profiles",
     "events",
     "shards",
 )
@@ -87,6 +96,7 @@ def write_ended(store: TelemetryStore) -> None:
             time = np.datetime64("2022-01-03", "s")
             journal.append(Prediction(symbol=run, time=time, model="champion", trees_fingerprint="t", p_raw=0.5))
             journal.append(BarOutcome(universe="five", symbol=run, time=time, asks="{}", ret=0.25, label=1))
+            journal.append(Measurement(profile=run, setting=1, turn=1, wall_s=0.5, effective={"teacher": {}}))
             (shard,) = store.shards.glob("*.jsonl")
             with shard.open("ab") as broken:
                 broken.write(b"{half a line\n")

@@ -17,6 +17,7 @@ from sensequant_assets.telemetry.records import (
     CheckVerdict,
     Evaluation,
     Event,
+    Measurement,
     Plan,
     Prediction,
     Record,
@@ -38,6 +39,7 @@ STORED_IN = {
     Evaluation.record: ("evaluations",),
     Prediction.record: ("predictions",),
     BarOutcome.record: ("outcomes",),
+    Measurement.record: ("profiles",),
 }
 GIVEN = {"VARCHAR": "text", "INTEGER": 7, "DOUBLE": 0.5, "BOOLEAN": True, "JSON": {"a": 1}}
 GIVEN |= {"DATE": date(2022, 1, 1), "TIMESTAMPTZ": TIME, "TIMESTAMP": np.datetime64("2022-01-01T15:30:00", "s")}
@@ -83,6 +85,7 @@ def test_a_line_without_what_a_record_must_have_is_broken(store: TelemetryStore,
     }
     values |= {"windows": [["A", "2022-01-01"]], "status": "failed", "evaluation": "e", "score": "teacher"}
     values |= {"time": "2022-01-01T15:30:00", "trees_fingerprint": "t", "universe": "five", "asks": "label", "ret": 0.5}
+    values |= {"profile": "p", "setting": 1, "turn": 1}
     values |= NAMED_OF.get(record.record, {})
     line: dict[str, Any] = {"record": record.record, "batch_id": "b", "run_id": "r", "at": TIME.isoformat()}
     line |= {name: values[name] for name in needed}
