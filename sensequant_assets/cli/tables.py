@@ -11,6 +11,7 @@ from sensequant_assets.cli.console import styled
 from sensequant_assets.core.outcome import COUNTED, Outcome, Status, Verdict
 from sensequant_assets.core.parameters import MODELS, ModelKind
 from sensequant_assets.settings import Settings
+from sensequant_assets.text import counted
 
 FAILURES_SHOWN = 5
 _QUESTION = 'sensequant query "SELECT * FROM window_runs"'
@@ -37,7 +38,7 @@ class Told:
     _constant: Counter[ModelKind] = field(default_factory=Counter)
     _skips: Counter[str] = field(default_factory=Counter)
     _served: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _failed: list[Outcome] = field(default_factory=list)
+    _failed: dict[tuple[str, str, str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def outcome(self, outcome: Outcome) -> None:
         """Take in what became of a window."""
@@ -48,8 +49,9 @@ class Told:
             self._skips[str(outcome.reason)] += 1
         if outcome.pair.served_by and outcome.status is Status.REUSED and model == "teacher":
             self._served[outcome.pair.window.key, outcome.pair.served_by.window.key] += 1
-        if outcome.status is Status.FAILED and len(self._failed) < FAILURES_SHOWN:
-            self._failed.append(outcome)
+        if outcome.status is Status.FAILED:
+            why = (outcome.model, outcome.pair.symbol, str(outcome.failure), str(outcome.error_message))
+            self._failed[why].append(outcome.pair.window.key)
 
     def verdict(self, verdict: Verdict) -> None:
         """Take in the verdict on a model."""
@@ -68,9 +70,13 @@ class Told:
         """How many pairs of which window the models of which earlier one serve."""
         return [(window, by, count) for (window, by), count in sorted(self._served.items())]
 
-    def failed(self) -> list[Outcome]:
-        """The first failed windows."""
-        return self._failed
+    def failed(self) -> list[str]:
+        """What failed and why: a sentence for all windows of a symbol that failed alike, the first to fail first."""
+        said = []
+        for (model, symbol, failure, message), windows in self._failed.items():
+            more = f" and {counted(len(windows) - 1, 'more window')}" if len(windows) > 1 else ""
+            said.append(f"failed {model} {symbol} {windows[0]}{more}: {failure}: {message}")
+        return said
 
     def _as_far_as_it_came(self, model: ModelKind) -> Verdict:
         counts = self._counts[model]
@@ -104,12 +110,17 @@ def summary_table(console: Console, batch_id: str, told: Told) -> None:
         limit = model.limit_by and f"The limit of the {model.model}s was {model.limit_by}."
         for said in filter(None, (limit, model.stopped, model.blocked)):
             console.print(styled(said), soft_wrap=True)
-    for one in told.failed():
-        what = f"{one.model} {one.pair.symbol} {one.pair.window.key}"
-        console.print(f"failed {what}: {one.failure}: {one.error_message}", soft_wrap=True)
-    more = sum(model.failed for model in models) - FAILURES_SHOWN
-    if more > 0:
-        console.print(f"... and {more} more; `sensequant backfill --select failed` tries them again")
+    _failures(console, told.failed())
+
+
+def _failures(console: Console, failed: list[str]) -> None:
+    """Print the first of what failed, and how it is tried again."""
+    for said in failed[:FAILURES_SHOWN]:
+        console.print(said, soft_wrap=True)
+    if more := len(failed[FAILURES_SHOWN:]):
+        console.print(f"... and {more} more such lines, which `sensequant failures` has")
+    if failed:
+        console.print("`sensequant backfill --select failed` tries them again")
 
 
 def where_it_is(console: Console, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import gzip
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -321,6 +322,9 @@ def test_a_corrupt_symbol_costs_its_own_windows_and_names_file_row_and_rule(four
     assert {row["symbol"] for row in rows if row["outcome"] == "trained"} == {"AAPL", "GOOG", "MSFT"}
     failed = [row for row in rows if row["outcome"] == "failed"]
     assert {row["symbol"] for row in failed} == {"IBM"}
+    # One line for its windows, which failed alike.
+    (line,) = re.findall(r"(?m)^failed teacher .*$", too_many.err)
+    assert line.startswith("failed teacher IBM 2009-01-01 and 2 more windows: corrupt_bars: ")
     for row in failed:
         assert row["failure_kind"] == "corrupt_bars"
         assert str(four.directory / "bars" / "IBM.csv") + ", row 123" in row["error_message"]
