@@ -53,6 +53,7 @@ COMMANDS = {
     "restore": "backup",
     "prepare": "dev",
     "dev": "dev",
+    "completion": "completion",
 }
 """The module of each command; what one imports, no other pays for."""
 
@@ -131,6 +132,9 @@ def exit_code_of(command: Callable[[], Any]) -> int:
         return _say("interrupted.", Exit.INTERRUPTED)
     except _UnreadError:
         return Exit.UNREAD
+    except SystemExit as end:
+        # So click ends what answers the Tab key of a shell.
+        return end.code if isinstance(end.code, int) else Exit.DONE
     except BaseException as error:  # noqa: BLE001  # this is the door: nothing leaves it as a traceback
         return _say(_fault(error), Exit.BROKE_OFF)
     return Exit.DONE if code is None else int(code)
@@ -187,6 +191,7 @@ def main() -> None:
     sensequant restore     put such a copy into an empty data directory
     sensequant prepare     make Dagster's instance for services that are started each by itself
     sensequant dev         the Dagster UI on the same data
+    sensequant completion  let the Tab key complete commands and options
 
     Every option can be set in the environment or in .env; an option wins over both.
     """
