@@ -39,6 +39,7 @@ class FailureKind(StrEnum):
     RESOURCE = "resource"
     LOST_WORKER = "lost_worker"
     SOURCE_UNAVAILABLE = "source_unavailable"
+    DEVICE_LOST = "device_lost"
     CODE_ERROR = "code_error"
 
     @property
@@ -53,7 +54,13 @@ class FailureKind(StrEnum):
 
 
 _TRANSIENT = frozenset(
-    {FailureKind.TIMEOUT, FailureKind.RESOURCE, FailureKind.LOST_WORKER, FailureKind.SOURCE_UNAVAILABLE}
+    {
+        FailureKind.TIMEOUT,
+        FailureKind.RESOURCE,
+        FailureKind.LOST_WORKER,
+        FailureKind.SOURCE_UNAVAILABLE,
+        FailureKind.DEVICE_LOST,
+    }
 )
 
 _ADVICE = {
@@ -68,6 +75,8 @@ _ADVICE = {
     FailureKind.RESOURCE: "Free memory or disk, or lower `--workers`, then try again.",
     FailureKind.LOST_WORKER: "See with `ray status` and in Ray's logs why workers end, then try again.",
     FailureKind.SOURCE_UNAVAILABLE: "Try again when the source of bars answers.",
+    FailureKind.DEVICE_LOST: "See that the device and its driver work, or let the CPU train by "
+    "`--device-fallback`; then try again.",
     FailureKind.CODE_ERROR: "A fault of the code: report it with the message and the traceback of the run's log.",
 }
 

@@ -290,6 +290,9 @@ class Settings(MarketSettings, BaseSettings):
     stop_early: bool = Field(
         False, description="End a batch as soon as it is certain that more windows fail than allowed."
     )
+    device_fallback: bool = Field(
+        False, description="Let the CPU train the teachers that no device can, and say so of each."
+    )
     retry_limit: int = Field(
         3,
         ge=0,
@@ -678,6 +681,7 @@ _WORDS = {
     "predict_cron": "a cron line like 30 18 * * 1-5",
     "prune_cron": "a cron line like 30 18 * * 1-5",
     "pool_history": "all, or a whole number in [1, 9999]",
+    "gpu_device_ids": "all, or whole numbers in [0, 7] separated by commas",
     "features": "names and file.py:function, separated by commas",
     "stress_periods": "NAME: FIRST/LAST, separated by commas",
     "owners": "team:name or e-mail addresses, separated by commas",

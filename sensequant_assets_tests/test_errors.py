@@ -28,6 +28,7 @@ def test_only_what_can_pass_with_nothing_changed_is_transient() -> None:
         "resource",
         "lost_worker",
         "source_unavailable",
+        "device_lost",
     }
 
 

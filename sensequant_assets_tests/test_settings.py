@@ -191,7 +191,11 @@ def test_a_wrong_value_names_its_variable_itself_and_its_bounds(monkeypatch, var
     [
         ("TEACHER_NUM_LEAVES", "1", "TEACHER_NUM_LEAVES=1 is not allowed: it must be a whole number in [2, 1024]."),
         ("TEACHER_LEARNING_RATE", "0", "TEACHER_LEARNING_RATE=0 is not allowed: it must be a number in [0.001, 1]."),
-        ("TEACHER_DEVICE_TYPE", "tpu", "TEACHER_DEVICE_TYPE=tpu is not allowed: it must be cpu or gpu or cuda."),
+        (
+            "TEACHER_DEVICE_TYPE",
+            "tpu",
+            "TEACHER_DEVICE_TYPE=tpu is not allowed: it must be auto or cpu or gpu or cuda.",
+        ),
         ("TEACHER_GPU_USE_DP", "perhaps", "TEACHER_GPU_USE_DP=perhaps is not allowed: it must be true or false."),
     ],
 )

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from time import perf_counter, thread_time
 
+from sensequant_assets.models.device_process import spent
 from sensequant_assets.telemetry.journal import utc_now
 
 _STATUS = Path("/proc/self/status")
@@ -22,7 +23,8 @@ class Cost:
     Attributes
     ----------
     wall_s, cpu_s
-        Seconds of the clock, and of the processor on its own thread; 0 of the latter where its thread never came back.
+        Seconds of the clock, and of the processor on its own thread and in the process of its device; 0 of the latter
+        where its thread never came back.
     peak_mb
         Most memory (MB of 2^20 bytes, resident) that the process has had until its end: of all that it did so far, on
         all threads.
@@ -67,19 +69,24 @@ class Stopwatch:
         When that was.
     """
 
-    __slots__ = ("_cpu", "_wall", "started")
+    __slots__ = ("_cpu", "_spent", "_wall", "started")
 
     def __init__(self) -> None:
         self.started, self._wall, self._cpu = utc_now(), perf_counter(), thread_time()
         _ELSEWHERE.cost = _NOTHING
+        self._spent = spent()
 
-    def read(self, *, on_device: bool = False) -> Cost:
-        """The cost since then; `on_device` if the time was spent on a device other than the CPU."""
+    def read(self) -> Cost:
+        """The cost since then."""
         wall_s, cpu_s = perf_counter() - self._wall, thread_time() - self._cpu
-        far = _elsewhere()
+        far, now, before = _elsewhere(), spent(), self._spent
         # A worker's memory is its own, and more than that of the process that waits for it.
         peak = peak_mb() if far.peak_mb is None else far.peak_mb
-        return Cost(wall_s, cpu_s + far.cpu_s, peak, wall_s if on_device else None, worker=far.worker)
+        if now is before:
+            return Cost(wall_s, cpu_s + far.cpu_s, peak, worker=far.worker)
+        told = now.joules is not None and before.joules is not None
+        joules = now.joules - before.joules if told else None  # type: ignore[operator]  # both are numbers then
+        return Cost(wall_s, cpu_s + now.cpu_s - before.cpu_s, peak, now.device_s - before.device_s, joules)
 
 
 def peak_mb() -> float:

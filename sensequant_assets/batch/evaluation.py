@@ -117,7 +117,7 @@ class Subject:
         """Fingerprint of the parameters and of how bars become rows."""
         recipe = self.settings.recipe.model_dump()
         return parameters_fingerprint(
-            {"teacher": self.teacher.model_dump(), "student": self.student.model_dump(), "recipe": recipe}
+            {"teacher": self.teacher.made_with, "student": self.student.made_with, "recipe": recipe}
         )
 
 

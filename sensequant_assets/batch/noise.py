@@ -18,7 +18,7 @@ from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.judging.noise import JUDGED, Noise, WindowScore
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import CPU, MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import correct_shared_student, train_pool, train_shared_student
 from sensequant_assets.core.provenance import arrays_fingerprint, parameters_fingerprint
 from sensequant_assets.core.providers import STANDARD
@@ -117,7 +117,8 @@ def noise_of(
     }
     missing = [part for place, part in wanted.items() if place not in kept]
     for seed, of_seed in groupby(missing, key=lambda part: part.seed):
-        twin = Twin(market.mirrored(seed), subject.teacher, subject.student)
+        # Its bands are of skill, not of devices.
+        twin = Twin(market.mirrored(seed), subject.teacher.on(CPU), subject.student)
         for trained in twin.train(list(of_seed), options):
             kept[trained.seed, trained.window] = trained
             tell(len(kept) - len(wanted) + len(missing), len(missing))
@@ -141,8 +142,8 @@ def noise_key(
     return parameters_fingerprint(
         {
             "market": {name: value for name, value in settings.market.items() if name != "end"},
-            "teacher": teacher.model_dump(),
-            "student": student.model_dump(),
+            "teacher": teacher.made_with,
+            "student": student.made_with,
             "features": list(features),
             "code": code(),
             "judging": judging(),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 
 from sensequant_assets.batch.cost import Cost, Stopwatch
+from sensequant_assets.batch.devices import Devices
 from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.made_with import code
 from sensequant_assets.batch.workers import GivenUp, Settled, run_all
@@ -13,7 +14,7 @@ from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.lattice import Pair
-from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import BoosterParameters, Device, StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import Pooled, PoolRows, train_pool, train_shared_student
 from sensequant_assets.core.provenance import arrays_fingerprint, parameters_fingerprint
 from sensequant_assets.core.training import Fingerprints, Grown
@@ -115,6 +116,8 @@ class Pools:
         Train even what is unchanged.
     engine
         Who trains.
+    devices
+        Where teachers are trained.
     """
 
     market: Market
@@ -122,6 +125,7 @@ class Pools:
     teacher: TeacherParameters
     student: StudentParameters
     force: bool
+    devices: Devices
     engine: Engine = field(default_factory=Local)
     _ready: dict[str, WindowPool] = field(default_factory=dict)
     _failed: dict[tuple[PoolKind, str], WindowError] = field(default_factory=dict)
@@ -134,7 +138,7 @@ class Pools:
         names
             Of the pools.
         workers
-            Pools at once.
+            Pools at once; where devices train them, so many as there are devices.
         timeout_s
             Seconds a pool may take.
 
@@ -145,7 +149,8 @@ class Pools:
         """
         pools = [self.market.pools[name] for name in names]
         enough: list[Pool | Settled[list[PoolOutcome]]] = [pool for pool in pools if not pool.lacks]
-        for finished in run_all(enough, self._made, workers=workers, timeout_s=timeout_s):
+        threads = self.devices.threads(workers)
+        for finished in run_all(enough, self._made, workers=threads, timeout_s=timeout_s):
             if isinstance(finished, Settled):
                 continue
             pool, outcomes = finished
@@ -203,13 +208,8 @@ class Pools:
             known = error if isinstance(error, WindowError) else None
             why = known or WindowError(failure_kind(error), f"{type(error).__name__}: {error}")
             why.__cause__ = None if known else error
-            return self._fail(model, ready.pool, why, watch.read(on_device=self._holds_device(model)))
-        on_device = status is PoolStatus.TRAINED and self._holds_device(model)
-        return PoolOutcome(model, ready.pool, status, watch.read(on_device=on_device), stored)
-
-    def _holds_device(self, model: PoolKind) -> bool:
-        """Whether a model trains on something else than the CPU, as no student does."""
-        return model == "pool" and self.teacher.device_type != "cpu"
+            return self._fail(model, ready.pool, why, watch.read())
+        return PoolOutcome(model, ready.pool, status, watch.read(), stored)
 
     def _fail(self, model: PoolKind, pool: Pool, error: WindowError, cost: Cost) -> PoolOutcome:
         self._failed[model, pool.name] = error
@@ -220,8 +220,9 @@ class Pools:
         ready.teacher = self._unchanged("pool", ready.pool, made_from)
         if ready.teacher:
             return PoolStatus.REUSED, ready.teacher
-        trained, grown = self.engine.call(partial(_grown_pool, rows.rows, self.teacher), expired)
-        ready.teacher = self._saved("pool", ready.pool, trained, grown, self.teacher, made_from)
+        placed = self.devices.train(partial(_grown_pool, rows.rows, self.teacher), ready.pool.rows, expired)
+        trained, grown = placed.result
+        ready.teacher = self._saved("pool", ready.pool, trained, grown, self.teacher, made_from, placed.because)
         ready.soft_targets = trained.soft_targets
         return PoolStatus.TRAINED, ready.teacher
 
@@ -250,21 +251,24 @@ class Pools:
         grown: Grown,
         asked: BoosterParameters,
         made_from: Fingerprints,
+        placed_because: str = "",
     ) -> StoredPool:
         return self.store.save(
             model, pool.name, trained, grown, asked, made_from,
             label=self.market.recipe.asks, providers=list(self.market.features), span=list(pool.span),
-            symbols=pool.symbols, rows=pool.rows,
+            symbols=pool.symbols, rows=pool.rows, placed_because=placed_because,
         )  # fmt: skip
 
     def _made_from(self, asked: BoosterParameters, data: str, teacher: str = "") -> Fingerprints:
-        told = asked.model_dump() | self.market.recipe.made_with
+        told = asked.made_with | self.market.recipe.made_with
         return Fingerprints(data, parameters_fingerprint(told | ({"teacher": teacher} if teacher else {})), code())
 
 
-def _grown_pool(rows: PoolRows, asked: TeacherParameters, expired: Expired) -> tuple[Pooled, Grown]:
-    trained = train_pool(rows, asked, expired)
-    return trained, Grown.of(trained.booster, asked, trained.calibration)
+def _grown_pool(
+    rows: PoolRows, asked: TeacherParameters, expired: Expired, device: Device
+) -> tuple[Pooled, Grown]:
+    trained = train_pool(rows, asked, expired, device)
+    return trained, Grown.of(trained.booster, asked.on(device), trained.calibration)
 
 
 def _grown_student(

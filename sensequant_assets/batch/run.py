@@ -11,6 +11,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from sensequant_assets.batch.budget import Budget
+from sensequant_assets.batch.devices import Devices, devices_of
 from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.made_with import judging, versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
@@ -31,7 +32,6 @@ from sensequant_assets.core.outcome import Outcome, Verdict, judge
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
-from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import Journal, utc_now
@@ -72,6 +72,8 @@ class Options:
         Whether the universe may lose symbols that have models, or many.
     stop_early
         Whether it begins no further window of a model once it is certain that too many fail.
+    device_fallback
+        Whether the CPU trains teachers that no device can.
     """
 
     workers: int
@@ -80,6 +82,7 @@ class Options:
     force: bool = False
     allow_shrink: bool = False
     stop_early: bool = False
+    device_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,14 @@ class Judged:
         On its windows.
     outcomes
         In the order of the plan, without metrics and parameters.
+    idle_devices
+        A sentence for each device that stood idle while another one trained.
     """
 
     model: ModelKind
     verdict: Verdict
     outcomes: Sequence[Outcome]
+    idle_devices: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,7 @@ class Run:
         tell: Callable[[ModelKind, Iterator[Outcome]], None],
         tell_pool: Callable[[PoolOutcome], None] = to_nobody,
         tell_verdict: Callable[[Verdict], None] = to_nobody,
+        warn: Callable[[str], None] = to_nobody,
     ) -> Iterator[Judged]:
         """Train the windows of each model and judge them; where pools teach, those first.
 
@@ -169,6 +176,8 @@ class Run:
             Called with what became of each pool.
         tell_verdict
             Called with the verdict on each model, and again with one by a limit that was changed since.
+        warn
+            Called with each sentence on a device that fails or stands idle.
 
         Yields
         ------
@@ -178,10 +187,10 @@ class Run:
         Raises
         ------
         UsageError
-            The device or the engine that is asked for is not there.
+            A device or the engine that is asked for is not there.
         """
         with self.engine(self.options.workers) as engine:
-            yield from self._carried_out(engine, tell, tell_pool, tell_verdict)
+            yield from self._carried_out(engine, tell, tell_pool, tell_verdict, warn)
 
     def _carried_out(
         self,
@@ -189,23 +198,26 @@ class Run:
         tell: Callable[[ModelKind, Iterator[Outcome]], None],
         tell_pool: Callable[[PoolOutcome], None],
         tell_verdict: Callable[[Verdict], None],
+        warn: Callable[[str], None],
     ) -> Iterator[Judged]:
         wall, cpu = perf_counter(), process_time()
         judged: dict[ModelKind, Judged] = {}
         try:
-            device = self._teachers_device()
-            self._note_plan(engine)
-            self._adopt_models()
-            pools = self._make_pools(engine, tell_pool) if self.market.pooled else None
-            trainer = Trainer(self.market, self.store, self.teacher, self.student, self.options.force, pools, engine)
-            for model in self.models:
-                windows = self._teachers(trainer, device) if model == "teacher" else self._students(trainer, judged)
-                with closing(windows.train(engine.slots, self.options.window_timeout_s)) as outcomes:
-                    tell(model, outcomes)
-                judged |= self._judged_again(judged, tell_verdict)
-                judged[model] = self._judge(windows)
-                tell_verdict(judged[model].verdict)
-                yield judged[model]
+            with self._devices(engine, warn) as devices:
+                self._note_plan(engine)
+                devices.tell()
+                self._adopt_models()
+                pools = self._make_pools(devices, engine, tell_pool) if self.market.pooled else None
+                trainer = self._trainer(devices, pools, engine)
+                for model in self.models:
+                    windows = self._windows_of(model, trainer, judged)
+                    workers = engine.slots if pools else devices.threads(engine.slots, model)
+                    with closing(windows.train(workers, self.options.window_timeout_s)) as outcomes:
+                        tell(model, outcomes)
+                    judged |= self._judged_again(judged, tell_verdict)
+                    judged[model] = self._judge(windows, devices)
+                    tell_verdict(judged[model].verdict)
+                    yield judged[model]
         finally:
             self._note_findings()
             self.journal.append_many(Event(level="warning", kind="lost_worker", message=lost) for lost in engine.losses)
@@ -234,13 +246,18 @@ class Run:
             "idle_settings": [str(idle) for idle in self.idle_settings],
         }
 
-    def _teachers_device(self) -> str:
-        teacher = self.teacher
-        return require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
+    def _devices(self, engine: Engine, warn: Callable[[str], None]) -> Devices:
+        found = devices_of(self.teacher, self.market, self.options.device_fallback)
+        return Devices(self.teacher, found, self.options.device_fallback, self.journal.append, warn, engine)
 
-    def _make_pools(self, engine: Engine, tell: Callable[[PoolOutcome], None]) -> Pools:
+    def _trainer(self, devices: Devices, pools: Pools | None, engine: Engine) -> Trainer:
+        force = self.options.force
+        return Trainer(self.market, self.store, self.teacher, self.student, force, devices, pools, engine)
+
+    def _make_pools(self, devices: Devices, engine: Engine, tell: Callable[[PoolOutcome], None]) -> Pools:
         """Find or train the pools of the run's windows, and tell the journal and who waits of each."""
-        pools = Pools(self.market, self.store.pools, self.teacher, self.student, self.options.force, engine)
+        force = self.options.force
+        pools = Pools(self.market, self.store.pools, self.teacher, self.student, force, devices, engine)
         pairs = (self.market.pair(*key) for key in self.keys)
         wanted = {self.market.pool_of(pair).name for pair in pairs if pair.eligible}
         names = [name for name in self.market.pools if name in wanted]
@@ -249,18 +266,18 @@ class Run:
             tell(outcome)
         return pools
 
-    def _teachers(self, trainer: Trainer, device: str) -> Windows:
-        return self._windows("teacher", trainer.teach, device)
+    def _windows_of(self, model: ModelKind, trainer: Trainer, judged: Mapping[ModelKind, Judged]) -> Windows:
+        return self._windows("teacher", trainer.teach) if model == "teacher" else self._students(trainer, judged)
 
     def _students(self, trainer: Trainer, judged: Mapping[ModelKind, Judged]) -> Windows:
         teachers = _own_teachers(judged["teacher"]) if "teacher" in judged else self.earlier_teachers()
         why = f"No student was trained: too many teachers failed in {teachers.described}."
         distil = partial(trainer.distil, teachers=teachers)
-        return self._windows("student", distil, "cpu", blocked=why if teachers.verdict_exceeded else "")
+        return self._windows("student", distil, blocked=why if teachers.verdict_exceeded else "")
 
-    def _windows(self, model: ModelKind, prepare: Prepare, device: str, blocked: str = "") -> Windows:
+    def _windows(self, model: ModelKind, prepare: Prepare, blocked: str = "") -> Windows:
         budget = Budget(model, len(self.keys), lambda: self._limit[0]) if self.options.stop_early else None
-        return Windows(model, self.keys, prepare, self.market, self.journal, self.identity, device, blocked, budget)
+        return Windows(model, self.keys, prepare, self.market, self.journal, self.identity, blocked, budget)
 
     @property
     def _limit(self) -> tuple[float, str]:
@@ -283,7 +300,7 @@ class Run:
             tell(one.verdict)
         return anew
 
-    def _judge(self, windows: Windows) -> Judged:
+    def _judge(self, windows: Windows, devices: Devices) -> Judged:
         """Judge a model's windows against the limit, and note the verdict, and why they were blocked if they were."""
         limit, limit_by = self._limit
         verdict = judge(
@@ -298,7 +315,9 @@ class Run:
         if windows.blocked:
             self.journal.append(Event(level="error", kind="blocked", message=windows.blocked))
         self.journal.append(check_verdict(verdict))
-        return Judged(windows.model, verdict, [windows.outcomes[key] for key in self.keys if key in windows.outcomes])
+        outcomes = [windows.outcomes[key] for key in self.keys if key in windows.outcomes]
+        idle = devices.idle() if windows.model == "teacher" else ()
+        return Judged(windows.model, verdict, outcomes, idle)
 
     def _note_plan(self, engine: Engine) -> None:
         self.journal.append(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from sensequant_assets.batch.devices import Devices
 from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.made_with import code, judging
 from sensequant_assets.batch.pools import Pools
@@ -73,6 +74,8 @@ class Trainer:
         Parameters.
     force
         Train even what is unchanged.
+    devices
+        Where teachers are trained.
     pools
         What teaches the pairs; None where their own rows do.
     engine
@@ -84,6 +87,7 @@ class Trainer:
     teacher: TeacherParameters
     student: StudentParameters
     force: bool
+    devices: Devices
     pools: Pools | None = None
     engine: Engine = field(default_factory=Local)
 
@@ -131,7 +135,9 @@ class Trainer:
 
     def _taught(self, lesson: Lesson, expired: Expired) -> TrainedModel:
         if self.pools is None:
-            return self.engine.call(partial(teach, lesson, self.teacher, code()), expired)
+            work = partial(teach, lesson, self.teacher, code())
+            placed = self.devices.train(work, lesson.pair.rows, expired)
+            return replace(placed.result, placed_because=placed.because) if placed.because else placed.result
         pool = self.pools.teacher_of(lesson.pair).grown_teacher
         return teach_from_pool(lesson, pool, self.pools.soft_targets(lesson.pair), self.teacher, code())
 
@@ -211,4 +217,5 @@ def _outcome(status: Status, pair: Pair, kind: ModelKind, stored: StoredModel) -
         effective_end=record.effective_end,
         path=str(stored.path),
         pool=record.pool or "",
+        device=str(record.device),
     )

@@ -42,8 +42,6 @@ class Windows:
         Where rows go.
     identity
         Which run of which batch this is.
-    device
-        What they are trained on.
     blocked
         Why none of them is attempted, in words; empty if they are.
     budget
@@ -63,7 +61,6 @@ class Windows:
     market: Market
     journal: Journal
     identity: Identity
-    device: str
     blocked: str = ""
     budget: Budget | None = None
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
@@ -114,7 +111,7 @@ class Windows:
             outcome = training.train(expired)
         except Exception as error:  # noqa: BLE001  # a window's error, whatever it is, is its outcome
             outcome = self._failed(training.pair, error, training.made_from)
-        row = self._row(outcome, watch.started, watch.read(on_device=self._holds_device))
+        row = self._row(outcome, watch.started, watch.read())
         if outcome.failure is FailureKind.TIMEOUT:
             # Its time is up, or the run was broken off: then nobody takes the row, and nothing is blamed on it.
             return _Finished(outcome, row)
@@ -158,13 +155,8 @@ class Windows:
             self.journal.append(traceback_event(pair, error))
         return outcome
 
-    @property
-    def _holds_device(self) -> bool:
-        """Whether its windows train on something else than the CPU; where a pool teaches, that does."""
-        return self.device != "cpu" and not self.market.pooled
-
     def _row(self, outcome: Outcome, started: datetime, cost: Cost) -> WindowRun:
-        return window_run(self.identity, self.market.universe.name, outcome, self.device, started, cost)
+        return window_run(self.identity, self.market.universe.name, outcome, started, cost)
 
     def _tell(self, row: WindowRun) -> None:
         self.journal.append(row)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from sensequant_assets.batch.devices import devices_of
 from sensequant_assets.batch.engines.engine import require_engine
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.rows import pool_event
@@ -34,7 +35,6 @@ from sensequant_assets.core.quality.rules import NAMED_BY, summary
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.errors import BrokeOffError, Exit, UsageError
 from sensequant_assets.market.market import Market
-from sensequant_assets.models.devices import require_device
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import Settings, parse_overrides, read_student, read_teacher, remember_market
 from sensequant_assets.telemetry.journal import new_name
@@ -58,6 +58,7 @@ from sensequant_assets.text import json_text, printable
 @setting_option("max_failure_rate")
 @setting_option("stop_early")
 @setting_option("allow_shrink")
+@setting_option("device_fallback")
 @click.option(
     "--param", "params", multiple=True, metavar="K=V", help="A parameter, such as TEACHER_NUM_LEAVES=31; repeatable."
 )
@@ -196,7 +197,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     """
     settings, teacher = request.settings.dated(), request.teacher
     market = Market.open(settings, teacher, request.student, settings.features)
-    require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
+    devices_of(teacher, market, settings.device_fallback)
     require_engine(settings, teacher)
     store = ModelStore(settings.models_dir, market.universe.name)
     telemetry = TelemetryStore(settings.telemetry_dir)
@@ -211,7 +212,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     remember_market(request.settings)
     batch_id = new_name()
     limits = (settings.worker_count, settings.window_timeout_s, settings.max_failure_rate)
-    options = Options(*limits, request.force, settings.allow_shrink, settings.stop_early)
+    options = Options(*limits, request.force, settings.allow_shrink, settings.stop_early, settings.device_fallback)
     total = len(keys) * len(request.models)
     told = Told(len(keys), settings.max_failure_rate)
     with _progress_bar(total, progress) as (show, show_pool):
@@ -223,7 +224,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         failure = launch(
             Launch(
                 settings, teacher, request.student, keys, request.models, options, batch_id, market, tell, told.verdict,
-                show_pool, shrink,
+                show_pool, shrink, lambda said: _warn_of(out, said),
             )
         )  # fmt: skip
     notes = _notes(market, keys)
@@ -255,6 +256,10 @@ def _warn(out: Console, market: Market, shrink: Shrink) -> None:
         out.print(f"warning {idle}", soft_wrap=True)
     if shrink.lost:
         out.print(Text(f"warning {printable(shrink)}."), soft_wrap=True)
+
+
+def _warn_of(out: Console, said: str) -> None:
+    out.print(Text(f"warning {printable(said)}"), soft_wrap=True)
 
 
 def _notes(market: Market, keys: Sequence[Key]) -> list[str]:

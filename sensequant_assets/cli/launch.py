@@ -60,6 +60,8 @@ class Launch:
         Called with the verdict on each model, and with what became of each pool.
     shrink
         What the universe has lost since the batch before.
+    warn
+        Called with each sentence on a device that fails or stands idle.
     """
 
     settings: Settings
@@ -74,6 +76,7 @@ class Launch:
     tell_verdict: Callable[[Verdict], None] = to_nobody
     tell_pool: Callable[[PoolOutcome], None] = to_nobody
     shrink: Shrink | None = None
+    warn: Callable[[str], None] = to_nobody
 
 
 def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
@@ -86,7 +89,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     """
     market = MarketResource(
         batch.settings, batch.settings.data_dir.resolve(), batch.tell, batch.tell_verdict, batch.market,
-        batch.tell_pool, batch.settings.features, batch.shrink,
+        batch.tell_pool, batch.settings.features, batch.shrink, batch.warn,
     )  # fmt: skip
     definitions = build_definitions(batch.settings, batch.teacher, batch.student, attended=market)
     symbols = symbol_partitions(batch.settings.universe_name)

@@ -67,16 +67,22 @@ def _changed(kind: type[BaseModel], model: BaseModel, field: str) -> bool:
 
 
 def _device(teacher: TeacherParameters) -> Iterator[IdleSetting]:
+    of_auto = ("auto_gpu_from",)
     idle = {
-        "cpu": ("gpu_platform_id", "gpu_device_id", "gpu_use_dp"),
-        "gpu": (),
+        "auto": (),
+        "cpu": ("gpu_platform_id", "gpu_device_id", "gpu_device_ids", "gpu_use_dp", *of_auto),
+        "gpu": of_auto,
         # LightGBM's CUDA learner knows no platforms and always sums in double precision.
-        "cuda": ("gpu_platform_id", "gpu_use_dp"),
+        "cuda": ("gpu_platform_id", "gpu_use_dp", *of_auto),
     }
     for field in idle[teacher.device_type]:
         if _changed(TeacherParameters, teacher, field):
             why = f"TEACHER_DEVICE_TYPE is {teacher.device_type}"
             yield IdleSetting(f"TEACHER_{field.upper()}", getattr(teacher, field), why, misleading=True)
+    several = teacher.gpu_device_ids and teacher.device_type != "cpu"
+    if several and _changed(TeacherParameters, teacher, "gpu_device_id"):
+        why = f"TEACHER_GPU_DEVICE_IDS is {teacher.gpu_device_ids}"
+        yield IdleSetting("TEACHER_GPU_DEVICE_ID", teacher.gpu_device_id, why, misleading=True)
 
 
 def _label(recipe: Recipe) -> Iterator[IdleSetting]:

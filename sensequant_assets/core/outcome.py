@@ -59,6 +59,8 @@ class Outcome:
         The model's text file; empty without a model.
     pool
         Name of the pool that taught it; empty where none did.
+    device
+        What trained it; empty without a model.
     """
 
     model: str
@@ -77,6 +79,7 @@ class Outcome:
     path: str = ""
     pool: str = ""
     constant: bool | None = None
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

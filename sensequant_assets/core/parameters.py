@@ -1,6 +1,7 @@
 """Parameters of teacher and student, with their bounds, and their LightGBM names."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
@@ -12,6 +13,43 @@ LightGBMValue = int | float | str | bool
 
 Scope = Literal["symbol", "pool"]
 """Whose rows a model is trained on: its symbol's, or those of the whole universe."""
+
+DeviceType = Literal["cpu", "gpu", "cuda"]
+"""LightGBM's `device_type`; `gpu` is OpenCL."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Device:
+    """What LightGBM builds trees on, by its own numbers.
+
+    Attributes
+    ----------
+    type
+        Its kind.
+    platform_id, device_id
+        `gpu_platform_id` and `gpu_device_id`, from 0; a CPU has none, and CUDA knows no platforms.
+    """
+
+    type: DeviceType = "cpu"
+    platform_id: int = 0
+    device_id: int = 0
+
+    @classmethod
+    def of(cls, effective: Mapping[str, str]) -> Self:
+        """The device that a booster was trained on, by the parameters in its text."""
+        kind = effective.get("device_type")
+        if kind not in ("gpu", "cuda"):
+            return cls()
+        platform = int(effective["gpu_platform_id"]) if kind == "gpu" else 0
+        return cls("gpu" if kind == "gpu" else "cuda", platform, int(effective["gpu_device_id"]))
+
+    def __str__(self) -> str:
+        if self.type == "cpu":
+            return "cpu"
+        return f"gpu {self.platform_id}:{self.device_id}" if self.type == "gpu" else f"cuda {self.device_id}"
+
+
+CPU = Device()
 
 
 class BoosterParameters(BaseModel):
@@ -25,6 +63,9 @@ class BoosterParameters(BaseModel):
 
     POOLED: ClassVar[Mapping[str, LightGBMValue]] = {}
     """Defaults of the scope `pool`, where they differ."""
+
+    PLACING: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say which of several devices trains a window; no model is another one for them."""
 
     scope: Scope
 
@@ -52,6 +93,15 @@ class BoosterParameters(BaseModel):
         """What a field is in a scope where nobody sets it."""
         pooled = cls.POOLED if scope == "pool" else {}
         return pooled.get(field, cls.model_fields[field].default)
+
+    @property
+    def made_with(self) -> dict[str, LightGBMValue]:
+        """The parameters that make a model another one, under their own names."""
+        return self.model_dump(exclude=set(self.PLACING))
+
+    def trained_as(self, effective: Mapping[str, str]) -> Self:  # noqa: ARG002  # a teacher's are of a device
+        """The same on the device that a booster of these was trained on, by the parameters in its text."""
+        return self
 
     def lightgbm(self) -> dict[str, LightGBMValue]:
         """The parameters under LightGBM's own names, as its model text spells them.
@@ -89,6 +139,8 @@ class TeacherParameters(BoosterParameters):
         "min_child_samples": 100,
     }
 
+    PLACING: ClassVar[frozenset[str]] = frozenset({"gpu_device_ids", "auto_gpu_from"})
+
     scope: Scope = Field(
         "pool", description="Rows that a teacher learns from: those of its symbol, or of the whole universe."
     )
@@ -100,9 +152,19 @@ class TeacherParameters(BoosterParameters):
     early_life: Literal["pool", "separate"] = Field(
         "pool", description="Whether pairs of young symbols are in the pool, or have pools of their own."
     )
-    device_type: Literal["cpu", "gpu", "cuda"] = Field("cpu", description="Where LightGBM builds its trees.")
+    device_type: Literal["auto", "cpu", "gpu", "cuda"] = Field(
+        "cpu", description="Where LightGBM builds its trees; auto takes a GPU that is there for rows enough."
+    )
     gpu_platform_id: int = Field(0, ge=0, le=7, description="OpenCL platform.")
     gpu_device_id: int = Field(0, ge=0, le=7, description="Device of the platform.")
+    gpu_device_ids: str = Field(
+        "",
+        pattern=r"^(|all|[0-7](,[0-7])*)$",
+        description="Devices of the platform that share the windows, such as 0,1; empty is the one above.",
+    )
+    auto_gpu_from: int = Field(
+        2_000_000, ge=0, le=10**12, description="Training rows times leaves from which auto takes a GPU."
+    )
     gpu_use_dp: bool = Field(False, description="Sum histograms in double precision on the GPU.")
     num_leaves: int = Field(127, ge=2, le=1024, description="Most leaves a tree.")
     max_depth: int = Field(9, ge=1, le=20, description="Greatest depth of a tree.")
@@ -116,10 +178,23 @@ class TeacherParameters(BoosterParameters):
     )
     folds: int = Field(5, ge=2, le=20, description="Purged folds of the out-of-fold soft targets.")
 
+    def on(self, device: Device) -> Self:
+        """The same on a device."""
+        if device.type == self.device_type == "cpu":
+            return self
+        asked = {"device_type": device.type}
+        ids = {} if device.type == "cpu" else {"gpu_platform_id": device.platform_id, "gpu_device_id": device.device_id}
+        return self.model_copy(update=asked | ids)
+
+    def trained_as(self, effective: Mapping[str, str]) -> Self:
+        """As for every booster: what chose the device, or went elsewhere without it, stands in the record."""
+        return self if self.device_type == "cpu" else self.on(Device.of(effective))
+
     def lightgbm(self) -> dict[str, LightGBMValue]:
-        """As for every booster, with the binary objective and the device."""
-        parameters = super().lightgbm() | {"objective": "binary", "device_type": self.device_type}
-        if self.device_type != "cpu":
+        """As for every booster, with the binary objective and the device; `auto` that nobody has placed is the CPU."""
+        device_type = "cpu" if self.device_type == "auto" else self.device_type
+        parameters = super().lightgbm() | {"objective": "binary", "device_type": device_type}
+        if device_type != "cpu":
             # The GPU learners build histograms by column only.
             del parameters["force_row_wise"]
             parameters |= {

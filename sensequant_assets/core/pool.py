@@ -11,7 +11,7 @@ from sensequant_assets.core.bars import Floats, Times
 from sensequant_assets.core.boosting import Expired, fit, fit_further, never
 from sensequant_assets.core.calibration import Calibration, calibrated
 from sensequant_assets.core.lattice import Key, WindowRows
-from sensequant_assets.core.parameters import BoosterParameters, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import CPU, BoosterParameters, Device, StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.teacher import out_of_fold, predict
 from sensequant_assets.errors import FailureKind, WindowError
@@ -128,7 +128,7 @@ class Pooled:
     calibration: Calibration
 
 
-def train_pool(rows: PoolRows, parameters: TeacherParameters, expired: Expired = never) -> Pooled:
+def train_pool(rows: PoolRows, parameters: TeacherParameters, expired: Expired = never, device: Device = CPU) -> Pooled:
     """Train a pooled teacher, its out-of-fold soft targets and its calibration.
 
     Parameters
@@ -139,13 +139,15 @@ def train_pool(rows: PoolRows, parameters: TeacherParameters, expired: Expired =
         Of the teacher.
     expired
         Asked once a boosting round.
+    device
+        What trains it.
 
     Raises
     ------
     WindowError
         Of kind `single_class` when all training labels are the same; `timeout`.
     """
-    label = rows.label
+    label, placed = rows.label, parameters.on(device)
     if not len(label) or label.min() == label.max():
         known = f"{label[0]:.0f}" if len(label) else "missing"
         raise WindowError(
@@ -155,10 +157,10 @@ def train_pool(rows: PoolRows, parameters: TeacherParameters, expired: Expired =
         )
 
     def said(train: Rows, left_out: Rows) -> Floats:
-        return predict(_fitted(rows, label, train, parameters, expired), rows.features[left_out])
+        return predict(_fitted(rows, label, train, placed, expired), rows.features[left_out])
 
     soft_targets = out_of_fold(label, rows.folds(parameters.folds), said)
-    booster = _fitted(rows, label, np.arange(len(label)), parameters, expired)
+    booster = _fitted(rows, label, np.arange(len(label)), placed, expired)
     return Pooled(booster, soft_targets, calibrated(soft_targets, label))
 
 

@@ -21,7 +21,9 @@ from sensequant_assets.core.calibration import Calibration
 from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Pair, Recipe, WindowRows, pair_rows
 from sensequant_assets.core.parameters import (
+    CPU,
     BoosterParameters,
+    Device,
     LightGBMValue,
     StudentParameters,
     TeacherParameters,
@@ -44,7 +46,7 @@ TREE_METRICS = ("trees", "largest_tree_leaves", "largest_tree_depth")
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """What a model was made from; equal fingerprints mean equal trees.
+    """What a model was made from; equal fingerprints mean equal trees, on equal devices where a machine may choose.
 
     Attributes
     ----------
@@ -106,6 +108,8 @@ class TrainedModel:
         From what it says to what is served; None for a model of its symbol's rows alone, which serves what it says.
     pool
         Name of the pool that taught it; empty where its symbol's own rows did.
+    placed_because
+        Why it was trained on its device, where nobody asked for that one; empty otherwise.
     """
 
     model: str
@@ -126,6 +130,7 @@ class TrainedModel:
     soft_targets: Floats = field(default_factory=lambda: np.empty(0))
     calibration: Calibration | None = None
     pool: str = ""
+    placed_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +236,7 @@ class Lesson:
 
     def fingerprints(self, parameters: BoosterParameters, code: str, taught: Taught | None = None) -> Fingerprints:
         """What a model of this pair would be made from; a student with what its teacher left."""
-        asked = parameters.model_dump() | self.recipe.made_with
+        asked = parameters.made_with | self.recipe.made_with
         return Fingerprints(
             data=self.data if taught is None else arrays_fingerprint([taught.soft_targets], (self.data,)),
             parameters=parameters_fingerprint(asked if taught is None else asked | {"teacher": taught.parameters}),
@@ -316,22 +321,24 @@ class Lesson:
         return found if teacher_unseen is None else found | metrics.fidelity(unseen, teacher_unseen)
 
 
-def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired = never) -> TrainedModel:
-    """Train and judge the teacher of a pair.
+def teach(
+    lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired = never, device: Device = CPU
+) -> TrainedModel:
+    """Train and judge the teacher of a pair on a device.
 
     Raises
     ------
     WindowError
         Of kind `single_class`, `parameter_mismatch` or `timeout`.
     """
-    rows = lesson.rows
+    rows, placed = lesson.rows, parameters.on(device)
     teacher = train_teacher(
-        lesson.samples, rows.train, rows.valid, parameters, horizon=lesson.recipe.horizon, expired=expired
+        lesson.samples, rows.train, rows.valid, placed, horizon=lesson.recipe.horizon, expired=expired
     )
     unseen = lesson.unseen(teacher.booster)
     found = lesson.scores(unseen, soft_targets=teacher.soft_targets)
     fingerprints = lesson.fingerprints(parameters, code)
-    grown = Grown.of(teacher.booster, parameters)
+    grown = Grown.of(teacher.booster, placed)
     return _finished("teacher", grown, lesson, parameters, fingerprints, found, unseen, teacher.soft_targets)
 
 

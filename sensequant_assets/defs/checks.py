@@ -22,7 +22,9 @@ _PART = (
 )
 
 
-def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part_of: str = "") -> dg.AssetCheckResult:
+def check_result(
+    asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part_of: str = "", idle_devices: Sequence[str] = ()
+) -> dg.AssetCheckResult:
     """Adapt a verdict: counts, rate and limit, and the first failed windows as a table.
 
     Parameters
@@ -36,6 +38,8 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part
     part_of
         The batch, where the run can be one of several of it: then its numbers are text, which Dagster does not plot, so
         that the series has one point a batch.
+    idle_devices
+        A sentence for each device that stood idle, which is told beside the verdict.
     """
     failed = [
         _failed_window(outcome.pair.symbol, outcome.pair.window.key, outcome.failure, outcome.error_message)
@@ -47,9 +51,12 @@ def check_result(asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
-        description=markdown_text(describe(verdict) + (_PART.format(batch=part_of) if part_of else "")),
+        description=markdown_text(
+            " ".join([describe(verdict) + (_PART.format(batch=part_of) if part_of else ""), *idle_devices])
+        ),
         metadata=verdict_metadata(verdict, failed, plotted=not part_of)
-        | ({"part_of_batch": printable(part_of)} if part_of else {}),
+        | ({"part_of_batch": printable(part_of)} if part_of else {})
+        | ({"idle_devices": printable(" ".join(idle_devices))} if idle_devices else {}),
     )
 
 

@@ -52,6 +52,7 @@ class ModelsConfig(dg.Config):
     window_timeout_s: float
     allow_shrink: bool
     stop_early: bool
+    device_fallback: bool
     force: bool = Field(False, description="Train even what is unchanged.")
     pairs: list[str] = Field(
         [], description="Pairs `symbol|window` of a scattered choice; empty: the run's partitions."
@@ -59,10 +60,11 @@ class ModelsConfig(dg.Config):
 
 
 def pool_of(teacher: TeacherParameters) -> str:
-    """The concurrency pool of runs with these parameters: the CPU's, or one a GPU."""
-    if teacher.device_type == "cpu":
+    """The concurrency pool of runs with these parameters: the CPU's, or one for the GPUs that they share."""
+    if teacher.device_type in ("cpu", "auto"):
         return CPU_POOL
-    return f"sensequant_{teacher.device_type}_{teacher.gpu_platform_id}_{teacher.gpu_device_id}"
+    devices = teacher.gpu_device_ids.replace(",", "_") or teacher.gpu_device_id
+    return f"sensequant_{teacher.device_type}_{teacher.gpu_platform_id}_{devices}"
 
 
 def model_assets(
@@ -90,6 +92,7 @@ def model_assets(
         window_timeout_s: float = with_default(Settings.model_fields["window_timeout_s"], settings.window_timeout_s)
         allow_shrink: bool = with_default(Settings.model_fields["allow_shrink"], settings.allow_shrink)
         stop_early: bool = with_default(Settings.model_fields["stop_early"], settings.stop_early)
+        device_fallback: bool = with_default(Settings.model_fields["device_fallback"], settings.device_fallback)
 
     @dg.multi_asset(
         name="models",
@@ -111,8 +114,7 @@ def model_assets(
         kinds = _kinds(context.selected_asset_keys)
         if not kinds:
             # A check executed alone has no windows of its own: it judges the latest batch again.
-            for kind, check in _checks(context.selected_asset_check_keys):
-                yield latest_verdict(market, kind, check, config.max_failure_rate)
+            yield from _judged_again(context, config, market)
             return
         attended = identity_of(context.run).source == COMMAND_LINE  # which looks and ingests itself
         if not attended:
@@ -125,6 +127,13 @@ def model_assets(
                 market.telemetry.ingest(wait_s=5)
 
     return models
+
+
+def _judged_again(
+    context: dg.AssetExecutionContext, config: ModelsConfig, market: MarketResource
+) -> Iterator[dg.AssetCheckResult]:
+    for kind, check in _checks(context.selected_asset_check_keys):
+        yield latest_verdict(market, kind, check, config.max_failure_rate)
 
 
 def _carried_out(
@@ -175,10 +184,14 @@ def _carried_out(
         log_pool(context, outcome)
         market.tell_pool(outcome)
 
-    for judged in run.carry_out(tell, tell_pool, market.tell_verdict):
+    def warn(said: str) -> None:
+        context.log.warning(printable(said))
+        market.warn(said)
+
+    for judged in run.carry_out(tell, tell_pool, market.tell_verdict, warn):
         rows = constant_rows(judged.outcomes)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
-        yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of)
+        yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of, judged.idle_devices)
 
 
 def _options(context: dg.AssetExecutionContext, config: ModelsConfig, part_of: str) -> Options:

@@ -2,9 +2,11 @@
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
+from sensequant_assets.batch.devices import Devices, devices_of
 from sensequant_assets.batch.engines.engine import opened_engine
 from sensequant_assets.batch.pools import Pools
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
@@ -13,6 +15,7 @@ from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.defs.telling import log_lacking, log_pool
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
+from sensequant_assets.text import printable
 
 GROUP = "pools"
 """Not that of the models: a group is backfilled as one, by partitions that all its assets have."""
@@ -53,8 +56,14 @@ def pool_assets(
         chosen = opened.pools_in(context.partition_keys)
         log_lacking(context, chosen)
         names = [pool.name for pool in chosen]
-        with opened_engine(settings, settings.worker_count) as engine:
-            made = Pools(opened, market.models.pools, teacher, student, force=False, engine=engine)
+        found = devices_of(teacher, opened, settings.device_fallback)
+        warn = partial(_warn, context)
+        with (
+            opened_engine(settings, settings.worker_count) as engine,
+            Devices(teacher, found, settings.device_fallback, warn=warn, engine=engine) as devices,
+        ):
+            devices.tell()
+            made = Pools(opened, market.models.pools, teacher, student, False, devices, engine)
             for outcome in made.make(names, engine.slots, settings.window_timeout_s):
                 log_pool(context, outcome)
         made.require(names)
@@ -62,6 +71,10 @@ def pool_assets(
         yield from ()
 
     return pools
+
+
+def _warn(context: dg.AssetExecutionContext, said: str) -> None:
+    context.log.warning(printable(said))
 
 
 def _specs() -> list[dg.AssetSpec]:

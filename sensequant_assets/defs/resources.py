@@ -69,6 +69,8 @@ class MarketResource:
         Providers of the features, as of `Settings`.
     shrink
         What the universe has lost since the batch before, if who launched the run has looked.
+    warn
+        Called with each sentence on a device that fails or stands idle; for who waits for the run.
     """
 
     settings: MarketSettings
@@ -79,6 +81,7 @@ class MarketResource:
     tell_pool: Callable[[PoolOutcome], None] = to_nobody
     features: str = STANDARD.name
     shrink: Shrink | None = None
+    warn: Callable[[str], None] = to_nobody
 
     def of_batch(self, batch_id: str) -> "MarketResource":
         """The same market, whose end is a day for good: that of the batch's first run where it rolls.

@@ -1,32 +1,44 @@
-"""The device that LightGBM trains on, checked before anything is trained.
+"""The devices that LightGBM trains on, checked before anything is trained.
 
 LightGBM takes an OpenCL platform or device id that does not exist without a word, trains on a device of its
 own choice and writes the wrong id into the model text. So the devices are enumerated here and a wrong choice
 is refused.
 
 OpenCL is asked through LightGBM's own library. The wheels carry their own OpenCL loader, which may count
-platforms in another order than the system's `libOpenCL.so.1` does and works where that is not installed.
+platforms in another order than the system's `libOpenCL.so.1` does and works where that is not installed. CUDA is asked
+through its driver; whether LightGBM was built with it only training tells.
 """
 
 import ctypes
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
+import numpy as np
+
+from sensequant_assets.core.boosting import Expired, fit, never
+from sensequant_assets.core.parameters import Device, TeacherParameters
 from sensequant_assets.errors import UsageError
-
-DeviceType = Literal["cpu", "gpu", "cuda"]
+from sensequant_assets.models.device_process import DeviceError, DeviceProcess
 
 _PLATFORM_NAME = 0x0902
+_DEVICE_TYPE = 0x1000
 _DEVICE_NAME = 0x102B
 _DEVICE_DOUBLE_FP_CONFIG = 0x1032
 _DEVICE_TYPE_ALL = 0xFFFFFFFF
+_DEVICE_TYPE_CPU = 2
 _DEVICE_NOT_FOUND = -1
 _PLATFORM_NOT_FOUND = -1001
 
 _TRAIN_ON_CPU = "or set TEACHER_DEVICE_TYPE=cpu"
 _REBUILD = "`pip install --no-binary lightgbm lightgbm --config-settings=cmake.define.{}=ON`"
+_TRIED_ROWS, _TRIED_FEATURES = 300, 24
+"""As many as make LightGBM's histograms as wide as those of most windows, for which OpenCL compiles other code."""
+
+_NOT_BUILT = "not enabled in this build"
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class OpenClDevice:
         As the driver reports them.
     double_precision
         Whether the device computes in double precision, which `gpu_use_dp` needs.
+    is_cpu
+        Whether it is a CPU under OpenCL, as PoCL's are.
     """
 
     platform_id: int
@@ -48,9 +62,33 @@ class OpenClDevice:
     platform_name: str
     device_name: str
     double_precision: bool
+    is_cpu: bool = False
 
     def __str__(self) -> str:
         return f"{self.platform_name} / {self.device_name}"
+
+    @property
+    def found(self) -> "FoundDevice":
+        """The same as what trains a window."""
+        return FoundDevice(Device("gpu", self.platform_id, self.device_id), str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDevice:
+    """A device that is there, and its name as its driver reports it."""
+
+    device: Device
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.device} ({self.name})"
+
+    @property
+    def visible_id(self) -> int:
+        """Its number on this machine, where `CUDA_VISIBLE_DEVICES` makes others of them for CUDA."""
+        shown = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+        mapped = shown[self.device.device_id] if self.device.device_id < len(shown) else ""
+        return int(mapped) if self.device.type == "cuda" and mapped.isdecimal() else self.device.device_id
 
 
 def opencl_devices() -> tuple[OpenClDevice, ...]:
@@ -77,7 +115,8 @@ def opencl_devices() -> tuple[OpenClDevice, ...]:
             device_id,
             _text(opencl.clGetPlatformInfo, platform, _PLATFORM_NAME),
             _text(opencl.clGetDeviceInfo, device, _DEVICE_NAME),
-            _double_precision(opencl, device),
+            _bits(opencl, device, _DEVICE_DOUBLE_FP_CONFIG) != 0,
+            _bits(opencl, device, _DEVICE_TYPE) & _DEVICE_TYPE_CPU != 0,
         )
         for platform_id, platform in enumerate(platforms)
         for device_id, device in enumerate(
@@ -86,35 +125,54 @@ def opencl_devices() -> tuple[OpenClDevice, ...]:
     )
 
 
-def require_device(device_type: DeviceType, platform_id: int, device_id: int, use_dp: bool) -> str:
-    """Make sure that LightGBM trains on the device that was asked for, or refuse.
+def require_devices(teacher: TeacherParameters) -> tuple[FoundDevice, ...]:
+    """Make sure that LightGBM trains on the devices that were asked for, or refuse.
 
     Parameters
     ----------
-    device_type
-        LightGBM's `device_type`: `gpu` is OpenCL. `cpu` costs nothing, the others import LightGBM.
-    platform_id, device_id
-        LightGBM's `gpu_platform_id` and `gpu_device_id`, from 0; `cuda` reads only the device.
-    use_dp
-        LightGBM's `gpu_use_dp`.
+    teacher
+        Its `device_type`, `gpu_platform_id`, `gpu_device_id` or `gpu_device_ids`, and `gpu_use_dp`. `cpu` and `auto`
+        cost nothing, the others import LightGBM.
 
     Returns
     -------
-    str
-        The device in words: `cpu`, `gpu: <platform> / <device>`, `cuda: device <id>`.
+    tuple of FoundDevice
+        In the order of their numbers; none for a CPU, and for `auto`, which `gpus` finds when there are rows enough.
 
     Raises
     ------
     UsageError
-        The device does not exist, lacks double precision, or this LightGBM cannot use it. Says what to set or
-        install.
+        A device does not exist, lacks double precision, or this LightGBM cannot use it. Says what to set or install.
     """
-    if device_type == "cpu":
-        return "cpu"
-    if device_type == "cuda":
-        _require_cuda(device_id)
-        return f"cuda: device {device_id}"
-    devices = opencl_devices()
+    if teacher.device_type == "cuda":
+        return _require_cuda(teacher)
+    return _require_opencl(teacher) if teacher.device_type == "gpu" else ()
+
+
+def gpus(teacher: TeacherParameters) -> tuple[FoundDevice, ...]:
+    """The devices that `auto` may take for a teacher: CUDA's if LightGBM has it, else OpenCL's that are GPUs.
+
+    Raises
+    ------
+    UsageError
+        There are some, and what is set names others, or asks of them what they cannot do.
+    """
+    if _cuda_names() and not _cuda_refusal(0):
+        return _require_cuda(teacher)
+    try:
+        real = [device for device in opencl_devices() if not device.is_cpu]
+    except UsageError:
+        # Built without OpenCL.
+        return ()
+    platforms = [device.platform_id for device in real]
+    if not platforms:
+        return ()
+    platform_id = teacher.gpu_platform_id if teacher.gpu_platform_id in platforms else platforms[0]
+    return _require_opencl(teacher.model_copy(update={"gpu_platform_id": platform_id}))
+
+
+def _require_opencl(teacher: TeacherParameters) -> tuple[FoundDevice, ...]:
+    devices, platform_id = opencl_devices(), teacher.gpu_platform_id
     if not devices:
         raise UsageError(
             "TEACHER_DEVICE_TYPE=gpu finds no OpenCL device. Install a driver: the GPU vendor's, or PoCL to "
@@ -129,41 +187,97 @@ def require_device(device_type: DeviceType, platform_id: int, device_id: int, us
             f"TEACHER_GPU_PLATFORM_ID={platform_id} is no OpenCL platform with a device. "
             f"Set one of: {listed}; {_TRAIN_ON_CPU}."
         )
-    chosen = next((device for device in platform if device.device_id == device_id), None)
-    if chosen is None:
-        listed = ", ".join(f"{device.device_id} ({device.device_name})" for device in platform)
+    there = {device.device_id: device.device_name for device in platform}
+    ids = _asked(teacher, there, f"OpenCL platform {platform_id} ({platform[0].platform_name})")
+    chosen = [device for device in platform if device.device_id in ids]
+    for device in chosen if teacher.gpu_use_dp else ():
+        if not device.double_precision:
+            raise UsageError(
+                f"{device} has no double precision. Set TEACHER_GPU_USE_DP=false, choose another device by "
+                f"TEACHER_GPU_PLATFORM_ID and TEACHER_GPU_DEVICE_ID, {_TRAIN_ON_CPU}."
+            )
+    return tuple(device.found for device in chosen)
+
+
+def _asked(teacher: TeacherParameters, there: dict[int, str], whose: str) -> Sequence[int]:
+    """The devices that a teacher asks for, of those that are there."""
+    if teacher.gpu_device_ids == "all":
+        return list(there)
+    several = teacher.gpu_device_ids
+    asked = [int(each) for each in several.split(",")] if several else [teacher.gpu_device_id]
+    for each in asked:
+        if each not in there:
+            listed = ", ".join(f"{number} ({name})" for number, name in there.items())
+            variable = f"TEACHER_GPU_DEVICE_IDS={several}: {each}" if several else f"TEACHER_GPU_DEVICE_ID={each}"
+            some_of = "some" if several else "one"
+            raise UsageError(f"{variable} is no device of {whose}. Set {some_of} of: {listed}; {_TRAIN_ON_CPU}.")
+    return asked
+
+
+def _require_cuda(teacher: TeacherParameters) -> tuple[FoundDevice, ...]:
+    several = teacher.gpu_device_ids
+    first = int(several.split(",")[0]) if several not in ("", "all") else teacher.gpu_device_id if not several else 0
+    reason = _cuda_refusal(first)
+    if _NOT_BUILT in reason:
         raise UsageError(
-            f"TEACHER_GPU_DEVICE_ID={device_id} is no device of OpenCL platform {platform_id} "
-            f"({platform[0].platform_name}). Set one of: {listed}; {_TRAIN_ON_CPU}."
+            f"TEACHER_DEVICE_TYPE=cuda does not train: {reason}. The wheel from PyPI has no CUDA: build it with "
+            f"`deploy/build_lightgbm_cuda.sh`, which is {_REBUILD.format('USE_CUDA')}, or set "
+            "TEACHER_DEVICE_TYPE=cpu|gpu."
         )
-    if use_dp and not chosen.double_precision:
+    names = _cuda_names()
+    if not names:
         raise UsageError(
-            f"{chosen} has no double precision. Set TEACHER_GPU_USE_DP=false, choose another device by "
-            f"TEACHER_GPU_PLATFORM_ID and TEACHER_GPU_DEVICE_ID, {_TRAIN_ON_CPU}."
+            "TEACHER_DEVICE_TYPE=cuda finds no CUDA device. Install NVIDIA's driver (libcuda.so.1), see what "
+            f"CUDA_VISIBLE_DEVICES hides, {_TRAIN_ON_CPU}."
         )
-    return f"gpu: {chosen}"
+    ids = _asked(teacher, dict(enumerate(names)), "CUDA")
+    if reason:
+        raise UsageError(
+            f"CUDA device {first} ({names[first]}) does not train: {reason}. Choose another by "
+            f"TEACHER_GPU_DEVICE_ID, {_TRAIN_ON_CPU}."
+        )
+    return tuple(FoundDevice(Device("cuda", 0, each), names[each]) for each in sorted(set(ids)))
 
 
-def _require_cuda(device_id: int) -> None:
-    # Only training tells: LightGBM has no call that says what it was built with.
-    import lightgbm
-    import numpy as np
-    from lightgbm.basic import LightGBMError
+def _cuda_refusal(device_id: int) -> str:
+    """Why LightGBM does not train on a CUDA device; empty if it does.
 
-    params = {"device_type": "cuda", "gpu_device_id": device_id, "num_threads": 1, "verbose": -1}
-    rows = np.arange(64.0).reshape(32, 2)
+    LightGBM has no call that says what it was built with, and what it writes when it does not train goes to the
+    terminal; so another process tries.
+    """
+    process = DeviceProcess()
     try:
-        lightgbm.train(params, lightgbm.Dataset(rows, np.arange(32) % 2), num_boost_round=1)
-    except LightGBMError as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        if "not enabled in this build" in reason:
-            way_out = f"The wheel from PyPI has no CUDA: build it with {_REBUILD.format('USE_CUDA')}"
-        else:
-            way_out = "Set TEACHER_GPU_DEVICE_ID to a CUDA device of this machine"
-        raise UsageError(
-            f"TEACHER_DEVICE_TYPE=cuda with TEACHER_GPU_DEVICE_ID={device_id} does not train: {reason}. "
-            f"{way_out}, or set TEACHER_DEVICE_TYPE=cpu|gpu."
-        ) from error
+        process.call(partial(try_device, TeacherParameters(), device=Device("cuda", 0, device_id)), never)
+    except DeviceError as error:
+        return str(error)
+    finally:
+        process.close()
+    return ""
+
+
+def try_device(teacher: TeacherParameters, expired: Expired, device: Device) -> None:
+    """Train a round on rows that mean nothing: the device's driver compiles what all windows need, or raises."""
+    rows = np.random.default_rng(0).normal(size=(_TRIED_ROWS, _TRIED_FEATURES))
+    tried = teacher.on(device).lightgbm() | {"num_iterations": 1}
+    names = tuple(f"f{number}" for number in range(_TRIED_FEATURES))
+    fit(rows, (rows[:, 0] > 0).astype(float), tried, feature_names=names, expired=expired)
+
+
+def _cuda_names() -> list[str]:
+    """Names of the devices that CUDA's driver shows, in its order; none without a driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return []
+    count, name = ctypes.c_int(0), ctypes.create_string_buffer(256)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    names = []
+    for number in range(count.value):
+        device = ctypes.c_int(0)
+        known = not driver.cuDeviceGet(ctypes.byref(device), number) and not driver.cuDeviceGetName(name, 256, device)
+        names.append(name.value.decode(errors="replace") if known else "of no name")
+    return names
 
 
 def _opencl_library() -> ctypes.CDLL | None:
@@ -204,11 +318,11 @@ def _text(read: Callable[..., int], handle: ctypes.c_void_p, what: int) -> str:
     return text.value.decode(errors="replace").strip()
 
 
-def _double_precision(opencl: ctypes.CDLL, device: ctypes.c_void_p) -> bool:
-    # A device of OpenCL 1.1 without doubles may not know the question; its error leaves the answer at 0.
-    config = ctypes.c_uint64(0)
-    opencl.clGetDeviceInfo(device, _DEVICE_DOUBLE_FP_CONFIG, ctypes.c_size_t(8), ctypes.byref(config), None)
-    return config.value != 0
+def _bits(opencl: ctypes.CDLL, device: ctypes.c_void_p, what: int) -> int:
+    # A device of OpenCL 1.1 without doubles may not know that question; its error leaves the answer at 0.
+    found = ctypes.c_uint64(0)
+    opencl.clGetDeviceInfo(device, what, ctypes.c_size_t(8), ctypes.byref(found), None)
+    return found.value
 
 
 def _accept(status: int) -> None:

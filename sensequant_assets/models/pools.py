@@ -86,7 +86,7 @@ class StoredPool:
 
         text = self.text()
         booster: lgb.Booster = lgb.Booster(model_str=text)
-        return Grown.read(booster, text, asked, self.record.calibration)
+        return Grown.read(booster, text, asked.trained_as(self.record.parameters), self.record.calibration)
 
     def soft_targets(self) -> Floats:
         """A teacher's out-of-fold probabilities of the pool's rows, shape (rows,).
@@ -161,6 +161,7 @@ class PoolStore:
         span: list[str],
         symbols: int,
         rows: int,
+        placed_because: str = "",
     ) -> StoredPool:
         """Write a pool's model, a teacher's soft targets and the record, the record last."""
         path, (window, early_life) = self.path(model, name), _parts(name)
@@ -187,6 +188,7 @@ class PoolStore:
             model_digest=digest(written),
             soft_targets_digest=digest(soft_targets) if soft_targets else "",
             early_life=early_life,
+            placed_because=placed_because or None,
         )
         write(path, written)
         write(record_of(path), record.sealed())

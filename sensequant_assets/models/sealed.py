@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sensequant_assets.core.parameters import LightGBMValue
+from sensequant_assets.core.parameters import Device, LightGBMValue
 from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.training import Fingerprints
 from sensequant_assets.errors import FailureKind, UsageError, WindowError
@@ -51,6 +51,8 @@ class MadeRecord(Sealed):
         the features are the standard ones in one of a time that knew no others.
     model_digest
         Of the compressed text.
+    placed_because
+        Why it was trained on the device that `parameters` name, where nobody asked for that one; None otherwise.
     """
 
     parameters: dict[str, str]
@@ -61,6 +63,12 @@ class MadeRecord(Sealed):
     model_digest: str
     label: dict[str, LightGBMValue] = Field(default_factory=dict)
     providers: list[str] = Field(default_factory=lambda: [STANDARD.name])
+    placed_because: str | None = None
+
+    @property
+    def device(self) -> Device:
+        """What trained it."""
+        return Device.of(self.parameters)
 
 
 _Record = TypeVar("_Record", bound=Sealed)

@@ -251,6 +251,7 @@ class ModelStore:
             calibration=trained.calibration,
             pool=trained.pool or None,
             served_by=pair.served_by.window.start if pair.served_by else None,
+            placed_because=trained.placed_because or None,
         )
         write(path, written)
         return self._write_record(path, record)

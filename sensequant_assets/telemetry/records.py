@@ -127,7 +127,7 @@ class WindowRun:
     trees_fingerprint
         Of the trees; None without a model.
     device
-        What trained it.
+        What trained the model; None without a model.
     worker
         Machine and process of the worker that did; None where the process of the run did.
     early_life, open

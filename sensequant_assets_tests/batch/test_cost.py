@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
-from time import sleep, thread_time
+from time import process_time, sleep, thread_time
 
 from sensequant_assets.batch.cost import Stopwatch, peak_mb
+from sensequant_assets.core.boosting import Expired, never
+from sensequant_assets.models.device_process import DeviceProcess
 
 _TELL = "from sensequant_assets.batch.cost import peak_mb; print(peak_mb())"
 
@@ -27,8 +29,32 @@ def test_work_costs_seconds_of_the_processor() -> None:
 
 def test_what_trains_on_no_device_holds_none() -> None:
     assert Stopwatch().read().device_s is None
-    held = Stopwatch().read(on_device=True)
-    assert held.device_s == held.wall_s
+
+
+def test_a_device_costs_the_seconds_for_which_the_thread_held_it_and_the_processor_of_its_process() -> None:
+    process = DeviceProcess()
+    process.call(nothing, never)
+    watch = Stopwatch()
+    before = thread_time()
+    process.call(busy, never)
+    own = thread_time() - before
+    process.close()
+    cost = watch.read()
+    assert cost.device_s is not None
+    assert 0.05 <= cost.device_s <= cost.wall_s
+    assert cost.cpu_s >= own + 0.05
+    assert cost.joules is None
+
+
+def nothing(expired: Expired) -> None:
+    """Work that is none."""
+
+
+def busy(expired: Expired) -> None:
+    """Keep the processor busy."""
+    until = process_time() + 0.05
+    while process_time() < until:
+        pass
 
 
 def test_a_peak_stays_when_the_memory_is_given_back() -> None:

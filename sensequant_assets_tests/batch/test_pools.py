@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from sensequant_assets.batch import pools as pools_module
+from sensequant_assets.batch.devices import Devices
 from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.evaluation import Subject, gather
 from sensequant_assets.batch.leaks import probe
@@ -242,7 +243,7 @@ def trees_in(text: str) -> list[str]:
 def test_a_correction_learns_what_the_pool_says_out_of_fold_of_all_rows_of_its_symbol(shop: PooledShop) -> None:
     shop.run(student=OWN)
     market = shop.market(student=OWN)
-    pools = Pools(market, shop.store.pools, TEACHER, OWN, force=False)
+    pools = Pools(market, shop.store.pools, TEACHER, OWN, False, Devices(TEACHER))
     list(pools.make(WINDOWS, 1, 60))
 
     rows, soft_targets = pools.own_of(market.pair("IBM", WINDOWS[1]))
@@ -493,10 +494,10 @@ def failing_in(monkeypatch: pytest.MonkeyPatch, name: str, rows: int, error: Exc
     """Let the making of a pool of so many rows raise an error."""
     real: Make = getattr(pools_module, name)
 
-    def make(pool: PoolRows, *arguments: Any) -> Pooled:
+    def make(pool: PoolRows, *arguments: Any, **placed: Any) -> Pooled:
         if len(pool.label) == rows:
             raise error
-        return real(pool, *arguments)
+        return real(pool, *arguments, **placed)
 
     monkeypatch.setattr(pools_module, name, make)
 

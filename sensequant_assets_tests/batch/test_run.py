@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sensequant_assets.batch import rows, trainer, windows
+from sensequant_assets.batch import devices, rows, trainer, windows
 from sensequant_assets.batch import run as run_module
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.rows import Identity
@@ -23,7 +23,7 @@ from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.judging import metrics
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Status, Verdict
-from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import CPU, MODELS, Device, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.training import Lesson, TrainedModel
 from sensequant_assets.errors import FailureKind, UsageError
@@ -128,7 +128,10 @@ def teach_but(monkeypatch: pytest.MonkeyPatch, bad: Callable[[Teach, Lesson, Exp
     """Let the teacher of `BAD` be made by another function."""
     real: Teach = training.teach
 
-    def teach(lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired) -> TrainedModel:
+    def teach(
+        lesson: Lesson, parameters: TeacherParameters, code: str, expired: Expired, device: Device
+    ) -> TrainedModel:
+        assert device == CPU
         if key_of(lesson.pair) != BAD:
             return real(lesson, parameters, code, expired)
         return bad(lambda *_: real(lesson, parameters, code, expired), lesson, expired)
@@ -226,15 +229,44 @@ def test_a_model_whose_next_window_has_grown_is_judged_again_and_not_trained(wor
         assert lesson.scores(lesson.unseen(booster))["test_brier"] == after.metrics["test_brier"]
 
 
-def test_the_device_of_a_teacher_stands_in_its_row_and_students_are_trained_on_the_cpu(
+def test_what_trained_a_model_stands_in_its_row_and_nothing_stands_there_without_a_model(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "require_device", lambda *asked: f"gpu: {asked}")
+    teach_but(monkeypatch, divide)
     workshop.run("batch")
-    assert workshop.rows("SELECT DISTINCT model, device FROM window_runs ORDER BY model") == [
-        ("student", "cpu"),
-        ("teacher", "gpu: ('cpu', 0, 0, False)"),
+    asked = "SELECT DISTINCT model, outcome, device FROM window_runs ORDER BY ALL"
+    assert workshop.rows(asked) == [
+        ("student", "failed", None),
+        ("student", "trained", "cpu"),
+        ("teacher", "failed", None),
+        ("teacher", "trained", "cpu"),
     ]
+    assert workshop.rows("SELECT count(*) FROM events WHERE kind LIKE 'device%'") == [(0,)]
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_a_device_that_is_not_there_ends_a_run_before_its_first_window_unless_the_cpu_may_stand_in(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, fallback: bool
+) -> None:
+    def refuse(_: TeacherParameters) -> tuple[()]:
+        raise UsageError("There is no such device.")
+
+    monkeypatch.setattr(devices, "require_devices", refuse)
+    if not fallback:
+        with pytest.raises(UsageError):
+            workshop.run("batch")
+        assert workshop.rows("SELECT status FROM runs") == [("failed",)]
+        assert workshop.rows("SELECT count(*) FROM window_runs") == [(0,)]
+        return
+    workshop.run("batch", device_fallback=True)
+    said = "Teachers are trained on the CPU, as --device-fallback says: There is no such device."
+    assert workshop.rows("SELECT level, message FROM events WHERE kind = 'device'") == [("warning", said)]
+    stored = workshop.models.find("teacher", *BAD)
+    assert (str(stored.record.device), stored.record.placed_because) == (
+        "cpu",
+        "--device-fallback: There is no such device.",
+    )
+    assert workshop.models.find("student", *BAD).record.placed_because is None
 
 
 def test_a_window_over_its_time_stops_itself(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -618,17 +650,6 @@ def test_a_run_that_breaks_off_is_noted_as_failed_and_what_is_under_way_is_told_
     assert not list(workshop.telemetry.shards.glob("*.jsonl"))
 
 
-def test_a_run_without_its_device_is_noted_as_failed(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> str:
-        raise UsageError("There is no such device.")
-
-    monkeypatch.setattr("sensequant_assets.batch.run.require_device", refuse)
-    with pytest.raises(UsageError):
-        workshop.run("batch")
-    assert workshop.rows("SELECT status FROM runs") == [("failed",)]
-    assert workshop.rows("SELECT count(*) FROM window_runs") == [(0,)]
-
-
 def test_models_of_a_renamed_symbol_are_found_under_its_new_one_and_its_old_files_are_its_bars(
     workshop: Workshop,
 ) -> None:
@@ -653,10 +674,10 @@ def test_a_run_that_cannot_pass_begins_no_further_window_and_blames_none(
 ) -> None:
     real: Teach = training.teach
 
-    def teach(lesson: Lesson, *told: Any) -> TrainedModel:
+    def teach(lesson: Lesson, *told: Any, **placed: Any) -> TrainedModel:
         if lesson.pair.symbol == "AAPL":
             raise ZeroDivisionError("nothing to share")
-        return real(lesson, *told)
+        return real(lesson, *told, **placed)
 
     monkeypatch.setattr(trainer, "teach", teach)
     # One of six is too many.

@@ -92,8 +92,11 @@ def test_without_rows_nothing_is_said_of_trees():
 @pytest.mark.parametrize(
     ("device", "fields"),
     [
-        ("cpu", {"gpu_platform_id": 1, "gpu_device_id": 2, "gpu_use_dp": True}),
+        ("cpu", {"gpu_platform_id": 1, "gpu_device_id": 2, "gpu_device_ids": "0,1", "gpu_use_dp": True}),
+        ("cpu", {"gpu_device_id": 2, "auto_gpu_from": 1}),
         ("cuda", {"gpu_platform_id": 1, "gpu_use_dp": True}),
+        ("cuda", {"auto_gpu_from": 1}),
+        ("gpu", {"auto_gpu_from": 1}),
     ],
 )
 def test_settings_of_another_device_mislead(device, fields):
@@ -101,11 +104,18 @@ def test_settings_of_another_device_mislead(device, fields):
     found = idle_settings(teacher, STUDENT, Recipe(), ROWS)
     assert [one.name for one in found] == [f"TEACHER_{name.upper()}" for name in fields]
     assert all(one.misleading and one.why == f"TEACHER_DEVICE_TYPE is {device}" for one in found)
-    assert str(found[-1]).startswith("TEACHER_GPU_USE_DP=true does nothing")
+    assert str(found[-1]).startswith(f"TEACHER_{list(fields)[-1].upper()}=")
+    assert " does nothing: " in str(found[-1])
 
 
-def test_a_gpu_takes_all_of_its_settings():
-    assert said(with_(TEACHER, device_type="gpu", gpu_platform_id=1, gpu_device_id=1, gpu_use_dp=True)) == []
+@pytest.mark.parametrize("fields", [{"device_type": "gpu"}, {"device_type": "auto", "auto_gpu_from": 1}])
+def test_a_gpu_takes_all_of_its_settings(fields):
+    assert said(with_(TEACHER, gpu_platform_id=1, gpu_device_id=1, gpu_use_dp=True, **fields)) == []
+
+
+def test_one_device_does_nothing_beside_several():
+    several = with_(TEACHER, device_type="gpu", gpu_device_id=1, gpu_device_ids="0,1")
+    assert said(several) == ["TEACHER_GPU_DEVICE_ID=1 does nothing: TEACHER_GPU_DEVICE_IDS is 0,1."]
 
 
 def test_early_stopping_needs_rows_to_stop_by_and_the_tail_somebody_who_stops():

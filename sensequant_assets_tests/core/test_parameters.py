@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import CPU, Device, StudentParameters, TeacherParameters
 
 
 def test_a_teacher_says_its_parameters_under_lightgbms_own_names():
@@ -42,9 +42,28 @@ def test_a_gpu_teacher_names_its_device_and_builds_histograms_by_column():
     assert "gpu_platform_id" not in TeacherParameters(scope="symbol").lightgbm()
 
 
+@pytest.mark.parametrize("device", [CPU, Device("gpu", 1, 2), Device("cuda", 0, 3)])
+def test_a_placed_teacher_is_trained_there_and_its_text_says_where(device):
+    auto = TeacherParameters(scope="symbol", device_type="auto", gpu_device_ids="all")
+    placed = auto.on(device).lightgbm()
+    assert Device.of({name: str(value) for name, value in placed.items()}) == device
+    assert auto.trained_as({name: str(value) for name, value in placed.items()}).lightgbm() == placed
+
+
+def test_auto_that_nobody_has_placed_is_the_cpu():
+    assert TeacherParameters(device_type="auto").lightgbm() == TeacherParameters().lightgbm()
+
+
+def test_which_of_several_devices_trains_makes_no_model_another_one():
+    one, other = TeacherParameters(device_type="gpu"), TeacherParameters(device_type="gpu", gpu_device_ids="0,1")
+    assert one.made_with == other.made_with
+    assert one.made_with != TeacherParameters().made_with
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"num_leaves": 1}, {"num_leaves": 1025}, {"max_depth": 0}, {"learning_rate": 0.0}, {"n_estimators": 9},
+     {"gpu_device_ids": "0,"}, {"gpu_device_ids": "8"}, {"gpu_device_ids": "0, 1"}, {"auto_gpu_from": -1},
      {"subsample": 0.0}, {"subsample": 1.01}, {"folds": 1}, {"seed": -1}, {"device_type": "tpu"}, {"num_leafs": 31}],
 )  # fmt: skip
 def test_a_value_out_of_bounds_or_an_unknown_name_is_refused(wrong):

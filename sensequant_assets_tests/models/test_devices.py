@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sensequant_assets.core.parameters import Device, TeacherParameters
 from sensequant_assets.errors import UsageError
 from sensequant_assets.models import devices
-from sensequant_assets.models.devices import OpenClDevice, opencl_devices, require_device
+from sensequant_assets.models.devices import FoundDevice, OpenClDevice, gpus, opencl_devices, require_devices
 
 TWO_PLATFORMS = (
     OpenClDevice(0, 0, "Acme OpenCL", "Acme Mini", double_precision=False),
@@ -25,7 +27,8 @@ TRAINING = """
 import json
 import lightgbm
 import numpy as np
-from sensequant_assets.models.devices import opencl_devices, require_device
+from sensequant_assets.core.parameters import TeacherParameters
+from sensequant_assets.models.devices import opencl_devices, require_devices
 
 class Log:
     lines = []
@@ -47,15 +50,20 @@ def train(**params):
 
 device = opencl_devices()[0]
 ids = {"gpu_platform_id": device.platform_id, "gpu_device_id": device.device_id}
-described = require_device("gpu", *ids.values(), use_dp=True)
+(described,) = require_devices(TeacherParameters(device_type="gpu", gpu_use_dp=True, **ids))
 cpu, _, _ = train()
 gpu, log, text = train(device_type="gpu", gpu_use_dp=True, **ids)
 _, lost_log, lost_text = train(device_type="gpu", gpu_use_dp=True, gpu_platform_id=77, gpu_device_id=0)
 print(json.dumps({
-    "difference": float(abs(gpu - cpu).max()), "spread": float(np.ptp(cpu)), "described": described,
+    "difference": float(abs(gpu - cpu).max()), "spread": float(np.ptp(cpu)), "described": described.name,
     "device": device.device_name, "log": log, "text": text, "lost_log": lost_log, "lost_text": lost_text,
 }))
 """
+
+
+def asked(**changed: object) -> TeacherParameters:
+    """A teacher that asks for OpenCL."""
+    return TeacherParameters.model_validate({"device_type": "gpu"} | changed)
 
 
 def child(code: str, **environment: str) -> str:
@@ -90,18 +98,19 @@ def two_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_cpu_is_taken_without_loading_lightgbm() -> None:
     code = (
-        "import sys; from sensequant_assets.models.devices import require_device;"
-        "print(require_device('cpu', 7, 7, use_dp=True), 'lightgbm' in sys.modules)"
+        "import sys; from sensequant_assets.models.devices import require_devices, TeacherParameters as T;"
+        "print(require_devices(T(gpu_device_id=7)), require_devices(T(device_type='auto')), 'lightgbm' in sys.modules)"
     )
-    assert child(code).split() == ["cpu", "False"]
+    assert child(code).split() == ["()", "()", "False"]
 
 
 def test_a_gpu_without_any_opencl_driver_is_refused_with_the_way_out(tmp_path: Path) -> None:
     code = """
-from sensequant_assets.models.devices import opencl_devices, require_device
+from sensequant_assets.core.parameters import TeacherParameters
+from sensequant_assets.models.devices import opencl_devices, require_devices
 from sensequant_assets.errors import UsageError
 try:
-    require_device("gpu", 0, 0, use_dp=True)
+    require_devices(TeacherParameters(device_type="gpu"))
 except UsageError as error:
     print(opencl_devices(), error)
 """
@@ -112,10 +121,10 @@ except UsageError as error:
 
 
 @pytest.mark.usefixtures("two_platforms")
-@pytest.mark.parametrize("platform_id", [7, 1, -1])
+@pytest.mark.parametrize("platform_id", [7, 1])
 def test_a_platform_without_devices_is_refused_with_those_that_have_some(platform_id: int) -> None:
     with pytest.raises(UsageError) as refusal:
-        require_device("gpu", platform_id, 0, use_dp=True)
+        require_devices(asked(gpu_platform_id=platform_id))
     assert str(refusal.value) == (
         f"TEACHER_GPU_PLATFORM_ID={platform_id} is no OpenCL platform with a device. "
         "Set one of: 0 (Acme OpenCL), 2 (Portable Computing Language); or set TEACHER_DEVICE_TYPE=cpu."
@@ -123,10 +132,10 @@ def test_a_platform_without_devices_is_refused_with_those_that_have_some(platfor
 
 
 @pytest.mark.usefixtures("two_platforms")
-@pytest.mark.parametrize("device_id", [7, -1])
+@pytest.mark.parametrize("device_id", [7, 2])
 def test_a_missing_device_is_refused_with_those_of_its_platform(device_id: int) -> None:
     with pytest.raises(UsageError) as refusal:
-        require_device("gpu", 0, device_id, use_dp=True)
+        require_devices(asked(gpu_device_id=device_id))
     assert str(refusal.value) == (
         f"TEACHER_GPU_DEVICE_ID={device_id} is no device of OpenCL platform 0 (Acme OpenCL). "
         "Set one of: 0 (Acme Mini), 1 (Acme Maxi); or set TEACHER_DEVICE_TYPE=cpu."
@@ -136,21 +145,82 @@ def test_a_missing_device_is_refused_with_those_of_its_platform(device_id: int) 
 @pytest.mark.usefixtures("two_platforms")
 def test_double_precision_is_refused_only_where_the_device_lacks_it() -> None:
     with pytest.raises(UsageError, match=r"Acme Mini has no double precision\. Set TEACHER_GPU_USE_DP=false"):
-        require_device("gpu", 0, 0, use_dp=True)
-    assert require_device("gpu", 0, 0, use_dp=False) == "gpu: Acme OpenCL / Acme Mini"
-    assert require_device("gpu", 0, 1, use_dp=True) == "gpu: Acme OpenCL / Acme Maxi"
+        require_devices(asked(gpu_use_dp=True))
+    assert list(map(str, require_devices(asked()))) == ["gpu 0:0 (Acme OpenCL / Acme Mini)"]
+    assert list(map(str, require_devices(asked(gpu_device_id=1, gpu_use_dp=True)))) == [
+        "gpu 0:1 (Acme OpenCL / Acme Maxi)"
+    ]
 
 
-def test_cuda_is_refused_by_a_lightgbm_that_was_built_without_it() -> None:
+@pytest.mark.usefixtures("two_platforms")
+@pytest.mark.parametrize(("ids", "found"), [("all", [0, 1]), ("1,0", [0, 1]), ("1", [1]), ("0,0", [0])])
+def test_several_devices_are_named_by_number_or_all_together(ids: str, found: list[int]) -> None:
+    assert [one.device for one in require_devices(asked(gpu_device_ids=ids))] == [
+        Device("gpu", 0, id_) for id_ in found
+    ]
+
+
+@pytest.mark.usefixtures("two_platforms")
+def test_one_missing_device_of_several_is_named() -> None:
+    with pytest.raises(UsageError) as refusal:
+        require_devices(asked(gpu_device_ids="0,5"))
+    assert str(refusal.value) == (
+        "TEACHER_GPU_DEVICE_IDS=0,5: 5 is no device of OpenCL platform 0 (Acme OpenCL). "
+        "Set some of: 0 (Acme Mini), 1 (Acme Maxi); or set TEACHER_DEVICE_TYPE=cpu."
+    )
+
+
+@pytest.mark.usefixtures("two_platforms")
+def test_auto_takes_the_platform_that_is_set_and_else_the_first_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_cuda_names", list)
+    auto = TeacherParameters(device_type="auto", gpu_device_ids="all")
+    assert [str(one.device) for one in gpus(auto)] == ["gpu 0:0", "gpu 0:1"]
+    assert [str(one.device) for one in gpus(auto.model_copy(update={"gpu_platform_id": 2}))] == ["gpu 2:0"]
+    pocl = tuple(replace(one, is_cpu=one.platform_id == 0) for one in TWO_PLATFORMS)
+    monkeypatch.setattr(devices, "opencl_devices", lambda: pocl)
+    assert [str(one.device) for one in gpus(auto)] == ["gpu 2:0"]
+
+
+@pytest.fixture
+def two_cuda_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machine with two CUDA devices and a LightGBM that trains on the first."""
+    monkeypatch.setattr(devices, "_cuda_names", lambda: ["Acme A", "Acme B"])
+    monkeypatch.setattr(devices, "_cuda_refusal", lambda number: "" if number == 0 else "no kernel image")
+
+
+@pytest.mark.usefixtures("two_cuda_devices")
+def test_cuda_devices_are_named_by_its_driver_and_tried_by_lightgbm() -> None:
+    cuda = TeacherParameters(device_type="cuda", gpu_device_ids="all")
+    both = tuple(FoundDevice(Device("cuda", 0, number), f"Acme {name}") for number, name in enumerate("AB"))
+    assert require_devices(cuda) == both
+    assert gpus(TeacherParameters(device_type="auto", gpu_device_ids="0,1")) == both
+    with pytest.raises(UsageError, match=r"TEACHER_GPU_DEVICE_ID=7 is no device of CUDA. Set one of: 0 \(Acme A\), 1"):
+        require_devices(TeacherParameters(device_type="cuda", gpu_device_id=7))
+    with pytest.raises(UsageError, match=r"CUDA device 1 \(Acme B\) does not train: no kernel image"):
+        require_devices(TeacherParameters(device_type="cuda", gpu_device_id=1))
+
+
+def test_a_machine_without_cuda_devices_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_cuda_names", list)
+    monkeypatch.setattr(devices, "_cuda_refusal", lambda _: "no CUDA-capable device is detected")
+    with pytest.raises(UsageError, match=r"finds no CUDA device. Install NVIDIA's driver \(libcuda.so.1\)"):
+        require_devices(TeacherParameters(device_type="cuda"))
+
+
+def test_cuda_is_refused_by_a_lightgbm_that_was_built_without_it_and_nothing_else_is_written(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     try:
-        described = require_device("cuda", 0, 0, use_dp=True)
+        described = require_devices(TeacherParameters(device_type="cuda"))
     except UsageError as error:
         said = str(error)
     else:
         pytest.skip(f"this LightGBM trains on {described}")
     assert "CUDA Tree Learner was not enabled in this build" in said
     assert "pip install --no-binary lightgbm lightgbm --config-settings=cmake.define.USE_CUDA=ON" in said
+    assert "deploy/build_lightgbm_cuda.sh" in said
     assert "TEACHER_DEVICE_TYPE=cpu|gpu" in said
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_lightgbm_that_was_built_without_opencl_is_named_as_the_culprit(
@@ -159,18 +229,18 @@ def test_a_lightgbm_that_was_built_without_opencl_is_named_as_the_culprit(
     # The name of no library stands for the Python program itself, which has no OpenCL in it.
     monkeypatch.setattr("lightgbm.libpath._LIB", SimpleNamespace(_name=None))
     with pytest.raises(UsageError, match=r"this build of LightGBM lacks.*cmake\.define\.USE_GPU=ON"):
-        require_device("gpu", 0, 0, use_dp=True)
+        require_devices(asked())
 
 
 def test_a_real_platform_list_refuses_what_it_does_not_hold() -> None:
     found = opencl_devices()
     if not found:
         pytest.skip("no OpenCL device: apt-get install pocl-opencl-icd")
-    with pytest.raises(UsageError, match="TEACHER_GPU_PLATFORM_ID=77") as refusal:
-        require_device("gpu", 77, 0, use_dp=True)
+    with pytest.raises(UsageError, match="TEACHER_GPU_PLATFORM_ID=7") as refusal:
+        require_devices(asked(gpu_platform_id=7))
     assert found[0].platform_name in str(refusal.value)
-    with pytest.raises(UsageError, match="TEACHER_GPU_DEVICE_ID=77") as refusal:
-        require_device("gpu", found[0].platform_id, 77, use_dp=True)
+    with pytest.raises(UsageError, match="TEACHER_GPU_DEVICE_ID=7") as refusal:
+        require_devices(asked(gpu_platform_id=found[0].platform_id, gpu_device_id=7))
     assert found[0].device_name in str(refusal.value)
 
 

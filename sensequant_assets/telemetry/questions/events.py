@@ -9,8 +9,14 @@ from sensequant_assets.telemetry.store import TelemetryStore
 BARS = "bars"
 """Kind of the event in which a run or an evaluation tells which bars it has read, by digest, and from where."""
 
-NOTED = ("notified", "stalled", "problem", "canaries", BARS, LIMIT)
-"""Kinds of events that sensors, evaluations and people write: no sign of life of a batch."""
+DEVICE = "device"
+"""Kind of events in which a run tells what trains its teachers, and why, and which device failed."""
+
+DEVICES = "devices"
+"""Kind of the events in which a run tells again and again what each of its devices has done."""
+
+NOTED = ("notified", "stalled", "problem", "canaries", BARS, DEVICES, LIMIT)
+"""Kinds of events that sensors, evaluations, people and clocks write: no sign of life of a batch."""
 
 STOPPED_EARLY = "stopped_early"
 """Kind of the event in which a run tells why it begins no further window of a model."""
