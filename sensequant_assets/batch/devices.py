@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import nan
 from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -99,11 +100,26 @@ class DeviceState:
     lost: str
     said: dict[str, float]
 
+    def __str__(self) -> str:
+        share = f"{self.busy_s / self.elapsed_s:.0%}" if self.elapsed_s else "0%"
+        parts = [counted(self.windows, "window"), f"busy {share} of {self.elapsed_s:.0f} s"]
+        if self.failures:
+            parts.append(counted(self.failures, "failure"))
+        if "utilization_percent" in self.said:
+            parts.append(f"utilization {self.said['utilization_percent']:.0f}%")
+        if "memory_mb" in self.said:
+            total = self.said.get("memory_total_mb", nan)
+            parts.append(f"{self.said['memory_mb']:,.0f} of {total:,.0f} MB")
+        if "temperature_c" in self.said:
+            parts.append(f"{self.said['temperature_c']:.0f} °C")
+        return f"{self.device} ({self.name}): {', '.join(parts)}{f'; lost: {self.lost}' if self.lost else ''}"
+
     def as_json(self) -> dict[str, Any]:
         """The state as one JSON object."""
         return {
             "device": self.device, "name": self.name, "windows": self.windows, "busy_s": round(self.busy_s, 1),
-            "elapsed_s": round(self.elapsed_s, 1), "failures": self.failures, "lost": self.lost, **self.said,
+            "elapsed_s": round(self.elapsed_s, 1), "failures": self.failures, "lost": self.lost, "said": str(self),
+            **self.said,
         }  # fmt: skip
 
 

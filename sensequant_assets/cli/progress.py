@@ -146,6 +146,9 @@ def view(found: Progress) -> RenderableType:
     ]
     parts += [styled(f"The limit was {limit_by}.") for limit_by in {model.limit_by for model in found.models} - {""}]
     parts += [styled(model.stopped, "yellow") for model in found.models if model.stopped]
+    parts += [styled(state["said"]) for state in found.devices.states]
+    parts += [styled(found.devices.silent)] if found.devices.silent else []
+    parts += [styled(warning, "yellow") for warning in found.devices.warnings]
     failed = sum(model.failed for model in found.models)
     if found.failures:
         parts.append(Text(f"First {len(found.failures)} of {failed:,} failures:" if failed > 1 else "One failure:"))

@@ -129,6 +129,8 @@ class Report:
         What became of its canaries, in a sentence; empty without any.
     costs, dearest
         What its models and runs cost, and the models that held a worker longest, as `questions.costs` gives them.
+    devices
+        What its runs told of their devices.
     backtest
         What its last backtest found, as `report.backtest` takes it; None where nobody has backtested it as it is.
     """
@@ -147,6 +149,7 @@ class Report:
     canaries: str = ""
     costs: Sequence[Mapping[str, Any]] = ()
     dearest: Sequence[Mapping[str, Any]] = ()
+    devices: events.DevicesTold = events.NO_DEVICES
     backtest: Mapping[str, Any] | None = None
 
     @property
@@ -272,6 +275,7 @@ def _read(store: TelemetryStore, batch_id: str, against: Report | None) -> Repor
         canaries=" ".join(str(Canaries(**row)) for row in events.latest_canaries(store, batch_id=batch_id)),
         costs=costs.batch_costs(store, batch_id),
         dearest=costs.dearest(store, batch_id, DEAREST_SHOWN),
+        devices=events.devices_told(store, batch_id),
     )
 
 

@@ -27,6 +27,7 @@ def markdown(report: Report) -> str:
         for model in report.models
         if model.constant
     ]
+    lines += [f"- {_md(warning)}" for warning in report.devices.warnings]
     lines += [
         f"- failed {cause.count} {_md(cause.name)}: {_md(cause.example)} {_md(cause.advice)}"
         for cause in failures_by_cause(report)[:5]

@@ -8,6 +8,7 @@ from typing import Any
 
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.telemetry.questions import batches, windows
+from sensequant_assets.telemetry.questions.events import NO_DEVICES, DevicesTold, devices_told
 from sensequant_assets.telemetry.questions.failures import failed_windows
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -48,6 +49,8 @@ class Progress:
         Seconds since the last record.
     failures
         The first failed windows: model, symbol, window_start, failure_kind, error_message.
+    devices
+        What its runs told of their devices.
     """
 
     batch_id: str
@@ -65,6 +68,7 @@ class Progress:
     eta_s: float | None
     idle_s: float
     failures: tuple[Row, ...]
+    devices: DevicesTold = NO_DEVICES
 
     @property
     def planned(self) -> int:
@@ -101,11 +105,20 @@ class Progress:
                 for model in self.models
             },
             "failures": [{name: _rounded(value) for name, value in row.items()} for row in self.failures],
+            "devices": list(self.devices.states),
+            "device_warnings": list(self.devices.warnings),
+            "devices_silent": self.devices.silent,
         }
 
 
 def progress(
-    batch: Row, models: Sequence[Row], seconds: Sequence[Row], failures: Sequence[Row], *, now: datetime
+    batch: Row,
+    models: Sequence[Row],
+    seconds: Sequence[Row],
+    failures: Sequence[Row],
+    *,
+    now: datetime,
+    devices: DevicesTold = NO_DEVICES,
 ) -> Progress:
     """Say where a batch stands.
 
@@ -121,6 +134,8 @@ def progress(
         The first failed windows.
     now
         The time, with its zone.
+    devices
+        As of `Progress`.
     """
     running = batch["status"] == "running"
     started, last = batch["started_at"], batch["last_event_at"]
@@ -159,6 +174,7 @@ def progress(
         eta_s=missing / recent if recent else None,
         idle_s=idle,
         failures=tuple(failures),
+        devices=devices,
     )
 
 
@@ -171,6 +187,7 @@ def read_progress(store: TelemetryStore, batch_id: str, now: datetime) -> Progre
             windows.ended_by_second(store, batch_id),
             failed_windows(store, batch_id, FAILURES_SHOWN),
             now=now,
+            devices=devices_told(store, batch_id),
         )
 
 

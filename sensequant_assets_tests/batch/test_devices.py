@@ -203,6 +203,16 @@ def state(device: str, windows: int, busy_s: float, lost: str = "") -> DeviceSta
     return DeviceState(device, "Acme", windows, busy_s, 10.0, 0, lost, {})
 
 
+def test_a_device_is_told_in_a_line_with_what_it_says_of_itself() -> None:
+    said = {"utilization_percent": 41.0, "memory_mb": 3000.0, "memory_total_mb": 81559.0, "temperature_c": 51.0}
+    told = DeviceState("cuda 1", "Acme", 1, 4.0, 8.0, 2, "unplugged", said)
+    assert str(told) == (
+        "cuda 1 (Acme): 1 window, busy 50% of 8 s, 2 failures, utilization 41%, 3,000 of 81,559 MB, 51 °C; "
+        "lost: unplugged"
+    )
+    assert str(state("gpu 0:0", 40, 10.0)) == "gpu 0:0 (Acme): 40 windows, busy 100% of 10 s"
+
+
 def test_a_device_that_stands_idle_is_named_and_one_that_is_half_as_busy_is_not() -> None:
     states = [state("gpu 0:0", 40, 10.0), state("gpu 0:1", 0, 0.0), state("gpu 0:2", 20, 5.0)]
     assert idle_warnings(states, over=False) == {

@@ -33,10 +33,10 @@ from sensequant_assets.report.markdown import markdown
 from sensequant_assets.report.page import default_path, page, write_page
 from sensequant_assets.report.pictures import MAX_CELLS, coverage_map, outcome_map
 from sensequant_assets.telemetry.journal import Journal, utc_now
-from sensequant_assets.telemetry.records import CheckVerdict, RunEnd, WindowRun
+from sensequant_assets.telemetry.records import CheckVerdict, Event, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import Home
-from sensequant_assets_tests.telling import NOON, W1, W2, after, window, write_run
+from sensequant_assets_tests.telling import NOON, W1, W2, after, journal_of, window, write_run
 
 EVIL = "<script>alert('x')</script> & \"quoted\" *stars*"
 UNPRINTABLE = "\x1b[31m \u202e \x00 \n"
@@ -203,6 +203,22 @@ def test_a_batch_says_what_it_cost_beside_its_models(store: TelemetryStore) -> N
     assert said[1] == "The device does not tell its energy."
     write_run(store, [trained("A", W1, 0.6)], batch="live", status=None).close()
     assert "No run of this batch has come to its end" in cost_said(read_report(store, "live"))[0]
+
+
+def test_devices_and_their_warnings_stand_in_the_report_as_text_and_nothing_does_where_cpus_trained(
+    store: TelemetryStore,
+) -> None:
+    assert "Devices" not in Page(page(mixed(store))).text
+    state = {"device": "gpu 0:1", "said": f"gpu 0:1 ({EVIL}): 0 windows"}
+    with journal_of(store, run_id="r1") as run:
+        run.append(Event(kind="devices", data={"devices": [state], "idle": ["It stood idle."], "silent": "Mute."}))
+    found = read_report(store, "b")
+    text = Page(page(found)).text
+    assert "Devices" in text
+    assert f"gpu 0:1 ({EVIL}): 0 windows" in text
+    assert "It stood idle." in text
+    assert "Mute." in text
+    assert "- It stood idle." in markdown(found)
 
 
 def test_the_page_names_the_models_that_held_a_worker_longest_and_leaves_skips_out(store: TelemetryStore) -> None:

@@ -18,6 +18,7 @@ from sensequant_assets.cli.progress import view
 from sensequant_assets.defs.home import open_instance, prepare_home
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import Journal
+from sensequant_assets.telemetry.questions.events import DevicesTold
 from sensequant_assets.telemetry.records import Plan, Record, RunEnd, WindowRun
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.progress import GAP_S, Progress, follow, progress, read_progress
@@ -80,6 +81,16 @@ def test_percent_is_of_the_planned_lattice_of_both_models() -> None:
     found = progress(BATCH, [TEACHERS, STUDENTS], SECONDS, [], now=now())
     assert (found.done, found.planned, found.percent) == (120, 200, 60.0)
     assert [model.planned for model in found.models] == [100, 100]
+
+
+def test_devices_stand_below_the_pace_and_their_warnings_too() -> None:
+    told = DevicesTold(
+        ({"device": "gpu 0:1", "said": "gpu 0:1 (Acme): 3 windows"},), ("It stood idle.",), "Not NVIDIA's."
+    )
+    found = progress(BATCH, [TEACHERS], SECONDS, [], now=now(), devices=told)
+    assert text(found).splitlines()[-3:] == ["gpu 0:1 (Acme): 3 windows", "Not NVIDIA's.", "It stood idle."]
+    assert found.as_json()["devices"] == [{"device": "gpu 0:1", "said": "gpu 0:1 (Acme): 3 windows"}]
+    assert found.as_json()["device_warnings"] == ["It stood idle."]
 
 
 def test_the_failure_rate_leaves_skips_out() -> None:

@@ -1,6 +1,7 @@
 """Questions about events."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from sensequant_assets.telemetry.limits import LIMIT, ChangedLimit
@@ -30,6 +31,52 @@ COVERAGE = "coverage"
 
 UNIVERSE = "universe"
 """Kind of the event in which a run tells its whole universe, whatever part of it is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesTold:
+    """What the runs of a batch told last of their devices.
+
+    Attributes
+    ----------
+    states
+        Of each device of each run: `device`, `name`, `windows`, `busy_s`, `elapsed_s`, `failures`, `lost`, what it says
+        of itself, and all of it in a sentence, `said`. None where CPUs trained all.
+    warnings
+        Sentences: which device failed, which stood idle, and where a CPU stands in.
+    silent
+        Why devices do not say how busy they are; empty where they do.
+    """
+
+    states: tuple[dict[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+    silent: str = ""
+
+
+NO_DEVICES = DevicesTold()
+"""What is told where CPUs train all."""
+
+
+def devices_told(store: TelemetryStore, batch_id: str) -> DevicesTold:
+    """What the runs of a batch told last of their devices."""
+    rows = store.rows(
+        "SELECT CAST(data AS VARCHAR) AS data FROM events WHERE batch_id = ? AND kind = ? "
+        "QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY happened_at DESC, shard DESC, shard_offset DESC) = 1 "
+        "ORDER BY run_id",
+        [batch_id, DEVICES],
+    )
+    told = [json.loads(row["data"]) for row in rows]
+    warned = store.rows(
+        "SELECT message FROM events WHERE batch_id = ? AND kind = ? AND level = 'warning' "
+        "GROUP BY message ORDER BY min(happened_at), message",
+        [batch_id, DEVICE],
+    )
+    idle = [sentence for one in told for sentence in one["idle"]]
+    return DevicesTold(
+        tuple(state for one in told for state in one["devices"]),
+        tuple([row["message"] for row in warned] + idle),
+        " ".join(sorted({one["silent"] for one in told} - {""})),
+    )
 
 
 def findings(store: TelemetryStore, batch_id: str) -> list[dict[str, Any]]:
