@@ -264,9 +264,7 @@ class Pools:
         return Fingerprints(data, parameters_fingerprint(told | ({"teacher": teacher} if teacher else {})), code())
 
 
-def _grown_pool(
-    rows: PoolRows, asked: TeacherParameters, expired: Expired, device: Device
-) -> tuple[Pooled, Grown]:
+def _grown_pool(rows: PoolRows, asked: TeacherParameters, expired: Expired, device: Device) -> tuple[Pooled, Grown]:
     trained = train_pool(rows, asked, expired, device)
     return trained, Grown.of(trained.booster, asked.on(device), trained.calibration)
 

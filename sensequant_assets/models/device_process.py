@@ -247,7 +247,7 @@ def _serve(asked: Connection, hurried: Connection) -> None:
 
 def _done(work: Work[Any], expired: Expired) -> _Answer:
     try:
-        return _Answer(work(expired))
+        return _Answer(work(expired=expired))
     except WindowError as error:
         return _Answer(failed=True, kind=error.kind, message=str(error))
     except Exception as error:  # noqa: BLE001  # whatever it is, it is that of the work

@@ -45,7 +45,7 @@ class InThread:
         try:
             if why := type(self).fails(work.keywords["device"]):
                 raise DeviceError(why)
-            return work(expired)
+            return work(expired=expired)
         finally:
             self.lock.release()
 
@@ -77,7 +77,7 @@ def told() -> Told:
     return Told()
 
 
-def train(seconds: float = 0.0, expired: Expired, device: Device) -> Device:
+def train(seconds: float, expired: Expired, device: Device) -> Device:
     """A training that takes so long."""
     time.sleep(seconds)
     return device
@@ -158,12 +158,15 @@ def test_a_window_on_which_all_devices_fail_fails_and_no_device_is_lost_for_it(
     bad: list[str] = [""]
     monkeypatch.setattr(in_threads, "fails", staticmethod(lambda _: bad[0]))
     with told.devices() as devices:
-        devices.train(train, 100, never)
+        devices.train(partial(train, 0.0), 100, never)
         bad[0] = "out of device memory"
         with pytest.raises(WindowError, match=r"failed: out of device memory\. .*--device-fallback") as failed:
-            devices.train(train, 100, never)
+            devices.train(partial(train, 0.0), 100, never)
         bad[0] = ""
-        assert set(by_device([devices.train(train, 100, never) for _ in range(5)])) == {"gpu 0:0", "gpu 0:1"}
+        assert set(by_device([devices.train(partial(train, 0.0), 100, never) for _ in range(5)])) == {
+            "gpu 0:0",
+            "gpu 0:1",
+        }
     assert failed.value.kind is FailureKind.DEVICE_LOST
     assert failed.value.kind.transient
 
@@ -261,7 +264,7 @@ def test_auto_trains_windows_of_rows_enough_on_a_gpu_and_records_why(
     monkeypatch.setattr("sensequant_assets.models.devices._cuda_names", list)
     monkeypatch.setattr("sensequant_assets.models.devices.opencl_devices", lambda: (POCL, REAL))
     with told.devices(devices_of(AUTO), AUTO) as devices:
-        small, large = (devices.train(train, rows, never) for rows in (999, 1000))
+        small, large = (devices.train(partial(train, 0.0), rows, never) for rows in (999, 1000))
     assert (str(small.device), str(large.device)) == ("cpu", "gpu 2:0")
     assert small.because == "999 rows x 15 leaves = 14,985, below TEACHER_AUTO_GPU_FROM=15000: a CPU is faster."
     assert large.because.endswith("and there is gpu 2:0 (Acme OpenCL / Acme Maxi).")
@@ -274,7 +277,7 @@ def test_auto_takes_no_cpu_under_opencl(told: Told, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sensequant_assets.models.devices._cuda_names", list)
     monkeypatch.setattr("sensequant_assets.models.devices.opencl_devices", lambda: (POCL,))
     with told.devices(devices_of(AUTO), AUTO) as devices:
-        placed = devices.train(train, 10**6, never)
+        placed = devices.train(partial(train, 0.0), 10**6, never)
     assert placed.device == CPU
     assert placed.because.endswith("enough for a GPU, and there is none that LightGBM can use.")
 
