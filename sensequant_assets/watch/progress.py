@@ -142,16 +142,7 @@ def progress(
     until = now if running else batch["ended_at"] or last
     elapsed = max(0.0, (until - started).total_seconds())
     idle = max(0.0, (now - last).total_seconds())
-    tallies = tuple(
-        Verdict.of(
-            row["model"],
-            row,
-            batch["max_failure_rate"],
-            limit_by=batch["limit_by"],
-            stopped=batch["stopped"].get(row["model"], ""),
-        )
-        for row in models
-    )
+    tallies = tuple(_tally(batch, row) for row in models)
     done = sum(model.attempted + model.skipped for model in tallies)
     missing = sum(model.not_attempted for model in tallies)
     recent = None
@@ -176,6 +167,13 @@ def progress(
         failures=tuple(failures),
         devices=devices,
     )
+
+
+def _tally(batch: Row, counts: Row) -> Verdict:
+    """How many windows of a model there are, against the batch's limit."""
+    model = counts["model"]
+    limit, stopped = batch["max_failure_rate"], batch["stopped"].get(model, "")
+    return Verdict.of(model, counts, limit, limit_by=batch["limit_by"], stopped=stopped)
 
 
 def read_progress(store: TelemetryStore, batch_id: str, now: datetime) -> Progress:
