@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sensequant_assets.batch.devices import devices_of
 from sensequant_assets.batch.evaluation import Subject
 from sensequant_assets.batch.grid import Setting
 from sensequant_assets.batch.made_with import code, judging
@@ -19,7 +20,6 @@ from sensequant_assets.core.parameters import MODELS, BoosterParameters, ModelKi
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
-from sensequant_assets.models.devices import require_device
 from sensequant_assets.replacing import lock_file
 from sensequant_assets.settings import read_market
 from sensequant_assets.telemetry.journal import Journal, utc_now
@@ -135,8 +135,7 @@ def require(asked: Asked) -> None:
         The market or a device is not there, or a setting leaves no window with rows enough: names it.
     """
     for setting in asked.settings:
-        teacher = setting.teacher
-        require_device(teacher.device_type, teacher.gpu_platform_id, teacher.gpu_device_id, teacher.gpu_use_dp)
+        devices_of(setting.teacher)
     opened = set()
     for setting in asked.settings:
         # Settings that ask alike for rows leave the same windows.
