@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from sensequant_assets.batch.evaluation import Gathered, Subject, gather
 from sensequant_assets.batch.examination import of_dates, series_of
 from sensequant_assets.batch.made_with import judging
+from sensequant_assets.batch.rows import bars_event
 from sensequant_assets.core.bars import Bars, Floats, day_of
 from sensequant_assets.core.judging.backtest import Backtest, Holding, Prices, Terms, backtest, drawdown
 from sensequant_assets.core.judging.bootstrap import COVERAGE, or_null
@@ -19,6 +21,7 @@ from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
+from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import Journal, new_name, utc_now
 from sensequant_assets.telemetry.questions.trials import PastTrial, latest_findings, past_trials
 from sensequant_assets.telemetry.records import Evaluation, Trial
@@ -119,6 +122,7 @@ def backtest_of(
     cost_bp: float,
     band: float,
     tell: Callable[[int, int], None] = lambda _done, _all: None,
+    before: datetime | None = None,
 ) -> Backtested:
     """Hold what the models of a batch thought most of, each on the window after its own.
 
@@ -134,6 +138,8 @@ def backtest_of(
         As of `Terms`.
     tell
         Called with how many symbols are read, and of how many.
+    before
+        Time from which on no trial is known; None for all.
 
     Raises
     ------
@@ -146,7 +152,7 @@ def backtest_of(
     if not known.any():
         raise UsageError(" ".join([f"Batch {subject.batch_id} has no {model} to test.", *gathered.remarks]))
     found = portfolio_of(market, rows.where(known), said[known], Terms(top, market.recipe.horizon, cost_bp, band))
-    past = past_trials(telemetry, subject.settings.universe_name, MODELS, beginning=_TRIAL)
+    past = past_trials(telemetry, subject.settings.universe_name, MODELS, beginning=_TRIAL, before=before)
     return _among_trials(subject, gathered, market.universe.symbols, model, found, past)
 
 
@@ -199,7 +205,7 @@ def _among_trials(
 
 def backtest_findings(telemetry: TelemetryStore, subject: Subject) -> dict[str, Any] | None:
     """What the last backtest of a batch as it is found; None where there is none."""
-    return latest_findings(telemetry, subject.batch_id, _fingerprint(subject))
+    return latest_findings(telemetry, subject.batch_id, backtest_fingerprint(subject))
 
 
 def note(telemetry: TelemetryStore, tested: Backtested) -> dict[str, Any]:
@@ -233,11 +239,13 @@ def note(telemetry: TelemetryStore, tested: Backtested) -> dict[str, Any]:
             Evaluation(
                 evaluation=name,
                 universe=universe,
-                subject_fingerprint=_fingerprint(subject),
+                subject_fingerprint=backtest_fingerprint(subject),
                 findings=told,
                 evaluated_at=now,
             )
         )
+        places = absolute_market(subject.settings.market)
+        journal.append(bars_event(tested.gathered.bars_read, places, judging(), evaluation=name))
     return told
 
 
@@ -246,7 +254,8 @@ def _of(gathered: Gathered, model: ModelKind) -> Forecast:
     return next((each for each in gathered.forecasts if each.name == model), silent)
 
 
-def _fingerprint(subject: Subject) -> str:
+def backtest_fingerprint(subject: Subject) -> str:
+    """Identity of what backtests of a batch are of: models, parameters and the code that judges."""
     trees = {" ".join(key): trees for key, trees in (subject.trees or {}).items()}
     return parameters_fingerprint(
         {"backtest": _FORM, "trees": trees, "parameters": subject.parameters, "judging": judging()}

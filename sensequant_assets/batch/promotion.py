@@ -16,6 +16,7 @@ from sensequant_assets.batch.serving import ANYBODY, Serving, served_by_subject
 from sensequant_assets.core.bars import Floats
 from sensequant_assets.core.judging.promotion import Promotion, judge_promotion
 from sensequant_assets.core.judging.walk_forward import Forecast, Rows
+from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
@@ -64,6 +65,8 @@ class Challenge:
         What it shows.
     remarks
         What was left out, and what cannot be compared, in words.
+    lost
+        How many of its models are gone, or were replaced by those of a later batch.
     """
 
     subject: Subject
@@ -76,6 +79,7 @@ class Challenge:
     incumbent: Champion | None
     found: Promotion
     remarks: Sequence[str]
+    lost: int = 0
 
     @property
     def trees(self) -> str:
@@ -123,6 +127,7 @@ def challenge(
     features: str,
     cost_bp: float,
     tell: Callable[[int, int], None] = lambda _done, _all: None,
+    before: datetime | None = None,
 ) -> Challenge:
     """Hold a batch's students against the rule of promotion, and against what serves.
 
@@ -143,6 +148,8 @@ def challenge(
         Costs of a round trip in basis points, of that evaluation.
     tell
         Called with how many symbols are read, and of how many.
+    before
+        Time from which on no trial counts; None for all.
 
     Raises
     ------
@@ -172,8 +179,9 @@ def challenge(
         symbols=market.universe.symbols,
         windows=[market.window_keys[number] for number in spoken],
         incumbent=incumbent,
-        found=judge_promotion(rows, _served(student), trials_of(places.telemetry, subject), told),
+        found=judge_promotion(rows, _served(student), trials_of(places.telemetry, subject, before), told),
         remarks=said,
+        lost=sum(counts[model] for counts in (gathered.missing, gathered.replaced) for model in MODELS),
     )
 
 
@@ -204,9 +212,9 @@ def promote(made: Challenge, places: Places, *, by: str, at: datetime) -> Champi
     return places.champions.promote(_challenger(made, serving, by, at), write, _forecasts(made), against=against)
 
 
-def trials_of(telemetry: TelemetryStore, subject: Subject) -> int:
-    """How many parameters were ever tried on a universe, those of the subject included."""
-    past = past_trials(telemetry, subject.settings.universe_name, (_STUDENT,))
+def trials_of(telemetry: TelemetryStore, subject: Subject, before: datetime | None = None) -> int:
+    """How many parameters were tried on a universe, ever or before a time, those of the subject included."""
+    past = past_trials(telemetry, subject.settings.universe_name, (_STUDENT,), before=before)
     return len({each.parameters_fingerprint for each in past} | {subject.parameters})
 
 

@@ -1,12 +1,13 @@
 """The market of a batch as it was when it was read, put together again of what is kept."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from sensequant_assets.batch.comparing import Found
 from sensequant_assets.batch.evaluation import Subject
 from sensequant_assets.batch.shrinking import universe_read
 from sensequant_assets.core.bars import Bars
@@ -29,32 +30,6 @@ from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import counted
 
 _NAMED = 5
-
-
-@dataclass
-class Found:
-    """What a certificate comes to while it is made.
-
-    Attributes
-    ----------
-    differences
-        What is not what it was, in sentences.
-    unverifiable
-        What cannot be verified, and why.
-    remarks
-        What is to be said besides.
-    checked
-        How many of each kind of thing were compared.
-    """
-
-    differences: list[str] = field(default_factory=list)
-    unverifiable: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    checked: dict[str, int] = field(default_factory=dict)
-
-    def count(self, what: str, number: int = 1) -> None:
-        """Count what was compared."""
-        self.checked[what] = self.checked.get(what, 0) + number
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ COMMANDS = {
     "monitor": "monitor",
     "stress": "stress",
     "report": "telemetry",
+    "briefing": "briefing",
     "verify-batch": "verify_batch",
     "failures": "telemetry",
     "query": "telemetry",
@@ -182,6 +183,7 @@ def main() -> None:
     sensequant monitor     what came of it, and whether the champion still is what it was promoted for
     sensequant stress      how the champion bears crashes of the past, and shocks to the newest bars
     sensequant report      one HTML page about a batch
+    sensequant briefing    what is to be known of a batch before its students serve
     sensequant verify-batch ID  every number of it computed again, and what differs
     sensequant failures    what fails again and again, and what to do
     sensequant query SQL   ask the telemetry

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from sensequant_assets.batch.backtesting import backtest_of, note
-from sensequant_assets.defs.champions import subject_of
+from sensequant_assets.defs.champions import pages_of, subject_of
 from sensequant_assets.defs.names import BACKTEST, JUDGING_GROUP, WALK_FORWARD
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.market.market import Market
@@ -60,7 +60,7 @@ def backtest_asset(settings: Settings, pool: str | None = None) -> dg.AssetsDefi
         )  # fmt: skip
         told = note(market.telemetry, tested)
         page = write_backtest(told, backtest_path(market.data_dir.resolve(), subject.batch_id))
-        return dg.MaterializeResult(metadata=_metadata(told, page))
+        return dg.MaterializeResult(metadata=_metadata(told, page) | pages_of(market.data_dir, subject.batch_id))
 
     return backtest
 

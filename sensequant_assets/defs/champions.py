@@ -1,6 +1,7 @@
 """The asset `champions`: who serves a universe; promoted and rolled back from the UI as from the command line."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
@@ -13,7 +14,7 @@ from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.champions import Champion, ConditionRecord
-from sensequant_assets.report.page import default_path
+from sensequant_assets.report.page import briefing_path, default_path
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.questions.batches import latest_batch_of
@@ -95,16 +96,17 @@ def _promoted(market: MarketResource, batch_id: str, cost_bp: float, by: str) ->
     if made.serves and made.incumbent:
         return made.incumbent
     if not made.found.passed:
-        raise _refusal(made)
+        raise _refusal(made, market.data_dir)
     return promote(made, places, by=by, at=utc_now())
 
 
-def _refusal(made: Challenge) -> dg.Failure:
+def _refusal(made: Challenge, data_dir: Path) -> dg.Failure:
     failed = " ".join(map(str, made.found.failed))
     conditions = [ConditionRecord(**each.as_json()) for each in made.found.conditions]
+    told: dict[str, Any] = {"conditions": _conditions(conditions), "remarks": printable(" ".join(made.remarks))}
     return dg.Failure(
         printable(f"Batch {made.subject.batch_id} is not promoted: {failed}"),
-        metadata={"conditions": _conditions(conditions), "remarks": printable(" ".join(made.remarks))},
+        metadata=told | pages_of(data_dir, made.subject.batch_id),
         allow_retries=False,
     )
 
@@ -129,9 +131,7 @@ def _metadata(market: MarketResource, champion: Champion, history: Sequence[Cham
         if each.condition in (_RANK_IC, _BRIER) and each.value is not None:
             found[each.condition] = round(each.value, 5)
             found[f"{each.condition}_interval"] = _interval(each)
-    page = default_path(market.data_dir.resolve(), champion.batch_id)
-    if page.is_file():
-        found["report"] = dg.MetadataValue.url(page.as_uri())
+    found |= pages_of(market.data_dir, champion.batch_id)
     for name, number in (("supersedes", champion.supersedes), ("restores", champion.restores)):
         if number:
             found[name] = number
@@ -140,6 +140,13 @@ def _metadata(market: MarketResource, champion: Champion, history: Sequence[Cham
     if evidence.remarks:
         found["remarks"] = printable(" ".join(evidence.remarks))
     return found
+
+
+def pages_of(data_dir: Path, batch_id: str) -> dict[str, dg.UrlMetadataValue]:
+    """Links to the report and the briefing of a batch, as far as they are there."""
+    pages = {"report": default_path, "briefing": briefing_path}
+    files = {name: path(data_dir.resolve(), batch_id) for name, path in pages.items()}
+    return {name: dg.MetadataValue.url(file.as_uri()) for name, file in files.items() if file.is_file()}
 
 
 def _conditions(conditions: Sequence[ConditionRecord]) -> dg.TableMetadataValue:

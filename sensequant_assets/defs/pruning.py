@@ -14,6 +14,7 @@ from sensequant_assets.defs.resources import with_default
 from sensequant_assets.defs.runs import identity_of
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.models.champions import named_batches
+from sensequant_assets.report.briefing import briefing_paths
 from sensequant_assets.report.page import backtest_path, default_path
 from sensequant_assets.settings import CHAMPIONS_DIR, NOISE_DIR, Settings
 from sensequant_assets.storage.compacting import compact
@@ -108,7 +109,8 @@ def _files(telemetry: TelemetryStore, over: Collection[str], before: datetime) -
         shards = telemetry.archive / name
         if shards.is_dir():
             yield Waste("kept shards", (shards,))
-        for page in (path(telemetry.directory.parent, batch) for path in (default_path, backtest_path)):
+        data_dir = telemetry.directory.parent
+        for page in (default_path(data_dir, batch), backtest_path(data_dir, batch), *briefing_paths(data_dir, batch)):
             if page.is_file():
                 yield Waste("report pages", (page,))
     for shard in sorted(telemetry.shards.glob("*.jsonl")):

@@ -54,6 +54,11 @@ def default_path(data_dir: Path, batch_id: str) -> Path:
     return data_dir / "reports" / f"{file_name(batch_id)}.html"
 
 
+def briefing_path(data_dir: Path, batch_id: str) -> Path:
+    """Where the page of a batch's briefing goes."""
+    return data_dir / "reports" / f"{file_name(batch_id)}.briefing.html"
+
+
 def backtest_path(data_dir: Path, batch_id: str) -> Path:
     """Where the page of a batch's last backtest goes."""
     return data_dir / "reports" / f"{file_name(batch_id)}.backtest.html"
@@ -67,12 +72,14 @@ def write_page(report: Report, path: Path) -> Path:
     UsageError
         The file cannot be written.
     """
-    return _written(page(report), path)
+    briefing = briefing_path(path.parent.parent, report.batch_id)
+    beside = briefing.parent == path.parent and briefing.is_file()
+    return write_text(page(report, briefing.name if beside else ""), path)
 
 
 def write_backtest(found: Mapping[str, Any], path: Path) -> Path:
     """Write the page of a backtest, of what `batch.backtesting` finds; as `write_page`."""
-    return _written(_template("backtest_page.html.j2").render(batch=found["batch_id"], drawn=drawn(found)), path)
+    return write_text(_template("backtest_page.html.j2").render(batch=found["batch_id"], drawn=drawn(found)), path)
 
 
 def profile_path(data_dir: Path, profile: str) -> Path:
@@ -89,10 +96,11 @@ def write_profile(profile: Profile, path: Path) -> Path:
         worth=[(model, picture) for model, picture in drawn if picture],
         tables=tables(profile),
     )
-    return _written(text, path)
+    return write_text(text, path)
 
 
-def _written(text: str, path: Path) -> Path:
+def write_text(text: str, path: Path) -> Path:
+    """Write a page whole or not at all; as `write_page`."""
     try:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -101,11 +109,12 @@ def _written(text: str, path: Path) -> Path:
     return path
 
 
-def page(report: Report) -> str:
-    """The report as HTML; every text in it is escaped."""
+def page(report: Report, briefing: str = "") -> str:
+    """The report as HTML, with a link to the briefing beside it, if there is one; every text in it is escaped."""
     models = [model.model for model in report.models]
     return _template("page.html.j2").render(
         report=report,
+        briefing=briefing,
         headline=headline(report),
         counts=report.models,
         outcomes=COUNTED,
@@ -148,6 +157,11 @@ def _total_change(comparison: Comparison) -> str:
         made = f"what changed: {inputs}" if inputs else "data, parameters and code are the same"
         said.append(f"{trees:,} of {both:,} {model}s have other trees ({made}).")
     return " ".join(said) or "The two batches have no model in common."
+
+
+def rendered(template: str, **values: object) -> str:
+    """A template of this package with values, each of which is escaped."""
+    return _template(template).render(**values)
 
 
 @cache

@@ -10,9 +10,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from sensequant_assets.batch.certificate import Certificate, Inspection, certify
+from sensequant_assets.batch.certificate import Certificate, certify
+from sensequant_assets.batch.comparing import Found
 from sensequant_assets.batch.evaluation import Subject
-from sensequant_assets.batch.recorded import Found, Shelf, told_of
+from sensequant_assets.batch.inspection import Inspection
+from sensequant_assets.batch.recorded import Shelf, told_of
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.telemetry.auditing import audit

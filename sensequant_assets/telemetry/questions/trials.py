@@ -96,21 +96,18 @@ class Evaluated:
     metrics: Mapping[str, Mapping[str, Any]]
 
 
-def latest_evaluation(store: TelemetryStore, batch_id: str) -> Evaluated | None:
-    """The last walk-forward evaluation of a batch; None before the first."""
+def evaluated(store: TelemetryStore, evaluation: str) -> Evaluated:
+    """An evaluation or a backtest by its name."""
     rows = store.rows(
         """
         SELECT evaluation, subject_fingerprint, findings, least(
             ordered_at, (SELECT min(ordered_at) FROM trials WHERE trials.evaluation = evaluations.evaluation)
         ) AS begun
-        FROM evaluations WHERE batch_id = ? AND json_exists(findings, '$.head')
-        ORDER BY ordered_at DESC, evaluation DESC LIMIT 1
+        FROM evaluations WHERE evaluation = ?
         """,
-        [batch_id],
+        [evaluation],
     )
-    if not rows:
-        return None
-    told = store.rows("SELECT score, metrics FROM trials WHERE evaluation = ?", [rows[0]["evaluation"]])
+    told = store.rows("SELECT score, metrics FROM trials WHERE evaluation = ?", [evaluation])
     metrics = {row["score"]: json.loads(row["metrics"]) for row in told}
     return Evaluated(**rows[0] | {"findings": json.loads(rows[0]["findings"])}, metrics=metrics)
 
