@@ -16,8 +16,11 @@ DECISIONS = PROJECT / "docs" / "decisions"
 
 TESTED_ELSEWHERE = {
     "batch/backtesting.py": ("cli/test_champions.py", "a batch is backtested by a command"),
+    "batch/briefing.py": ("batch/test_certificate.py", "a briefing is written of a batch that is verified"),
+    "batch/comparing.py": ("batch/test_certificate.py", "what differs is named by a certificate"),
     "batch/explaining.py": ("cli/test_predict.py", "an explanation is printed"),
     "batch/measuring.py": ("cli/test_profile.py", "a run of a profile is a process"),
+    "batch/inspection.py": ("batch/test_certificate.py", "models are inspected for a certificate"),
     "batch/monitoring.py": ("cli/test_predict.py", "live predictions are made by a command"),
     "batch/outcomes.py": ("cli/test_predict.py", "outcomes are of what a command predicted"),
     "batch/profiling.py": ("cli/test_profile.py", "a profile is killed and resumed as a command"),
@@ -32,6 +35,7 @@ TESTED_ELSEWHERE = {
     "cli/backtest.py": ("cli/test_champions.py", "the batch is there already, and has an edge"),
     "cli/dagster_dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
     "cli/backup.py": ("defs/test_backup.py", "what comes back is seen of a data directory"),
+    "cli/briefing.py": ("batch/test_certificate.py", "a briefing is written by a command"),
     "cli/dev.py": ("daemon/test_backfill.py", "a UI and a daemon are processes"),
     "cli/explain.py": ("cli/test_predict.py", "what is predicted is explained"),
     "cli/verify_batch.py": ("batch/test_certificate.py", "a batch is verified by a command"),

@@ -39,6 +39,7 @@ from sensequant_assets.telemetry.questions.sources import (
     sources,
 )
 from sensequant_assets.telemetry.questions.trials import latest_findings
+from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import counted
 
 
@@ -100,31 +101,42 @@ def brief(
     made = challenge(subject, market, places, features=features, cost_bp=cost_bp, tell=tell, before=before)
     _require_one_batch(made, findings)
     backtest = None if tested is None else latest_findings(telemetry, batch_id, tested.subject_fingerprint)
-    noise = noise_of_batch(telemetry, batch_id)
-    report = read_report(telemetry, batch_id, findings=findings, noise=noise, backtest=backtest)
-    asked = sources(telemetry, batch_id) | {
-        "evaluation": source_of_findings(telemetry, batch_id, evaluation.evaluation),
-        "rule": _rule(made),
-    }
-    if tested:
-        asked["backtest"] = source_of_findings(telemetry, batch_id, tested.evaluation)
+    asked = _sources(made, evaluation, tested, telemetry)
+    about = {
+        "batch_id": batch_id, "universe": subject.settings.universe_name, "made_at": at.isoformat(timespec="seconds"),
+        "label": subject.settings.label, "horizon": subject.settings.horizon, "evaluation": evaluation.evaluation,
+    }  # fmt: skip
+    shown = _shown(places, batch_id, findings, backtest)
+    return (
+        about | {"promotion": made.as_json(), "findings": findings, "backtest": backtest} | shown | {"sources": asked}
+    )
+
+
+def _shown(
+    places: Places, batch_id: str, findings: Mapping[str, Any], backtest: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What the report of a batch knows besides."""
+    noise = noise_of_batch(places.telemetry, batch_id)
+    report = read_report(places.telemetry, batch_id, findings=findings, noise=noise, backtest=backtest)
     return {
-        "batch_id": batch_id,
-        "universe": subject.settings.universe_name,
-        "made_at": at.isoformat(timespec="seconds"),
-        "label": subject.settings.label,
-        "horizon": subject.settings.horizon,
-        "promotion": made.as_json(),
-        "evaluation": evaluation.evaluation,
-        "findings": findings,
-        "backtest": backtest,
         "stress": None,
         "training": _training(report),
         "noise": noise_said(report) if noise else [],
         "canaries": report.canaries,
         "data": _data(report),
-        "sources": {name: source.as_json() for name, source in asked.items()},
     }
+
+
+def _sources(
+    made: Challenge, evaluation: KeptEvaluation, tested: KeptEvaluation | None, telemetry: TelemetryStore
+) -> dict[str, dict[str, str]]:
+    """Where numbers come from, by name."""
+    batch_id = made.subject.batch_id
+    asked = sources(telemetry, batch_id) | {"rule": _rule(made)}
+    asked["evaluation"] = source_of_findings(telemetry, batch_id, evaluation.evaluation)
+    if tested:
+        asked["backtest"] = source_of_findings(telemetry, batch_id, tested.evaluation)
+    return {name: source.as_json() for name, source in asked.items()}
 
 
 def _evaluation(subject: Subject, cost_bp: float, kept: list[KeptEvaluation]) -> KeptEvaluation:

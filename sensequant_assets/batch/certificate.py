@@ -119,7 +119,7 @@ def certify(telemetry: TelemetryStore, batch_id: str, models: ModelStore, featur
             f"{counted(len(audited.missing), 'shard')} of the batch are no longer kept, so that its rows in telemetry "
             f"can be compared with nothing: {audited.missing[0]}."
         )
-    _verdicts(telemetry, batch_id, found)
+    compare_verdicts(telemetry, batch_id, found)
     subject = Subject.of_batch(telemetry, batch_id)
     inspection = Inspection(telemetry, subject, models, found)
     inspection.files(lambda done, total: tell("models on disk", done, total))
@@ -130,7 +130,7 @@ def certify(telemetry: TelemetryStore, batch_id: str, models: ModelStore, featur
     shelf.tables(told, market, lambda done, total: tell("tables of bars and features", done, total))
     if market is not None:
         inspection.numbers(market, told, lambda done, total: tell("predictions and metrics", done, total))
-    _Judges(telemetry, subject, models, features, shelf, found, tell).again()
+    Judges(telemetry, subject, models, features, shelf, found, tell).again()
     return Certificate(
         batch_id,
         found.differences,
@@ -140,7 +140,7 @@ def certify(telemetry: TelemetryStore, batch_id: str, models: ModelStore, featur
     )
 
 
-def _verdicts(telemetry: TelemetryStore, batch_id: str, found: Found) -> None:
+def compare_verdicts(telemetry: TelemetryStore, batch_id: str, found: Found) -> None:
     """Judge the rows of windows again by the very rule of the check."""
     for row in verdicts_to_check(telemetry, batch_id):
         whole, where = row["run_id"] == "", f"verdicts (run_id {row['run_id']}, model {row['model']})"
@@ -157,7 +157,7 @@ def _verdicts(telemetry: TelemetryStore, batch_id: str, found: Found) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judges:
+class Judges:
     """Judges a batch again: its last evaluation, its last backtest and its briefing."""
 
     telemetry: TelemetryStore
@@ -170,19 +170,23 @@ class _Judges:
 
     def again(self) -> None:
         """Compare every number of them."""
-        evaluations = list(self._evaluations(of_portfolio=False))
-        meant = [one for one in evaluations if one.subject_fingerprint == self._fingerprint(one)]
+        self.evaluation()
+        self.backtest()
+        self.briefing()
+
+    def evaluation(self) -> None:
+        """Compare the last evaluation of the models that the batch has."""
+        known = list(self._evaluations(of_portfolio=False))
+        meant = [one for one in known if one.subject_fingerprint == self._fingerprint(one)]
         if meant:
             self._evaluation(meant[0])
-        elif evaluations:
+        elif known:
             self.found.unverifiable.append(
-                f"Evaluation {evaluations[0].evaluation} is of other models, or was judged by other code, than there "
-                f"are: sensequant evaluate --batch {self.subject.batch_id}"
+                f"Evaluation {known[0].evaluation} is of other models, or was judged by other code, than there are: "
+                f"sensequant evaluate --batch {self.subject.batch_id}"
             )
         else:
             self.found.remarks.append("Nobody has evaluated this batch: its report has no walk-forward numbers.")
-        self._backtest(next(self._evaluations(of_portfolio=True), None))
-        self._briefing()
 
     def _evaluations(self, *, of_portfolio: bool) -> Iterator[Evaluated]:
         for one in kept_evaluations(self.telemetry, self.subject.batch_id):
@@ -213,7 +217,9 @@ class _Judges:
         examined = examine(self.subject, gathered, head["cost_bp"], self.telemetry, noise=noise, before=known.begun)
         _findings(known, examined.as_json(), self.found)
 
-    def _backtest(self, known: Evaluated | None) -> None:
+    def backtest(self) -> None:
+        """Compare the last backtest."""
+        known = next(self._evaluations(of_portfolio=True), None)
         if known is None:
             return
         if known.subject_fingerprint != backtest_fingerprint(self.subject):
@@ -236,7 +242,7 @@ class _Judges:
             compare(self.found, f"trials (evaluation {known.evaluation}, score {score}), metrics", metrics, own)
         self.found.count("backtests")
 
-    def _briefing(self) -> None:
+    def briefing(self) -> None:
         """Compare the last briefing's files with its record, and what it stands on with what is found again."""
         *files, path = briefing_paths(self.shelf.directory, self.subject.batch_id)
         try:

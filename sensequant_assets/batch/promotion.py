@@ -160,9 +160,7 @@ def challenge(
     _require_of_today(subject, places.telemetry)
     incumbent = places.champions.current()
     gathered = gather(subject, market, places.models, tell=tell)
-    if len(gathered.rows) and findings_of(places.telemetry, subject, cost_bp) is None:
-        noise = noise_of_batch(places.telemetry, subject.batch_id)
-        note(places.telemetry, examine(subject, gathered, cost_bp, places.telemetry, noise=noise))
+    _require_evaluation(subject, gathered, places.telemetry, cost_bp)
     rows, student = gathered.rows, _student(gathered)
     told, said = None, list(gathered.remarks)
     if incumbent:
@@ -183,6 +181,13 @@ def challenge(
         remarks=said,
         lost=sum(counts[model] for counts in (gathered.missing, gathered.replaced) for model in MODELS),
     )
+
+
+def _require_evaluation(subject: Subject, gathered: Gathered, telemetry: TelemetryStore, cost_bp: float) -> None:
+    """Evaluate a batch that nobody has evaluated since it changed."""
+    if len(gathered.rows) and findings_of(telemetry, subject, cost_bp) is None:
+        noise = noise_of_batch(telemetry, subject.batch_id)
+        note(telemetry, examine(subject, gathered, cost_bp, telemetry, noise=noise))
 
 
 def promote(made: Challenge, places: Places, *, by: str, at: datetime) -> Champion:

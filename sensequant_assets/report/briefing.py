@@ -1,5 +1,6 @@
 """A briefing: what is to be known of a batch before its students serve, in two minutes, each number with its source."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ YES, NO, OPEN = "yes", "no", "not covered"
 
 _COLUMNS = ("AUC", "rank IC", "over base rate", "net top decile %")
 _NAMED = 5
+_TEACHERS = re.compile(r"^Teachers' |\bwith a teacher\b|\bteachers outside\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def drawn(facts: Mapping[str, Any]) -> Drawn:
     """Lay a briefing out."""
     marks = _Marks(facts["sources"])
     word, lead = _recommendation(facts, marks)
+    checklist = list(_checklist(facts, marks))
     sections = [
         _rule(facts, marks),
         _evidence(facts, marks),
@@ -156,7 +159,6 @@ def drawn(facts: Mapping[str, Any]) -> Drawn:
         _training(facts, marks),
         _data(facts, marks),
     ]
-    checklist = list(_checklist(facts, marks))
     sections.append(_not_covered(facts, marks))
     return Drawn(
         facts["batch_id"], facts["universe"], facts["made_at"], word, lead, sections, checklist, marks.footnotes
@@ -220,8 +222,9 @@ def _evidence(facts: Mapping[str, Any], marks: _Marks) -> Section:
     rows = [(line.name, line.cells[0], *(line.cells[at] for at in places)) for line in shown.scores]
     heads = ("score", "rows", *(METRICS[at - 1][0] for at in places))
     title = marks.line("Models beside baselines that need no model; brackets hold the interval.", "evaluation")
-    lines = [marks.line(sentence, "evaluation") for sentence in shown.sentences]
-    lines += [marks.line(sentence, "evaluation") for sentence in facts["noise"]]
+    # What serves are students; of teachers the report tells.
+    said = [sentence for sentence in (*shown.sentences, *facts["noise"]) if not _TEACHERS.search(sentence)]
+    lines = [marks.line(sentence, "evaluation") for sentence in said]
     if facts["canaries"]:
         lines.append(marks.line(facts["canaries"], "canaries"))
     months = facts["findings"]["months"].get("student") or []
@@ -349,6 +352,9 @@ def _markdown(shown: Drawn) -> Iterator[str]:
     for line in shown.lead:
         yield ""
         yield _md(line)
+    yield from ("", "## Checklist", "")
+    for item in shown.checklist:
+        yield f"- [{'x' if item.state == YES else ' '}] {item.state}: {_md(item.line)}"
     for section in shown.sections:
         yield from ("", f"## {markdown_text(section.title)}", "")
         if section.table:
@@ -359,9 +365,6 @@ def _markdown(shown: Drawn) -> Iterator[str]:
                 yield from (f"*{markdown_text(picture.title)}*", "")
         for line in section.lines:
             yield f"- {_md(line)}"
-    yield from ("", "## Checklist", "")
-    for item in shown.checklist:
-        yield f"- [{'x' if item.state == YES else ' '}] {item.state}: {_md(item.line)}"
     yield from ("", "## Where each number comes from", "")
     yield "| | what | question | batch | digest of the answer |"
     yield "|---|---|---|---|---|"

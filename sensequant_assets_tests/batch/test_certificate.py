@@ -6,18 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
-from sensequant_assets.batch.certificate import Certificate, certify
+from sensequant_assets.batch.briefing import BriefingRecord, brief, write_briefing
+from sensequant_assets.batch.certificate import Certificate, Judges, certify, compare_verdicts
 from sensequant_assets.batch.comparing import Found
 from sensequant_assets.batch.evaluation import Subject
 from sensequant_assets.batch.inspection import Inspection
+from sensequant_assets.batch.promotion import Places
 from sensequant_assets.batch.recorded import Shelf, told_of
+from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
+from sensequant_assets.models.champions import ChampionStore
+from sensequant_assets.models.sealed import read_sealed
 from sensequant_assets.models.store import ModelStore
+from sensequant_assets.report.briefing import briefing_paths
+from sensequant_assets.report.facts import read_report
+from sensequant_assets.report.page import default_path, write_page
 from sensequant_assets.telemetry.auditing import audit
+from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets_tests.running import Home, sample_bars, spoil, write_universe
 
@@ -73,6 +83,13 @@ class Case:
     def shards(self) -> Found:
         audited = audit(self.telemetry, self.batch)
         return Found([*audited.differences], [*audited.missing], [*audited.remarks])
+
+    def judges(self, found: Found) -> Judges:
+        return Judges(self.telemetry, self.subject, self.models, "standard", self.shelf(found), found, lambda *_: None)
+
+    def brief(self, market: Market) -> dict[str, Any]:
+        places = Places(self.models, ChampionStore(self.home.data / "champions", "three"), self.telemetry)
+        return brief(self.subject, market, places, features="standard", cost_bp=25.0, at=utc_now())
 
     def shelf(self, found: Found) -> Shelf:
         return Shelf(self.telemetry, self.subject, "standard", found)
@@ -169,11 +186,10 @@ def test_one_changed_bit_of_any_file_is_named(case: Case, market: Market, kind: 
 
 def test_a_cell_of_telemetry_is_named_by_table_key_and_column(case: Case) -> None:
     edit(case, "UPDATE window_runs SET test_rows = 7 WHERE model = 'teacher' AND symbol = 'IBM' AND attempt = 1")
-    finished = case.home.run("verify-batch", case.batch)
-    assert finished.code == 1
-    assert "model teacher, symbol IBM, window_start 2009-01-01" in finished.err
-    assert "column test_rows: telemetry.duckdb has 7, the shards have" in finished.err
-    assert "not verified" in finished.err
+    found = case.shards().differences
+    assert len(found) == 3
+    assert "model teacher, symbol IBM, window_start 2009-01-01" in found[0]
+    assert "column test_rows: telemetry.duckdb has 7, the shards have" in found[0]
 
 
 def test_what_rows_and_shards_tell_alike_is_computed_again_and_named(case: Case, market: Market) -> None:
@@ -186,8 +202,11 @@ def test_what_rows_and_shards_tell_alike_is_computed_again_and_named(case: Case,
     differences = case.numbers(market).differences
     assert any("student AAPL 2009-06-30), metrics, test_brier: 0.125 is kept" in line for line in differences)
     assert all("AAPL 2009-06-30" in line for line in differences)
-    found = case.certificate()
-    assert any(line.startswith("verdicts") and "trained: 8 is kept, and 9" in line for line in found.differences)
+    found = Found()
+    compare_verdicts(case.telemetry, case.batch, found)
+    (line,) = found.differences
+    assert line.startswith("verdicts")
+    assert "trained: 8 is kept, and 9" in line
 
 
 def test_a_record_that_was_sealed_again_with_another_prediction_is_named(case: Case, market: Market) -> None:
@@ -208,8 +227,10 @@ def test_a_score_of_an_evaluation_is_computed_again(case: Case) -> None:
         case,
         'UPDATE evaluations SET findings = json_merge_patch(findings, \'{"head": {"blocks": 99}}\')',
     )
-    found = case.certificate().differences
-    assert any("head.blocks: 99 is kept" in line for line in found), found
+    found = Found()
+    case.judges(found).evaluation()
+    (line,) = found.differences
+    assert "head.blocks: 99 is kept" in line
 
 
 def test_later_bars_and_a_later_batch_take_nothing_from_an_earlier_one(case: Case, tmp_path: Path) -> None:
@@ -263,6 +284,92 @@ def test_a_damaged_database_is_named(case: Case) -> None:
     finished = case.home.run("verify-batch", case.batch)
     assert finished.code == 1
     assert "telemetry.duckdb is damaged" in finished.err
+
+
+def test_a_briefing_stands_on_one_batch_and_is_verified_with_it(case: Case) -> None:
+    finished = case.home.run("briefing", case.batch)
+    assert finished.code == 0, finished.err
+    assert finished.out.startswith(f"Do not promote batch {case.batch}")
+    page, text, record = briefing_paths(case.home.data, case.batch)
+    assert finished.out.splitlines()[1:] == [str(page), str(text)]
+    assert "do not promote" in page.read_text()
+    assert "at least 500 dates" in text.read_text()
+    assert f'href="{page.name}"' not in page.read_text()
+    certificate = case.certificate()
+    assert certificate.verified, certificate
+    assert certificate.checked["briefings"] == 1
+    for file in (page, text, record):
+        written = file.read_bytes()
+        file.write_bytes(written.replace(b"500", b"501", 1))
+        found = Found()
+        case.judges(found).briefing()
+        file.write_bytes(written)
+        assert any(str(file) in line for line in found.differences), (file, found)
+    # A number that page, text and record tell alike is computed again.
+    kept = read_sealed(record, BriefingRecord)
+    assert kept is not None
+    rule = kept.facts["promotion"] | {"passed": True}  # type: ignore[operator]  # a dict
+    write_briefing({**kept.facts, "promotion": rule}, case.home.data)
+    found = Found()
+    case.judges(found).briefing()
+    (line,) = found.differences
+    assert "promotion.passed: True is kept, and False comes of it again" in line
+
+
+def test_the_report_leads_to_its_briefing(case: Case) -> None:
+    page = briefing_paths(case.home.data, case.batch)[0]
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("a briefing")
+    report = read_report(case.telemetry, case.batch)
+    written = write_page(report, default_path(case.home.data, case.batch)).read_text()
+    assert f'<a href="{page.name}">Briefing</a>' in written
+    page.unlink()
+    assert ">Briefing</a>" not in write_page(report, default_path(case.home.data, case.batch)).read_text()
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("DELETE FROM evaluations", "Nobody has evaluated batch"),
+        ("UPDATE evaluations SET subject_fingerprint = 'another'", "is of other models, costs or code"),
+        (
+            "INSERT INTO evaluations BY NAME SELECT * REPLACE ('t' AS evaluation, 'x' AS subject_fingerprint, "
+            "'{\"portfolio\": {}}' AS findings) FROM evaluations",
+            "Backtest t of batch",
+        ),
+        (
+            'UPDATE evaluations SET findings = json_merge_patch(findings, \'{"head": {"rows": 7}}\')',
+            "is of 7 rows, and there are",
+        ),
+    ],
+)
+def test_a_briefing_of_missing_or_mixed_inputs_is_refused(case: Case, market: Market, sql: str, why: str) -> None:
+    edit(case, sql)
+    with pytest.raises(UsageError, match=why):
+        case.brief(market)
+
+
+def test_a_briefing_of_a_part_of_a_batch_is_refused(case: Case, market: Market) -> None:
+    (case.home.data / "models/three/student/IBM/2009-01-01.json").unlink()
+    with pytest.raises(UsageError, match="1 model of batch"):
+        case.brief(market)
+
+
+def test_a_backtest_is_computed_again(case: Case) -> None:
+    finished = case.home.run("backtest", case.batch, "--top", "1")
+    assert finished.code == 0, finished.err
+    found = Found()
+    case.judges(found).backtest()
+    assert (found.differences, found.unverifiable, found.checked["backtests"]) == ([], [], 1)
+    edit(
+        case,
+        "UPDATE evaluations SET findings = json_merge_patch(findings, '{\"buys\": 7}') "
+        "WHERE json_exists(findings, '$.portfolio')",
+    )
+    found = Found()
+    case.judges(found).backtest()
+    (line,) = found.differences
+    assert "buys: 7 is kept" in line
 
 
 def test_a_batch_that_is_not_there_is_bad_usage(whole: Case) -> None:
