@@ -146,10 +146,8 @@ def challenge(
         Providers of the features, as of `Settings`.
     cost_bp
         Costs of a round trip in basis points, of that evaluation.
-    tell
-        Called with how many symbols are read, and of how many.
-    before
-        Time from which on no trial counts; None for all.
+    tell, before
+        Called with how many symbols are read, and of how many; time from which on no trial counts, None for all.
 
     Raises
     ------
