@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sensequant_assets.report import backtest as backtests
-from sensequant_assets.report.page import briefing_path, rendered
 from sensequant_assets.report.charts import Chart
+from sensequant_assets.report.page import briefing_path, rendered
 from sensequant_assets.report.pooled import METRICS, course, pooled
 from sensequant_assets.text import counted, markdown_text
 
