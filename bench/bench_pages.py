@@ -24,8 +24,8 @@ from typing import Any
 
 import dagster as dg
 from bench_event_storage import entry
-from bench_nse import inherited_environment
 from dagster._core.events import StepMaterializationData
+from ui_backfill import inherited_environment
 
 ASSETS = ("teacher_models", "student_models")
 AT_ONCE = 1000

@@ -40,6 +40,8 @@ _SAME = 1e-9
 """Relative difference up to which two files give the same number: CSV and parquet may round the last digit apart."""
 _PLAIN_SERIES = "EQ"
 """The series of an exchange's plain shares; others are the same shares traded otherwise, bonds, or rights."""
+KEPT_BYTES = 64 * 2**20
+"""Rows kept in memory of a directory's files that name their one symbol in a column: of 1,000 with five years' days."""
 _NAMES_SHOWN = 5
 _CANNOT = " cannot be read: "
 
@@ -330,6 +332,7 @@ class _Table:
     rows: Mapping[str, _Positions] = field(default_factory=dict)
     side_by_side: Mapping[str, Columns] = field(default_factory=dict)
     unnamed: int = 0
+    again: "Callable[[], _Table] | None" = None
 
     @classmethod
     def by_column(cls, file: BarFile, header: Header, number: int) -> "_Table":
@@ -345,23 +348,45 @@ class _Table:
         starts = np.searchsorted(codes[order], np.arange(len(named.dictionary) + 1))
         rows = {str(one): order[starts[i] : starts[i + 1]] for i, one in enumerate(named.dictionary.to_pylist())}
         # Which symbol a row is of stands in `rows` from here on.
-        return cls(file, columns.without(name), rows, unnamed=int(starts[0]))
+        again = partial(cls.by_column, file, header, number)
+        return cls(file, columns.without(name), rows, unnamed=int(starts[0]), again=again)
 
     @property
     def names(self) -> Iterable[str]:
         """What the file calls its symbols."""
         return self.side_by_side or self.rows
 
+    @property
+    def size(self) -> int:
+        """Bytes that its rows take, about."""
+        return len(self.together.rows) * (len(self.together.values) + 1) * 8
+
+    @property
+    def is_let_go(self) -> bool:
+        """Whether its rows are read again when they are asked for."""
+        return not self.side_by_side and not self.together.names
+
+    def let_go(self) -> "_Table":
+        """The same without its rows."""
+        return replace(self, together=Columns.none(), rows=dict.fromkeys(self.rows, np.arange(0)))
+
     def of(self, name: str) -> Columns:
-        """The rows of a symbol."""
-        return self.side_by_side[name] if self.side_by_side else self.together.take(self.rows[name])
+        """The rows of a symbol; an error of `UNREADABLE` where the file, read again, has none."""
+        if self.side_by_side:
+            return self.side_by_side[name]
+        table = self.again() if self.again and self.is_let_go else self
+        if name not in table.rows:
+            raise ValueError(f"{name} is gone from it since it was looked into")
+        return table.together.take(table.rows[name])
 
     def dates(self) -> Iterable[str]:
         """The different texts in the column of dates, if it is one of text."""
+        if self.again and self.is_let_go:
+            return self.again().dates()
         return dates_of(next(iter(self.side_by_side.values()), self.together))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Index:
     """Which files hold which symbols: files `named` for one, `tables` of several, and files left out."""
 
@@ -369,6 +394,7 @@ class _Index:
     tables: list[_Table] = field(default_factory=list)
     broken: dict[BarFile, str] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    kept_bytes: int = 0
 
     @classmethod
     def of(cls, paths: Iterable[Path], root: Path | None, matcher: Matcher | None) -> "_Index":
@@ -406,13 +432,25 @@ class _Index:
         if table is None:
             self.named.append((file, header))
         else:
-            self.tables.append(table)
+            self.tables.append(self._kept(table))
             if table.unnamed:
                 self.notes.append(Note("Rows without a symbol are left out", place=str(file), count=table.unnamed))
         if header.form and header.form.preamble:
             self.notes.append(Note("Lines before the header are passed over", place=str(file)))
         if unused := roles_of(header.names).unused:
             self.notes.append(Note(f"{NOT_USED}: {listed(unused)}", place=str(file)))
+
+    def _kept(self, table: _Table) -> _Table:
+        """A table as it is kept in memory: of a directory of thousands of files of one symbol, not all the rows.
+
+        A file of one symbol is read once more when its rows are asked for. One of many would be for each of them.
+        """
+        if not table.file.root or len(table.rows) != 1:
+            return table
+        if self.kept_bytes + table.size > KEPT_BYTES:
+            return table.let_go()
+        self.kept_bytes += table.size
+        return table
 
 
 _ENDING = f"Files that are not read, because bars are files of {READ}"

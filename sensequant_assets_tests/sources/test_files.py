@@ -40,6 +40,32 @@ def test_a_directory_has_one_file_a_symbol_in_either_format(tmp_path):
     assert source.bars(Listing("M&M")).close.tolist() == [10.5] * 2
 
 
+def directory_of_two(path):
+    """A file a symbol, each with a column that names it."""
+    for symbol, close in (("TCS", 11.0), ("INFY", 10.5)):
+        written(bars_frame(3, symbol=symbol, close=close), path / f"{symbol}.parquet")
+    universe = Universe("two", (Listing("TCS"), Listing("INFY")))
+    return FileBars(path, universe=universe), universe
+
+
+@pytest.mark.parametrize("kept", [0, 2**20])
+def test_rows_of_many_files_of_one_symbol_are_read_when_they_are_asked_for(tmp_path, monkeypatch, kept):
+    monkeypatch.setattr("sensequant_assets.sources.files.KEPT_BYTES", kept)
+    source, universe = directory_of_two(tmp_path)
+    assert [table.size > 0 for table in source._index.tables] == [kept > 0] * 2
+    assert [source.bars(listing).close.tolist() for listing in universe.listings] == [[11.0] * 3, [10.5] * 3]
+    assert [table.size > 0 for table in source._index.tables] == [kept > 0] * 2
+
+
+def test_a_file_that_is_another_symbols_when_it_is_read_again_costs_its_symbol(tmp_path, monkeypatch):
+    monkeypatch.setattr("sensequant_assets.sources.files.KEPT_BYTES", 0)
+    source, universe = directory_of_two(tmp_path)
+    written(bars_frame(3, symbol="SBIN"), tmp_path / "TCS.parquet")
+    with pytest.raises(WindowError, match=r"TCS\.parquet.*TCS is gone"):
+        source.bars(universe.listings[0])
+    assert len(source.bars(universe.listings[1])) == 3
+
+
 def test_a_symbol_that_is_not_there_has_no_rows(tmp_path):
     file = written(two_symbols(), tmp_path / "bars.csv")
     assert len(FileBars(file).bars(Listing("SBIN"))) == 0
