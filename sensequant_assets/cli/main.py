@@ -23,6 +23,7 @@ _COLLECT_EVERY = 100_000
 
 
 COMMANDS = {
+    "init": "init",
     "ingest": "ingest",
     "plan": "plan",
     "coverage": "coverage",
@@ -162,6 +163,7 @@ def main() -> None:
     """Train, check and govern a teacher and a student model for every (symbol, window) of an equity universe.
 
     \b
+    sensequant init        make a directory of your own
     sensequant ingest      fetch bars from a vendor
     sensequant plan        what would be trained, and what is skipped and why
     sensequant coverage    which bars there are, by symbol and month

@@ -34,6 +34,28 @@ storage:
     class: PooledPostgresStorage
     config: {{postgres_url: {{env: {POSTGRES_URL}}}}}
 """
+_LOCAL = """\
+run_storage:
+  module: dagster._core.storage.runs
+  class: SqliteRunStorage
+  config: {base_dir: data/dagster/history}
+event_log_storage:
+  module: sensequant_assets.storage.sqlite
+  class: PooledSqliteEventLogStorage
+  config: {base_dir: data/dagster/history/runs}
+schedule_storage:
+  module: dagster._core.storage.schedules
+  class: SqliteScheduleStorage
+  config: {base_dir: data/dagster/schedules}
+local_artifact_storage:
+  module: dagster._core.storage.root
+  class: LocalArtifactStorage
+  config: {base_dir: data/dagster}
+compute_logs:
+  module: dagster._core.storage.local_compute_log_manager
+  class: LocalComputeLogManager
+  config: {base_dir: data/dagster/storage}
+"""
 DAGSTER_YAML = f"""\
 # Written once by sensequant; change it as you like.
 telemetry: {{enabled: false}}
@@ -50,6 +72,13 @@ run_coordinator:
   config: {{dequeue_interval_seconds: 1}}
 """
 """Of an instance in SQLite."""
+_WRITTEN_ONCE = "# Written once by sensequant; change it as you like.\n"
+PROJECT_YAML = DAGSTER_YAML.replace(_STORAGE, _LOCAL).replace(
+    _WRITTEN_ONCE,
+    "# What `dagster` and `dg` use in this directory where DAGSTER_HOME is not set: the home that `sensequant` keeps\n"
+    "# below data/, so that both see the same runs.\n",
+)
+"""Of a directory in which people call `dagster` itself."""
 
 POSTGRES_YAML = DAGSTER_YAML.replace(_STORAGE, _POSTGRES_STORAGE)
 """Of an instance in PostgreSQL, which any number of machines share."""

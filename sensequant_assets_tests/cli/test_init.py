@@ -1,0 +1,33 @@
+"""Claims about a directory of one's own."""
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from sensequant_assets.cli.main import main
+from sensequant_assets_tests.running import leave
+
+
+def test_a_new_directory_has_a_lattice_at_once_and_its_example_is_a_feature(tmp_path: Path, monkeypatch) -> None:
+    leave(monkeypatch, tmp_path)
+    made = CliRunner().invoke(main, ["init", "desk"])
+    assert made.exit_code == 0, made.output
+    monkeypatch.chdir(tmp_path / "desk")
+    env = Path(".env")
+    env.write_text(env.read_text().replace("#SENSEQUANT_FEATURES", "SENSEQUANT_FEATURES"))
+    for name in ("SENSEQUANT_DATA_DIR", "SENSEQUANT_UNIVERSE", "SENSEQUANT_BARS"):
+        monkeypatch.delenv(name, raising=False)
+    planned = CliRunner().invoke(main, ["plan", "--symbols", "IBM"])
+    assert planned.exit_code == 0, planned.output
+    assert planned.output.count("IBM") == 8
+
+
+def test_what_is_there_already_stays_as_it_is(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "mine").write_text("1")
+    refused = CliRunner().invoke(main, ["init", "desk"])
+    assert refused.exit_code == 2
+    assert "desk" in refused.output
+    assert [path.name for path in (tmp_path / "desk").iterdir()] == ["mine"]
+    assert [path.name for path in tmp_path.iterdir()] == ["desk"]
