@@ -48,6 +48,7 @@ TODAY: Today = "today"
 
 MODELS_DIR, TELEMETRY_DIR, NOISE_DIR, CHAMPIONS_DIR = "models", "telemetry", "noise", "champions"
 PROFILES_DIR = "profiles"
+TUNING_DIR, PRESETS_DIR = "tuning", "presets"
 """Names of directories below the data directory."""
 
 _PREFIX = "SENSEQUANT_"
@@ -426,6 +427,16 @@ class Settings(MarketSettings, BaseSettings):
     def profiles_dir(self) -> Path:
         """Directory of what profiles train, and of their noise twins."""
         return self.data_dir / PROFILES_DIR
+
+    @property
+    def tuning_dir(self) -> Path:
+        """Directory of the studies of `sensequant tune`."""
+        return self.data_dir / TUNING_DIR
+
+    @property
+    def presets_dir(self) -> Path:
+        """Directory of the presets that they end with."""
+        return self.data_dir / PRESETS_DIR
 
     @property
     def market_file(self) -> Path:

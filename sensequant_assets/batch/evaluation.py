@@ -22,6 +22,7 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.pool import EARLY
 from sensequant_assets.core.provenance import parameters_fingerprint
+from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.splits import Positions
 from sensequant_assets.core.teacher import predict
@@ -119,6 +120,12 @@ class Subject:
         return parameters_fingerprint(
             {"teacher": self.teacher.made_with, "student": self.student.made_with, "recipe": recipe}
         )
+
+    def tried(self, features: Sequence[str]) -> str:
+        """Fingerprint of the parameters as one of many trials: with the features, where they are no standard ones."""
+        if list(features) in ([], [STANDARD.identity]):
+            return self.parameters
+        return parameters_fingerprint({"parameters": self.parameters, "features": list(features)})
 
 
 @dataclass(frozen=True, slots=True)

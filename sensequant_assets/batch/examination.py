@@ -23,6 +23,7 @@ from sensequant_assets.core.judging.symbols import BySymbol, judge_symbols
 from sensequant_assets.core.judging.walk_forward import Judgement, Score, judge_forecasts
 from sensequant_assets.core.parameters import MODELS
 from sensequant_assets.core.provenance import parameters_fingerprint
+from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import absolute_market
 from sensequant_assets.telemetry.journal import Journal, new_name, utc_now
@@ -144,6 +145,7 @@ def examine(
     tell: Callable[[str], None] = lambda _name: None,
     noise: Noise | None = None,
     before: datetime | None = None,
+    ratios: Sequence[float] = (),
 ) -> Examination:
     """Judge what was gathered.
 
@@ -161,6 +163,8 @@ def examine(
         The band of its windows, where there is a noise twin.
     before
         Time from which on no trial is known; None for all.
+    ratios
+        Sharpe ratios of trials on other dates, where these have been kept from them: by their spread, too, is deflated.
 
     Raises
     ------
@@ -177,7 +181,7 @@ def examine(
     models = [each for each in forecasts if each.name in MODELS and each.name in scores]
     trials = _trials(subject, judged, past_trials(telemetry, subject.settings.universe_name, MODELS, before))
     series = [daily for told in trials.values() if (daily := of_dates(told, judged.calendar)) is not None]
-    known = [value for daily in series if np.isfinite(value := ratio(daily))]
+    known = [*(value for daily in series if np.isfinite(value := ratio(daily))), *ratios]
     return Examination(
         subject=subject,
         gathered=gathered,
@@ -187,11 +191,7 @@ def examine(
         sets=sets,
         by_symbol={each.name: judge_symbols(rows, each, judged) for each in models},
         months={each.name: months(judged, scores[each.name].daily["rank_ic"]) for each in models},
-        sharpes={
-            name: sharpe(score.daily["top_return_net"], judged.resampling, len(trials), known)
-            for name, score in scores.items()
-            if name in JUDGED and np.isfinite(score.daily["top_return_net"]).any()
-        },
+        sharpes=_sharpes(scores, judged, len(trials), known),
         trials=len(trials),
         overfitting=overfitting(series, judged.resampling.horizon),
         noise=noise,
@@ -221,27 +221,7 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
     told = {score["score"]: score for score in examined.scores}
     with Journal(telemetry.shards, batch_id=subject.batch_id, run_id="", clock=utc_now) as journal:
         journal.append_many(
-            Trial(
-                evaluation=name,
-                score=score.name,
-                universe=universe,
-                first_window=windows[0].start,
-                last_window=windows[-1].start,
-                first_date=judged.first,
-                last_date=judged.last,
-                rows=score.rows,
-                dates=score.dates,
-                blocks=score.blocks,
-                block_length=judged.block_length,
-                **score["auc"].named("auc"),
-                **score["rank_ic"].named("rank_ic"),
-                metrics=told[score.name],
-                series=_series(score, judged) if score.name in MODELS else None,
-                parameters_fingerprint=subject.parameters,
-                evaluated_at=now,
-            )
-            for score in judged.scores
-            if score.rows
+            trial_of(name, subject, judged, windows, score, told[score.name]) for score in judged.scores if score.rows
         )
         journal.append(
             Evaluation(
@@ -254,6 +234,59 @@ def note(telemetry: TelemetryStore, examined: Examination) -> None:
         )
         read, told = examined.gathered.bars_read, absolute_market(subject.settings.market)
         journal.append(bars_event(read, told, judging(), evaluation=name))
+
+
+def _sharpes(scores: Mapping[str, Score], judged: Judgement, trials: int, known: Sequence[float]) -> dict[str, Sharpe]:
+    return {
+        name: sharpe(score.daily["top_return_net"], judged.resampling, trials, known)
+        for name, score in scores.items()
+        if name in JUDGED and np.isfinite(score.daily["top_return_net"]).any()
+    }
+
+
+def trial_of(
+    evaluation: str,
+    subject: Subject,
+    judged: Judgement,
+    windows: Sequence[Window],
+    score: Score,
+    metrics: Mapping[str, Any],
+    features: Sequence[str] = (),
+) -> Trial:
+    """A score as a row of `trials`.
+
+    Parameters
+    ----------
+    evaluation
+        Its name.
+    subject, judged, windows
+        What was judged, and the windows whose models were.
+    score
+        One of those.
+    metrics
+        All that is told of it.
+    features
+        Providers of the features where they are part of what was tried, as of `Market.features`.
+    """
+    return Trial(
+        evaluation=evaluation,
+        score=score.name,
+        universe=subject.settings.universe_name,
+        first_window=windows[0].start,
+        last_window=windows[-1].start,
+        first_date=judged.first,
+        last_date=judged.last,
+        rows=score.rows,
+        dates=score.dates,
+        blocks=score.blocks,
+        block_length=judged.block_length,
+        **score["auc"].named("auc"),
+        **score["rank_ic"].named("rank_ic"),
+        metrics=metrics,
+        series=_series(score, judged) if score.name in MODELS else None,
+        parameters_fingerprint=subject.tried(features),
+        evaluated_at=utc_now(),
+    )
 
 
 def _trials(

@@ -1,7 +1,7 @@
 """Promotion: the students of a batch against those that serve, on the same rows, and the step into their place."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ from sensequant_assets.models.pack import write_pack
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import read_market
 from sensequant_assets.telemetry.questions.batches import batch
-from sensequant_assets.telemetry.questions.trials import past_trials
+from sensequant_assets.telemetry.questions.trials import past_trials, tuned_until
 from sensequant_assets.telemetry.store import TelemetryStore
 
 _STUDENT = "student"
@@ -159,8 +159,8 @@ def challenge(
     incumbent = places.champions.current()
     gathered = gather(subject, market, places.models, tell=tell)
     _require_evaluation(subject, gathered, places.telemetry, cost_bp)
-    rows, student = gathered.rows, _student(gathered)
-    told, said = None, list(gathered.remarks)
+    rows, student, remark = _unsearched(gathered, subject, market, places.telemetry, before)
+    told, said = None, [*gathered.remarks, *remark]
     if incumbent:
         forecasts = places.champions.forecasts(incumbent)
         told, why = _of_incumbent(incumbent, forecasts, subject, rows, market.universe.symbols)
@@ -219,6 +219,20 @@ def trials_of(telemetry: TelemetryStore, subject: Subject, before: datetime | No
     """How many parameters were tried on a universe, ever or before a time, those of the subject included."""
     past = past_trials(telemetry, subject.settings.universe_name, (_STUDENT,), before=before)
     return len({each.parameters_fingerprint for each in past} | {subject.parameters})
+
+
+def _unsearched(
+    gathered: Gathered, subject: Subject, market: Market, telemetry: TelemetryStore, before: datetime | None
+) -> tuple[Rows, Forecast, list[str]]:
+    """Rows that chose no parameters of these, what the students say of them, and what was left out."""
+    student, tried = _student(gathered), {subject.parameters, subject.tried(market.features)}
+    day = tuned_until(telemetry, subject.settings.universe_name, sorted(tried), before)
+    if day is None:
+        return gathered.rows, student, []
+    unseen = gathered.rows.time >= np.datetime64(day)
+    served = None if student.served is None else student.served[unseen]
+    said = f"Rows before {day} do not count: these parameters were tried on them by `sensequant tune`."
+    return gathered.rows.where(unseen), replace(student, raw=student.raw[unseen], served=served), [said]
 
 
 def _student(gathered: Gathered) -> Forecast:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -23,6 +23,7 @@ from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.cli.options import (
     market_options,
+    params_option,
     selected,
     setting_option,
     settings_of,
@@ -59,9 +60,8 @@ from sensequant_assets.text import json_text, printable
 @setting_option("stop_early")
 @setting_option("allow_shrink")
 @setting_option("device_fallback")
-@click.option(
-    "--param", "params", multiple=True, metavar="K=V", help="A parameter, such as TEACHER_NUM_LEAVES=31; repeatable."
-)
+@params_option
+@click.option("--preset", metavar="NAME", help="What `sensequant tune` has found under this name; --param wins.")
 @click.option("--force", is_flag=True, help="Train even what is unchanged.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 def backfill(
@@ -69,6 +69,7 @@ def backfill(
     teachers_only: bool,
     students_only: bool,
     params: tuple[str, ...],
+    preset: str | None,
     force: bool,
     as_json: bool,
     **options: Any,
@@ -85,12 +86,12 @@ def backfill(
     \b
     sensequant backfill --universe nifty100.csv --bars nse_daily.parquet --start 2022-01-01 --end 2025-12-10
     sensequant backfill --symbols AAPL,IBM --param TEACHER_NUM_LEAVES=31
+    sensequant backfill --preset nifty100
     """
     started, cpu_started = time.perf_counter(), time.process_time()
     if teachers_only and students_only:
         raise click.UsageError("--teachers-only and --students-only exclude each other.")
-    settings = settings_of(options)
-    for_teacher, for_student = parse_overrides(params)
+    settings, for_teacher, for_student = _asked_for(options, params, preset)
     teacher = read_teacher(for_teacher)
     summary = run_batch(
         Request(
@@ -110,6 +111,21 @@ def backfill(
         spent = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
         click.echo(json_text(summary.as_json() | {name: round(value, 3) for name, value in spent.items()}))
     return Exit.EXCEEDED if summary.exceeded else Exit.DONE
+
+
+def _asked_for(
+    options: Mapping[str, Any], params: Sequence[str], preset: str | None
+) -> tuple[Settings, dict[str, str], dict[str, str]]:
+    """Settings, and what is said of teacher and student: options win over a preset, and that over the environment."""
+    settings = settings_of(options)
+    for_teacher, for_student = parse_overrides(params)
+    if preset is None:
+        return settings, for_teacher, for_student
+    from sensequant_assets.batch.presets import read_preset
+
+    found = read_preset(settings.presets_dir, preset)
+    given = {name: value for name, value in options.items() if value is not None}
+    return settings_of({**found.settings, **given}), {**found.teacher, **for_teacher}, {**found.student, **for_student}
 
 
 Selection = Literal["all", "missing", "failed"]

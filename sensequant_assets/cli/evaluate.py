@@ -76,7 +76,7 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
     remarks = [
         *gathered.remarks,
         *filter(None, [market.unlabelled]),
-        *_warnings(judged),
+        *warnings(judged),
         *_sung(canaries),
         *summary(leaks),
     ]
@@ -87,13 +87,13 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
         out = console(width=150)
         for line in _head(subject, gathered, judged):
             out.print(line, soft_wrap=True)
-        out.print(_table(judged.scores))
+        out.print(scores_table(judged.scores))
         for line in _noise(examined, settings.noise_windows):
             out.print(line, soft_wrap=True)
-        out.print(_legend(settings.cost_bp, subject.settings.horizon), soft_wrap=True)
+        out.print(legend(settings.cost_bp, subject.settings.horizon), soft_wrap=True)
         out.print()
         out.print(_differences(examined.differences))
-        for line in _beyond(examined):
+        for line in beyond(examined):
             out.print(line, soft_wrap=True)
     for remark in remarks:
         # Where a program reads standard output, each of its lines is a score.
@@ -127,7 +127,8 @@ def _head(subject: Subject, gathered: Gathered, judged: Judgement) -> Iterator[s
     )
 
 
-def _table(scores: Sequence[Score]) -> Table:
+def scores_table(scores: Sequence[Score]) -> Table:
+    """Scores with their main metrics."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("score", "rows", *_COLUMNS):
         table.add_column(name, justify="left" if name == "score" else "right", no_wrap=name in ("score", "rows"))
@@ -149,7 +150,8 @@ def _cell(found: Estimate, metric: str) -> str:
     return f"{shown} [{scale * found.low:{sign}.3f}, {scale * found.high:{sign}.3f}]"
 
 
-def _legend(cost_bp: float, horizon: int) -> str:
+def legend(cost_bp: float, horizon: int) -> str:
+    """What the columns are."""
     return (
         "AUC and rank IC (across symbols, by date) rank by the raw probability; log loss, Brier and ECE are of the "
         f"served one. Net top decile: return over {horizon} bars above the universe's, less {cost_bp:g} bp a round "
@@ -171,7 +173,7 @@ def _differences(found: Sequence[Difference]) -> Table:
     return table
 
 
-def _beyond(examined: Examination) -> Iterator[str]:
+def beyond(examined: Examination) -> Iterator[str]:
     """What can be said of a score only beside others: symbols among symbols, the best of all, trials among trials."""
     for name, symbols in examined.by_symbol.items():
         if symbols.judged:
@@ -222,7 +224,8 @@ def _noise(examined: Examination, wanted: int) -> list[str]:
     return ["No noise band: SENSEQUANT_NOISE_WINDOWS is 0, so that no noise twin is trained."]
 
 
-def _warnings(judged: Judgement) -> list[str]:
+def warnings(judged: Judgement) -> list[str]:
+    """What is to be known of intervals that rest on few dates."""
     if judged.dates >= ENOUGH_DATES:
         return []
     return [

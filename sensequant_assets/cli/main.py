@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "backtest": "backtest",
     "profile": "profile",
+    "tune": "tune",
     "promote": "champions",
     "champions": "champions",
     "rollback": "champions",
@@ -175,6 +176,7 @@ def main() -> None:
     sensequant evaluate    what its models are worth on the windows after theirs
     sensequant backtest    what their predictions would have come to as a portfolio, net of costs
     sensequant profile     what parameters take, make and are worth, setting by setting
+    sensequant tune        search parameters, and judge the best on windows that the search never saw
     sensequant promote     let the students of a batch serve, if they show enough
     sensequant champions   who serves, since when and on what evidence
     sensequant rollback    let an earlier version serve again

@@ -67,6 +67,12 @@ def lattice_options(command: _Command) -> _Command:
     return command
 
 
+def params_option(command: _Command) -> _Command:
+    """Add the option that sets parameters one by one."""
+    help_text = "A parameter, such as TEACHER_NUM_LEAVES=31; repeatable."
+    return click.option("--param", "params", multiple=True, metavar="K=V", help=help_text)(command)
+
+
 def settings_of(options: Mapping[str, Any], *, remembered: bool = False) -> Settings:
     """Settings of those options of a command that are fields of `Settings`."""
     given = {name: value for name, value in options.items() if name in Settings.model_fields}

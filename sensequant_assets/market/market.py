@@ -121,6 +121,7 @@ class Market:
         self.windows = windows
         self.recipe = recipe.used_by(teacher)
         self._asked = (teacher, student, recipe)
+        self._given = source
         self.floor = floor_of(teacher, student, recipe.horizon, recipe.min_samples)
         self.providers = providers
         self._rules = rules
@@ -192,6 +193,23 @@ class Market:
         teacher, student, recipe = self._asked
         source = ChangedBars(self._source, change)
         return Market(self.universe, self.windows, source, recipe, teacher, student, providers=self.providers)
+
+    def until(self, day: date) -> "Market":
+        """The same market without what came later: the windows that end by a day, and the bars before it.
+
+        Raises
+        ------
+        UsageError
+            No window ends by then.
+        """
+        teacher, student, recipe = self._asked
+        windows = tuple(window for window in self.windows if window.end <= day)
+        if not windows:
+            raise UsageError(f"No window ends by {day}. The first one ends on {self.windows[0].end}.")
+        early = ChangedBars(self._given, partial(before, day=day))
+        return Market(
+            self.universe, windows, early, recipe, teacher, student, self._rules, self.providers, self.renames
+        )
 
     @cached_property
     def aliases(self) -> Mapping[str, Alias]:

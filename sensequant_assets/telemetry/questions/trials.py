@@ -1,7 +1,7 @@
 """Questions about evaluations: what was tried before, and what was found of a batch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -60,6 +60,22 @@ def past_trials(
         {"universe": universe, "scores": list(scores), "beginning": beginning, "before": before},
     )
     return [PastTrial(row["parameters_fingerprint"], row["score"], _series(row["series"])) for row in rows]
+
+
+def tuned_until(
+    store: TelemetryStore, universe: str, parameters_fingerprints: Sequence[str], before: datetime | None = None
+) -> str | None:
+    """Day before which rows chose among parameters of which these are some, ever or before a time; None if none did."""
+    rows = store.rows(
+        """
+        SELECT max(metrics->>'locked_from') AS day FROM trials
+        WHERE universe = $universe AND list_contains($parameters, parameters_fingerprint)
+            AND ($before IS NULL OR ordered_at < $before)
+        """,
+        {"universe": universe, "parameters": list(parameters_fingerprints), "before": before},
+    )
+    day: str | None = rows[0]["day"] if rows else None
+    return day
 
 
 def latest_findings(store: TelemetryStore, batch_id: str, subject_fingerprint: str) -> dict[str, Any] | None:
