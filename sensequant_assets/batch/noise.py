@@ -280,7 +280,8 @@ class Twin:
         """Pairs that a pool teaches, with its teacher and their students."""
         rows, soft = self.market.pool_rows(pool.name), self.student.shared
         teacher = train_pool(rows, self.teacher, expired)
-        student = train_shared_student(rows, teacher.soft_targets, teacher.calibration, soft, expired).booster
+        left = (teacher.soft_targets, teacher.calibration)
+        student = train_shared_student(rows, *left, soft, expired, teacher.booster).booster
         return [
             (lesson, teacher.booster, self._corrected(lesson, pool, student, teacher.soft_targets, expired))
             for lesson in taught

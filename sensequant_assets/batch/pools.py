@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from sensequant_assets.batch.cost import Cost, Stopwatch
 from sensequant_assets.batch.devices import Devices
@@ -22,6 +23,9 @@ from sensequant_assets.errors import FailureKind, WindowError, failure_kind
 from sensequant_assets.market.market import Market
 from sensequant_assets.market.pools import Pool
 from sensequant_assets.models.pools import PoolKind, PoolStore, StoredPool
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 
 class PoolStatus(StrEnum):
@@ -147,7 +151,8 @@ class Pools:
         PoolOutcome
             One a model, as they finish. One that fails fails its pairs with its cause, and no other pool.
         """
-        pools = [self.market.pools[name] for name in names]
+        # The largest first: the last one alone would keep one thread busy while the others wait.
+        pools = sorted((self.market.pools[name] for name in names), key=lambda pool: pool.rows, reverse=True)
         enough: list[Pool | Settled[list[PoolOutcome]]] = [pool for pool in pools if not pool.lacks]
         threads = self.devices.threads(workers)
         for finished in run_all(enough, self._made, workers=threads, timeout_s=timeout_s):
@@ -222,6 +227,7 @@ class Pools:
             return PoolStatus.REUSED, ready.teacher
         placed = self.devices.train(partial(_grown_pool, rows.rows, self.teacher), ready.pool.rows, expired)
         trained, grown = placed.result
+        rows.teacher = trained.booster
         ready.teacher = self._saved("pool", ready.pool, trained, grown, self.teacher, made_from, placed.because)
         ready.soft_targets = trained.soft_targets
         return PoolStatus.TRAINED, ready.teacher
@@ -235,7 +241,7 @@ class Pools:
         ready.student = self._unchanged("shared_student", ready.pool, made_from)
         if ready.student:
             return PoolStatus.REUSED, ready.student
-        work = partial(_grown_student, rows.rows, soft_targets, taught_by.calibration, student)
+        work = partial(_grown_student, rows.rows, soft_targets, taught_by.calibration, student, rows.teacher)
         trained, grown = self.engine.call(work, expired)
         ready.student = self._saved("shared_student", ready.pool, trained, grown, student, made_from)
         return PoolStatus.TRAINED, ready.student
@@ -270,18 +276,24 @@ def _grown_pool(rows: PoolRows, asked: TeacherParameters, expired: Expired, devi
 
 
 def _grown_student(
-    rows: PoolRows, soft_targets: Floats, calibration: Calibration, asked: StudentParameters, expired: Expired
+    rows: PoolRows,
+    soft_targets: Floats,
+    calibration: Calibration,
+    asked: StudentParameters,
+    teacher: "lgb.Booster | None",
+    expired: Expired,
 ) -> tuple[Pooled, Grown]:
-    trained = train_shared_student(rows, soft_targets, calibration, asked, expired)
+    trained = train_shared_student(rows, soft_targets, calibration, asked, expired, teacher)
     return trained, Grown.of(trained.booster, asked, trained.calibration)
 
 
 @dataclass
 class _Lazily:
-    """The rows of a pool, put together when a model is to be trained on them."""
+    """The rows of a pool, put together when a model is to be trained on them, and its teacher if that just was."""
 
     market: Market
     pool: Pool
+    teacher: "lgb.Booster | None" = None
 
     @cached_property
     def rows(self) -> PoolRows:

@@ -31,6 +31,12 @@ _LEAF_VALUES = re.compile(r"\nleaf_value=(.*)\n")
 # scikit-learn can only be loaded before LightGBM.
 _NOT_FOR_LIGHTGBM = {"pandas", "sklearn"} - ({"sklearn"} if platform.machine() == "aarch64" else set())
 
+# Parameters by which trees grow on binned rows; the others may say how rows are binned.
+_GROWING = {
+    "bagging_fraction", "bagging_freq", "feature_fraction", "learning_rate", "max_depth", "num_iterations",
+    "num_leaves", "objective",
+}  # fmt: skip
+
 # Leaves that differ by less than this are one: a split whose gain is rounding alone gives such leaves.
 _SAME_LOG_ODDS = 1e-9
 
@@ -75,6 +81,7 @@ def fit(
     expired: Expired = never,
     validation: tuple[Floats, Floats] | None = None,
     early_stopping_rounds: int = 0,
+    same_features: "lgb.Booster | None" = None,
 ) -> "lgb.Booster":
     """Train a booster, by the rounds that `lightgbm.train` would run.
 
@@ -95,6 +102,10 @@ def fit(
     early_stopping_rounds
         Rounds without a better loss on `validation` after which training stops; 0 is off. The booster then predicts
         with, and is saved with, the rounds up to the best one, whether it stopped or not, as after `lightgbm.train`.
+    same_features
+        A booster that `fit` has trained on the same features, whose bins serve again if these parameters would make the
+        same and it was not sent here by another process; it trains no further. Binning takes half as long as sixty
+        small trees.
 
     Raises
     ------
@@ -106,26 +117,40 @@ def fit(
         import lightgbm as lgb
 
     passed = dict(parameters)
-    rounds = int(passed["num_iterations"])
-    table = lgb.Dataset(features, target, feature_name=list(feature_names), params=passed, free_raw_data=False)
-    stopping = validation is not None and early_stopping_rounds > 0
+    binned = getattr(same_features, "train_set", None)
+    if same_features and binned and _binning(same_features.params) == _binning(passed):
+        table = binned.set_label(target)
+    else:
+        table = lgb.Dataset(features, target, feature_name=list(feature_names), params=passed, free_raw_data=False)
     booster = lgb.Booster(passed, table)
+    stopping = validation is not None and early_stopping_rounds > 0
     if stopping and validation is not None:
         booster.add_valid(table.create_valid(*validation), "valid")
+    best_round = _boost(booster, int(passed["num_iterations"]), expired, early_stopping_rounds if stopping else 0)
+    if stopping:
+        booster.best_iteration = best_round
+    return booster
+
+
+def _boost(booster: "lgb.Booster", rounds: int, expired: Expired, early_stopping_rounds: int) -> int:
+    """Run the rounds of `fit`; the best one of them where it stops early, else 0."""
     best_loss, best_round = float("inf"), 0
     for done in range(1, rounds + 1):
         if expired():
             raise WindowError(FailureKind.TIMEOUT, f"Time was up after {done - 1} of {rounds} boosting rounds.")
         booster.update()
-        if stopping:
+        if early_stopping_rounds:
             loss = booster.eval_valid()[0][2]
             if loss < best_loss:
                 best_loss, best_round = loss, done
             elif done - best_round >= early_stopping_rounds:
                 break
-    if stopping:
-        booster.best_iteration = best_round
-    return booster
+    return best_round
+
+
+def _binning(parameters: Mapping[str, LightGBMValue]) -> dict[str, LightGBMValue]:
+    """Of parameters those by which rows may be binned otherwise."""
+    return {"device_type": "cpu"} | {name: value for name, value in parameters.items() if name not in _GROWING}
 
 
 def fit_further(

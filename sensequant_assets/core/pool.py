@@ -170,6 +170,7 @@ def train_shared_student(
     calibration: Calibration,
     parameters: StudentParameters,
     expired: Expired = never,
+    teacher: "lgb.Booster | None" = None,
 ) -> Pooled:
     """Train the student that all symbols of a window share on all rows of its pool.
 
@@ -179,8 +180,10 @@ def train_shared_student(
         The pool's, and what its teacher left.
     parameters, expired
         As for `train_pool`.
+    teacher
+        Its booster, if it has just been trained: the rows need not be binned again. It trains no further.
     """
-    booster = _fitted(rows, soft_targets, np.arange(len(rows.label)), parameters, expired)
+    booster = _fitted(rows, soft_targets, np.arange(len(rows.label)), parameters, expired, teacher)
     return Pooled(booster, np.empty(0), calibration)
 
 
@@ -217,7 +220,12 @@ def correct_shared_student(
 
 
 def _fitted(
-    rows: PoolRows, target: Floats, chosen: Rows, parameters: BoosterParameters, expired: Expired
+    rows: PoolRows,
+    target: Floats,
+    chosen: Rows,
+    parameters: BoosterParameters,
+    expired: Expired,
+    same_features: "lgb.Booster | None" = None,
 ) -> "lgb.Booster":
     stopping = parameters.early_stopping_rounds if isinstance(parameters, TeacherParameters) else 0
     return fit(
@@ -228,4 +236,5 @@ def _fitted(
         expired=expired,
         validation=(rows.held_features, rows.held_label) if stopping and len(rows.held_label) else None,
         early_stopping_rounds=stopping,
+        same_features=same_features,
     )

@@ -240,6 +240,15 @@ def trees_in(text: str) -> list[str]:
     return [tree.partition("\n")[2].strip() for tree in text.partition("end of trees")[0].split("\nTree=")[1:]]
 
 
+def test_the_largest_pool_is_begun_first(shop: PooledShop) -> None:
+    pools = Pools(shop.market(), shop.store.pools, TEACHER, STUDENT, False, Devices(TEACHER))
+
+    begun = [outcome.pool.rows for outcome in pools.make(WINDOWS, 1, 60) if outcome.model == "pool"]
+
+    assert begun == sorted(begun, reverse=True)
+    assert len(set(begun)) == len(WINDOWS)
+
+
 def test_a_correction_learns_what_the_pool_says_out_of_fold_of_all_rows_of_its_symbol(shop: PooledShop) -> None:
     shop.run(student=OWN)
     market = shop.market(student=OWN)

@@ -1,6 +1,8 @@
 """Claims about pools: rows of all symbols, folds by date, and what a pool learns that no symbol does."""
 
+import pickle
 from dataclasses import replace
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -116,6 +118,33 @@ def test_soft_targets_of_noise_are_calibrated_away() -> None:
     assert np.ptp(teacher.soft_targets) > 0.2
     assert np.ptp(served) < np.ptp(teacher.soft_targets) / 2
     assert served.mean() == pytest.approx(rows.label.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("changed", [{}, {"num_leaves": 4}, {"min_child_samples": 150}, {"seed": 8}], ids=str)
+def test_a_student_on_the_bins_of_its_teacher_is_the_one_on_bins_of_its_own(
+    changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    rows = pool_of(*(with_edge(walk(number), 0.5, rng) for number in range(4)))
+    # Too few of its values differ from the rest for a leaf of 150 rows, and bins of that leaf leave it out.
+    rows = replace(rows, features=np.column_stack([rows.features[:, :-1], np.arange(len(rows.label)) < 60]))
+    teacher, student = train_pool(rows, TEACHER), STUDENT.model_copy(update=changed)
+    soft = (teacher.soft_targets, teacher.calibration)
+    alone = train_shared_student(rows, *soft, student).booster.model_to_string()
+    binned, tables = lgb.Dataset, []
+
+    def counted(*given: Any, **more: Any) -> lgb.Dataset:
+        tables.append(binned(*given, **more))
+        return tables[-1]
+
+    monkeypatch.setattr(lgb, "Dataset", counted)
+
+    assert train_shared_student(rows, *soft, student, teacher=teacher.booster).booster.model_to_string() == alone
+
+    assert len(tables) == (0 if changed.keys() <= {"num_leaves"} else 1)
+    # One that another process has trained comes without its rows.
+    sent = pickle.loads(pickle.dumps(teacher.booster))  # noqa: S301  # its own bytes
+    assert train_shared_student(rows, *soft, student, teacher=sent).booster.model_to_string() == alone
 
 
 def test_a_shared_student_follows_its_teacher_and_serves_by_its_calibration() -> None:
