@@ -219,16 +219,17 @@ def cost_table(profile: Profile) -> Table:
 
 
 def _cost_notes(profile: Profile) -> list[str]:
-    run = profile.first
     notes = [
         "Seconds: the median of n runs, each in a process of its own, every setting in turn; brackets hold the fastest "
         "and the slowest. The clock runs while models are trained and stored; bars are read before. Rows/s: training "
         "rows of the teachers in a median second. CPU s: of the whole run, and of its teachers and students with their "
         "pools. Peak MB: of the process; grew: since before the first model."
     ]
-    if all(run[name] is None for name in ("device_utilisation", "joules")):
-        notes.append(f"No device tells how busy it was or its energy: teachers were trained on {run['device'] or '-'}.")
-    busy = [run["others_cpu"] for each in profile.settings for run in each.runs if run["others_cpu"] is not None]
+    runs = [run for each in profile.settings for run in each.runs]
+    if all(run[name] is None for run in runs for name in ("device_utilisation", "joules")):
+        devices = " and ".join(dict.fromkeys(run["device"] for run in runs if run["device"])) or "none"
+        notes.append(f"No device tells how busy it was or its energy: teachers were trained on {devices}.")
+    busy = [run["others_cpu"] for run in runs if run["others_cpu"] is not None]
     if busy and max(busy) > BUSY:
         notes.append(
             f"Other processes kept up to {max(busy):.1f} processors busy meanwhile ({median(busy):.1f} in the median "
