@@ -20,7 +20,6 @@ TESTED_ELSEWHERE = {
     "batch/comparing.py": ("batch/test_certificate.py", "what differs is named by a certificate"),
     "batch/bench.py": ("batch/test_tuning.py", "a point is trained by the search that tries it"),
     "batch/explaining.py": ("cli/test_predict.py", "an explanation is printed"),
-    "batch/measuring.py": ("cli/test_profile.py", "a run of a profile is a process"),
     "batch/inspection.py": ("batch/test_certificate.py", "models are inspected for a certificate"),
     "batch/monitoring.py": ("cli/test_predict.py", "live predictions are made by a command"),
     "batch/outcomes.py": ("cli/test_predict.py", "outcomes are of what a command predicted"),

@@ -6,10 +6,11 @@ is no other's.
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from pathlib import Path
+from statistics import mean
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -38,12 +39,14 @@ from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.settings import read_market
 from sensequant_assets.telemetry.journal import Journal, utc_now
-from sensequant_assets.telemetry.records import Record, WindowRun
+from sensequant_assets.telemetry.questions.events import DEVICES
+from sensequant_assets.telemetry.records import Event, Record, WindowRun
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _STAT = Path("/proc/stat")
+_TELLS = {"utilization_percent"}
 
 
 class Task(BaseModel):
@@ -90,14 +93,26 @@ class Answer(BaseModel):
 
 
 @dataclass
-class _Told:
-    """What a run tells as it goes on."""
+class Told:
+    """What a run tells as it goes on.
+
+    Attributes
+    ----------
+    outcomes, pools
+        Of its windows and pools.
+    rows
+        Of windows, as its journal has them.
+    looks
+        What it saw of its devices, each time that it looked.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     pools: list[PoolOutcome] = field(default_factory=list)
     rows: list[WindowRun] = field(default_factory=list)
+    looks: list[Mapping[str, Any]] = field(default_factory=list)
 
     def take(self, _model: ModelKind, outcomes: Iterator[Outcome]) -> None:
+        """Take the outcomes of a model as they come."""
         self.outcomes += outcomes
 
     @property
@@ -107,6 +122,22 @@ class _Told:
         return pools + [one.error_message for one in self.outcomes if one.status is Status.FAILED and one.error_message]
 
     @property
+    def devices(self) -> str:
+        """What teachers were trained on."""
+        return " and ".join(sorted({row.device for row in self.rows if row.model == "teacher" and row.device}))
+
+    @property
+    def utilisation(self) -> float | None:
+        """Mean busy share of its devices over all looks at them; None where none tells."""
+        told = [
+            device["utilization_percent"]
+            for look in self.looks
+            for device in look["devices"]
+            if device.keys() >= _TELLS
+        ]
+        return mean(told) / 100 if told else None
+
+    @property
     def costs(self) -> Iterator[tuple[str, Cost]]:
         """What each model cost, by kind."""
         yield from ((one.model, one.cost) for one in self.pools)
@@ -114,16 +145,19 @@ class _Told:
             yield row.model, Cost(row.duration_s or 0.0, row.cpu_s or 0.0, row.peak_mb, row.device_s, row.joules)
 
 
-class _Journal(Journal):
-    """Writes what a run tells as it does for a batch, and keeps the rows of windows."""
+class ToldJournal(Journal):
+    """Writes what a run tells as it does for a batch, and keeps the rows of windows, and what devices do."""
 
-    def __init__(self, directory: Path, told: _Told) -> None:
+    def __init__(self, directory: Path, told: Told) -> None:
         super().__init__(directory, batch_id="profile", run_id="profile", clock=utc_now)
         self._told = told
 
     def append(self, record: Record) -> None:
+        """As for every journal."""
         if isinstance(record, WindowRun):
             self._told.rows.append(record)
+        if isinstance(record, Event) and record.kind == DEVICES and record.data:
+            self._told.looks.append(record.data)
         super().append(record)
 
 
@@ -146,7 +180,7 @@ def measure(task: Task) -> dict[str, Any]:
     setting, settings = task.setting, read_market(task.market)
     market = Market.open(settings, setting.teacher, setting.student, task.features, task.symbols)
     keys = market.keys(None, task.windows)
-    told = _Told()
+    told = Told()
     with TemporaryDirectory(dir=task.directory, prefix=f"{os.getpid()}-") as scratch:
         store = ModelStore(Path(scratch), market.universe.name)
         run = Run(
@@ -154,7 +188,7 @@ def measure(task: Task) -> dict[str, Any]:
             keys=keys,
             models=MODELS,
             store=store,
-            journal=_Journal(Path(scratch, "journal", "shards"), told),
+            journal=ToldJournal(Path(scratch, "journal", "shards"), told),
             identity=Identity("profile", "profile"),
             teacher=setting.teacher,
             student=setting.student,
@@ -189,13 +223,13 @@ def _warm_up(market: Market, setting: Setting, keys: Sequence[Key]) -> None:
     market.findings_at_hand(symbols)
 
 
-def _timed(run: Run, told: _Told) -> dict[str, Any]:
+def _timed(run: Run, told: Told) -> dict[str, Any]:
     """Carry a run out and tell what it took."""
     read_mb, busy = peak_mb(), _busy_s()
-    wall, cpu = perf_counter(), process_time()
+    wall, cpu = perf_counter(), _own_s()
     for _ in run.carry_out(told.take, told.pools.append):
         pass
-    wall_s, cpu_s = perf_counter() - wall, process_time() - cpu
+    wall_s, cpu_s = perf_counter() - wall, _own_s() - cpu
     busy_after, costs = _busy_s(), list(told.costs)
     by_model: dict[str, float] = {}
     for model, cost in costs:
@@ -210,7 +244,8 @@ def _timed(run: Run, told: _Told) -> dict[str, Any]:
         "others_cpu": others,
         "device_s": _known(cost.device_s for _, cost in costs),
         "joules": _known(cost.joules for _, cost in costs),
-        "device": next((row.device for row in told.rows if row.model == "teacher"), None),
+        "device_utilisation": told.utilisation,
+        "device": told.devices or None,
         "failed": len(told.failures),
         "failure": next(iter(told.failures), None),
     }
@@ -221,7 +256,7 @@ def _known(values: Iterator[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _grown(store: ModelStore, keys: Sequence[Key], told: _Told, setting: Setting) -> dict[str, Any]:
+def _grown(store: ModelStore, keys: Sequence[Key], told: Told, setting: Setting) -> dict[str, Any]:
     """What was trained, as the models on disk have it."""
     effective: dict[str, dict[str, set[str]]] = {model: {} for model in MODELS}
     made: dict[str, str] = {}
@@ -295,6 +330,12 @@ def _beside(noise: Noise | None, gathered: Gathered, score: str) -> dict[str, An
     if noise is None or score not in MODELS:
         return {}
     return noise.as_json(score, noise.outside(window_scores(gathered)))
+
+
+def _own_s() -> float:
+    """Seconds of the processor of this process, and of those that it started for devices and that have ended."""
+    spent = os.times()
+    return process_time() + spent.children_user + spent.children_system
 
 
 def _busy_s() -> float | None:

@@ -20,8 +20,8 @@ BUSY = 0.1
 """Processors that others may keep busy before it is said: less is what any machine does beside."""
 
 _COSTS = (
-    "setting", "n", "seconds", "rows/s", "CPU s", "teachers", "students", "peak MB", "grew MB", "device", "busy",
-    "joules", "earlier",
+    "setting", "n", "seconds", "rows/s", "CPU s", "teachers", "students", "peak MB", "grew MB", "device", "held",
+    "busy", "joules", "earlier",
 )  # fmt: skip
 _WORTH = ("score", "setting", "rows", "dates", "AUC", "rank IC", "log loss", "outside noise")
 _METRICS = {"auc": (3, ""), "rank_ic": (3, "+"), "log_loss": (4, "")}
@@ -91,6 +91,13 @@ class Profiled:
     def middle(self, name: str) -> float | None:
         """Median of a number of its runs; None where none tells."""
         known = [run[name] for run in self.runs if run[name] is not None]
+        return median(known) if known else None
+
+    @property
+    def held(self) -> float | None:
+        """Seconds for which trainings held devices, as a share of the clock's; None where none did."""
+        timed = (run for run in self.runs if run["device_s"] is not None and run["wall_s"])
+        known = [run["device_s"] / run["wall_s"] for run in timed]
         return median(known) if known else None
 
     def cpu(self, *models: str) -> float | None:
@@ -212,7 +219,8 @@ def cost_table(profile: Profile) -> Table:
             _number(each.middle("cpu_s"), 2), _number(each.cpu("pool", "teacher"), 2),
             _number(each.cpu("shared_student", "student"), 2), _number(each.middle("peak_mb"), 0),
             _number(median(grew) if grew else None, 1), each.runs[0]["device"] or "-",
-            _percent(each.middle("device_utilisation")), _number(each.middle("joules"), 0), _beside(each),
+            _percent(each.held), _percent(each.middle("device_utilisation")), _number(each.middle("joules"), 0),
+            _beside(each),
         ]  # fmt: skip
         lines.append(Line(each.name, cells))
     return Table("What it takes", _COSTS, lines, _cost_notes(profile))
@@ -223,7 +231,8 @@ def _cost_notes(profile: Profile) -> list[str]:
         "Seconds: the median of n runs, each in a process of its own, every setting in turn; brackets hold the fastest "
         "and the slowest. The clock runs while models are trained and stored; bars are read before. Rows/s: training "
         "rows of the teachers in a median second. CPU s: of the whole run, and of its teachers and students with their "
-        "pools. Peak MB: of the process; grew: since before the first model."
+        "pools. Peak MB: of the process; grew: since before the first model. Held: share of the seconds for which "
+        "trainings held a device other than the CPU, several devices summed; busy: how busy it says it was."
     ]
     runs = [run for each in profile.settings for run in each.runs]
     if all(run[name] is None for run in runs for name in ("device_utilisation", "joules")):

@@ -110,6 +110,19 @@ def test_the_same_setting_of_an_earlier_profile_stands_beside_it_with_what_has_c
     assert cells(cost_table(named), "n=1")["earlier"] == "0.05 x 64.00 (n 1, 2025-02-28)"
 
 
+def test_what_devices_tell_is_shown_and_that_trainings_held_one(store: TelemetryStore) -> None:
+    of_device = {"device": "gpu 0:0", "device_s": 1.5, "device_utilisation": 0.4, "joules": 120.0}
+    told = cost_table(read(store, measured(1, 1, 2.0), measured(2, 1, 3.0, **of_device)))
+    assert [cells(told, "n=2")[head] for head in ("device", "held", "busy", "joules")] == [
+        "gpu 0:0",
+        "50%",
+        "40%",
+        "120",
+    ]
+    assert [cells(told, "n=1")[head] for head in ("device", "held", "busy", "joules")] == ["cpu", "-", "-", "-"]
+    assert not any("No device tells" in note for note in told.notes)
+
+
 def test_other_processes_that_were_busy_meanwhile_are_told(store: TelemetryStore) -> None:
     found = read(store, measured(1, 1, 2.0, others_cpu=0.05), measured(1, 2, 2.0, others_cpu=1.5))
     assert any("kept up to 1.5 processors busy meanwhile" in note for note in cost_table(found).notes)
