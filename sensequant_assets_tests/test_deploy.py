@@ -1,8 +1,10 @@
 """Claims about the files of a deployment: they say the same of a service, and nothing of them is open or secret."""
 
 import re
+import subprocess
 from configparser import ConfigParser
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -109,3 +111,34 @@ def test_pods_run_as_the_user_of_the_image_on_its_volume() -> None:
 def test_the_database_has_one_variable() -> None:
     assert POSTGRES_URL in COMPOSE["services"]["code"]["environment"]
     assert any(line.startswith(f"#{POSTGRES_URL}=") for line in environment())
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ((), "there is no"),
+        (("python",), "there is no C++ compiler"),
+        (("python", "c++"), "there is no nvcc"),
+        (("python", "c++", "nvcc"), "there is no nccl.h"),
+    ],
+)
+def test_lightgbm_with_cuda_is_not_begun_without_what_it_needs_which_is_named(
+    tmp_path: Path, there: tuple[str, ...], said: str
+) -> None:
+    for name in there:
+        tool = tmp_path / name
+        # Neither compiles: a compiler that is there and finds no header.
+        tool.write_text("#!/bin/sh\nexit 1\n")
+        tool.chmod(0o755)
+    for name in ("dirname", "sh"):
+        (tmp_path / name).symlink_to(str(which(name)))
+    done = subprocess.run(
+        [DEPLOY / "build_lightgbm_cuda.sh"],
+        env={"PATH": str(tmp_path), "PYTHON": "python"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"build_lightgbm_cuda.sh: {said}")
+    assert done.stderr.count("\n") == 1

@@ -41,7 +41,7 @@ def choose(teacher: TeacherParameters, rows: int, there: Callable[[], str]) -> C
     size = size_of(teacher, rows)
     counted = f"{rows:,} rows x {size // max(rows, 1)} leaves = {size:,}"
     if size < teacher.auto_gpu_from:
-        return Choice(False, f"{counted}, below TEACHER_AUTO_GPU_FROM={teacher.auto_gpu_from}: a CPU is faster.")
+        return Choice(False, f"{counted}, below TEACHER_AUTO_GPU_FROM={teacher.auto_gpu_from}.")
     names = there()
     if not names:
         return Choice(False, f"{counted}, enough for a GPU, and there is none that LightGBM can use.")

@@ -266,7 +266,7 @@ def test_auto_trains_windows_of_rows_enough_on_a_gpu_and_records_why(
     with told.devices(devices_of(AUTO), AUTO) as devices:
         small, large = (devices.train(partial(train, 0.0), rows, never) for rows in (999, 1000))
     assert (str(small.device), str(large.device)) == ("cpu", "gpu 2:0")
-    assert small.because == "999 rows x 15 leaves = 14,985, below TEACHER_AUTO_GPU_FROM=15000: a CPU is faster."
+    assert small.because == "999 rows x 15 leaves = 14,985, below TEACHER_AUTO_GPU_FROM=15000."
     assert large.because.endswith("and there is gpu 2:0 (Acme OpenCL / Acme Maxi).")
     (summed,) = [event for event in told.events if event.kind == "device"]
     assert summed.data == {"the CPU": 1, "a GPU": 1}

@@ -15,7 +15,7 @@ def unasked() -> str:
 def test_too_few_rows_are_the_cpus_and_nobody_looks_for_a_gpu() -> None:
     choice = choose(AUTO, 39_999, unasked)
     assert not choice.gpu
-    assert choice.why == "39,999 rows x 15 leaves = 599,985, below TEACHER_AUTO_GPU_FROM=600000: a CPU is faster."
+    assert choice.why == "39,999 rows x 15 leaves = 599,985, below TEACHER_AUTO_GPU_FROM=600000."
 
 
 def test_rows_enough_are_a_gpus_where_there_is_one() -> None:
