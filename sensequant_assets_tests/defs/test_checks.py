@@ -220,3 +220,12 @@ def test_canaries_warn_where_they_sing_or_were_never_kept(nights: list[int], pas
     assert result.metadata["batches"].value == len(nights)
     assert result.metadata["windows_outside_band"].value == sum(nights)
     assert ("latest" in result.metadata) == bool(nights)
+
+
+def test_a_device_that_stood_idle_is_told_beside_the_verdict_and_changes_none() -> None:
+    said = "Device gpu 0:1 (Acme) stood idle: it trained 0 windows in 0.0 s, and gpu 0:0 trained 40 in 10.0 s."
+    alone, told = (check_result("teacher_models", EXACT, [], "", idle) for idle in ((), (said,)))
+    assert told.passed is alone.passed
+    assert "stood idle" in str(told.description)
+    assert "idle_devices" not in alone.metadata
+    assert told.metadata["idle_devices"].value == said
