@@ -22,43 +22,56 @@ _COLLECT_EVERY = 100_000
 """New objects after which Python looks for garbage; 700 is its default."""
 
 
-COMMANDS = {
-    "init": "init",
-    "ingest": "ingest",
-    "plan": "plan",
-    "coverage": "coverage",
-    "check-bars": "check_bars",
-    "backfill": "backfill",
-    "progress": "progress",
-    "limit": "limit",
-    "replay": "replay",
-    "evaluate": "evaluate",
-    "backtest": "backtest",
-    "profile": "profile",
-    "tune": "tune",
-    "promote": "champions",
-    "champions": "champions",
-    "rollback": "champions",
-    "predict": "predict",
-    "serve": "serve",
-    "explain": "explain",
-    "why": "why",
-    "monitor": "monitor",
-    "stress": "stress",
-    "report": "telemetry",
-    "briefing": "briefing",
-    "verify-batch": "verify_batch",
-    "failures": "telemetry",
-    "query": "telemetry",
-    "telemetry": "telemetry",
-    "prune": "prune",
-    "backup": "backup",
-    "restore": "backup",
-    "prepare": "dev",
-    "dev": "dev",
-    "completion": "completion",
+GROUPS = {
+    "Bring bars": {
+        "init": ("init", "make a directory of your own"),
+        "ingest": ("ingest", "fetch bars from a vendor"),
+        "plan": ("plan", "what would be trained, and what is skipped and why"),
+        "coverage": ("coverage", "which bars there are, by symbol and month"),
+        "check-bars": ("check_bars", "what is wrong with the bars, by rule, day, file and row"),
+    },
+    "Train": {
+        "backfill": ("backfill", "train it"),
+        "progress": ("progress", "how far a batch is, whoever started it"),
+        "limit": ("limit", "let more or fewer windows of a batch fail, also while it runs"),
+        "failures": ("telemetry", "what fails again and again, and what to do"),
+        "replay": ("replay", "what another limit, or other attempts, would have made of past batches"),
+    },
+    "Judge": {
+        "evaluate": ("evaluate", "what its models are worth on the windows after theirs"),
+        "backtest": ("backtest", "what their predictions would have come to as a portfolio, net of costs"),
+        "stress": ("stress", "how the champion bears crashes of the past, and shocks to the newest bars"),
+        "profile": ("profile", "what parameters take, make and are worth, setting by setting"),
+        "tune": ("tune", "search parameters, and judge the best on windows that the search never saw"),
+        "report": ("telemetry", "one HTML page about a batch"),
+        "briefing": ("briefing", "what is to be known of a batch before its students serve"),
+        "verify-batch": ("verify_batch", "every number of it computed again, and what differs"),
+    },
+    "Serve": {
+        "promote": ("champions", "let the students of a batch serve, if they show enough"),
+        "champions": ("champions", "who serves, since when and on what evidence"),
+        "rollback": ("champions", "let an earlier version serve again"),
+        "predict": ("predict", "what the champion says of the newest bars"),
+        "serve": ("serve", "the same over HTTP"),
+        "explain": ("explain", "why it says that, feature by feature"),
+        "why": ("why", "why a model is another one than before"),
+        "monitor": ("monitor", "what came of it, and whether the champion still is what it was promoted for"),
+    },
+    "Keep it running": {
+        "dev": ("dev", "the Dagster UI on the same data"),
+        "prepare": ("dev", "make Dagster's instance for services that are started each by itself"),
+        "query": ("telemetry", "ask the telemetry"),
+        "telemetry": ("telemetry", "make a damaged or lost telemetry.duckdb anew"),
+        "prune": ("prune", "remove what old batches leave behind"),
+        "backup": ("backup", "copy the data directory and Dagster's instance while they are in use"),
+        "restore": ("backup", "put such a copy into an empty data directory"),
+        "completion": ("completion", "let the Tab key complete commands and options"),
+    },
 }
-"""The module of each command; what one imports, no other pays for."""
+"""What `--help` shows: of each command its module, which no other command pays for, and what it is for."""
+
+COMMANDS = {name: module for group in GROUPS.values() for name, (module, _) in group.items()}
+"""The module of each command."""
 
 
 class _Group(click.Group):
@@ -78,8 +91,11 @@ class _Group(click.Group):
             gc.enable()
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Print nothing: the text of the group names every command."""
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
+        """Print what each is for, group by group, without importing one."""
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, what) for name, (_, what) in group.items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _unread():
@@ -167,40 +183,10 @@ def main() -> None:
     """Train, check and govern a teacher and a student model for every (symbol, window) of an equity universe.
 
     \b
-    sensequant init        make a directory of your own
-    sensequant ingest      fetch bars from a vendor
-    sensequant plan        what would be trained, and what is skipped and why
-    sensequant coverage    which bars there are, by symbol and month
-    sensequant check-bars  what is wrong with the bars, by rule, day, file and row
-    sensequant backfill    train it
-    sensequant progress    how far a batch is, whoever started it
-    sensequant limit       let more or fewer windows of a batch fail, also while it runs
-    sensequant replay      what another limit, or other attempts, would have made of past batches
-    sensequant evaluate    what its models are worth on the windows after theirs
-    sensequant backtest    what their predictions would have come to as a portfolio, net of costs
-    sensequant profile     what parameters take, make and are worth, setting by setting
-    sensequant tune        search parameters, and judge the best on windows that the search never saw
-    sensequant promote     let the students of a batch serve, if they show enough
-    sensequant champions   who serves, since when and on what evidence
-    sensequant rollback    let an earlier version serve again
-    sensequant predict     what the champion says of the newest bars
-    sensequant serve       the same over HTTP
-    sensequant explain     why it says that, feature by feature
-    sensequant why         why a model is another one than before
-    sensequant monitor     what came of it, and whether the champion still is what it was promoted for
-    sensequant stress      how the champion bears crashes of the past, and shocks to the newest bars
-    sensequant report      one HTML page about a batch
-    sensequant briefing    what is to be known of a batch before its students serve
-    sensequant verify-batch ID  every number of it computed again, and what differs
-    sensequant failures    what fails again and again, and what to do
-    sensequant query SQL   ask the telemetry
-    sensequant telemetry   make a damaged or lost telemetry.duckdb anew
-    sensequant prune       remove what old batches leave behind
-    sensequant backup      copy the data directory and Dagster's instance while they are in use
-    sensequant restore     put such a copy into an empty data directory
-    sensequant prepare     make Dagster's instance for services that are started each by itself
-    sensequant dev         the Dagster UI on the same data
-    sensequant completion  let the Tab key complete commands and options
+    sensequant backfill                                     train the embedded sample
+    sensequant plan --universe nifty100.csv --bars bars/    what your own market would be
+    sensequant backfill --symbols TCS,INFY --param TEACHER_NUM_LEAVES=31
+    sensequant COMMAND --help                               what it takes, and its defaults
 
     Every option can be set in the environment or in .env; an option wins over both.
     """
