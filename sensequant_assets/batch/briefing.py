@@ -30,6 +30,7 @@ from sensequant_assets.report.facts import (
     skips_by_reason,
 )
 from sensequant_assets.report.page import write_text
+from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.questions.batches import batch
 from sensequant_assets.telemetry.questions.sources import (
     KeptEvaluation,
@@ -56,8 +57,7 @@ def brief(
     market: Market,
     places: Places,
     *,
-    features: str,
-    cost_bp: float,
+    settings: Settings,
     at: datetime,
     before: datetime | None = None,
     tell: Callable[[int, int], None] = lambda _done, _all: None,
@@ -70,10 +70,8 @@ def brief(
         The batch, and its market, open.
     places
         Where its models, champions and telemetry lie.
-    features
-        Providers of the features, as of `Settings`.
-    cost_bp
-        Costs of a round trip in basis points, of the evaluation that is meant.
+    settings
+        Providers of the features, costs of a round trip of the evaluation that is meant, and how a stress test is made.
     at
         When the briefing is written.
     before
@@ -95,10 +93,11 @@ def brief(
     if batch(telemetry, batch_id)["status"] == "running":
         raise UsageError(f"Batch {batch_id} is running. Brief it when it is over.")
     kept = kept_evaluations(telemetry, batch_id)
-    evaluation = _evaluation(subject, cost_bp, kept)
+    evaluation = _evaluation(subject, settings.cost_bp, kept)
     tested = _backtest(subject, kept)
     findings = latest_findings(telemetry, batch_id, evaluation.subject_fingerprint) or {}
-    made = challenge(subject, market, places, features=features, cost_bp=cost_bp, tell=tell, before=before)
+    how: dict[str, Any] = {"features": settings.features, "cost_bp": settings.cost_bp}
+    made = challenge(subject, market, places, **how, tell=tell, before=before)
     _require_one_batch(made, findings)
     backtest = None if tested is None else latest_findings(telemetry, batch_id, tested.subject_fingerprint)
     asked = _sources(made, evaluation, tested, telemetry)
@@ -119,7 +118,6 @@ def _shown(
     noise = noise_of_batch(places.telemetry, batch_id)
     report = read_report(places.telemetry, batch_id, findings=findings, noise=noise, backtest=backtest)
     return {
-        "stress": None,
         "training": _training(report),
         "noise": noise_said(report) if noise else [],
         "canaries": report.canaries,
@@ -132,7 +130,8 @@ def _sources(
 ) -> dict[str, dict[str, str]]:
     """Where numbers come from, by name."""
     batch_id = made.subject.batch_id
-    asked = sources(telemetry, batch_id) | {"rule": _rule(made)}
+    stressed = Source(f"sensequant stress --batch {batch_id} --json", batch_id, made.trees)
+    asked = sources(telemetry, batch_id) | {"rule": _rule(made), "stress": stressed}
     asked["evaluation"] = source_of_findings(telemetry, batch_id, evaluation.evaluation)
     if tested:
         asked["backtest"] = source_of_findings(telemetry, batch_id, tested.evaluation)

@@ -22,7 +22,7 @@ from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.models.sealed import digest, read_sealed
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.report.briefing import briefing_paths
-from sensequant_assets.settings import CHAMPIONS_DIR
+from sensequant_assets.settings import CHAMPIONS_DIR, read_settings
 from sensequant_assets.sources.regular import read_regular
 from sensequant_assets.telemetry.auditing import audit
 from sensequant_assets.telemetry.questions.batches import batch
@@ -264,10 +264,9 @@ class Judges:
         champions = ChampionStore(self.shelf.directory / CHAMPIONS_DIR, self.subject.settings.universe_name)
         at = datetime.fromisoformat(facts["made_at"])
         try:
-            again = brief(
-                self.subject, market, Places(self.models, champions, self.telemetry),
-                features=self.features, cost_bp=facts["findings"]["head"]["cost_bp"], at=at, before=at,
-            )  # fmt: skip
+            settings = read_settings().model_copy(update=facts["stress"]["settings"] | {"features": self.features})
+            places = Places(self.models, champions, self.telemetry)
+            again = brief(self.subject, market, places, settings=settings, at=at, before=at)
         except UsageError as error:
             self.found.unverifiable.append(f"{path}: {error}")
             return

@@ -184,7 +184,11 @@ def of_champion(settings: MarketSettings, champions: ChampionStore, features: st
 
 def of_batch(subject: Subject, models: ModelStore, features: str) -> Standing:
     """The students of a batch that nobody has promoted."""
-    market = Market.open(subject.settings, subject.teacher, subject.student, features)
+    return unproven(subject, Market.open(subject.settings, subject.teacher, subject.student, features), models)
+
+
+def unproven(subject: Subject, market: Market, models: ModelStore) -> Standing:
+    """The same of a market that is open."""
     serving = served_by_subject(subject, market, models)
     # What is mapped into memory outlives the name of its file.
     with TemporaryDirectory() as room:

@@ -42,9 +42,7 @@ def briefing(batch: str | None, **options: Any) -> None:
     champions = ChampionStore(settings.champions_dir, universe)
     places = Places(ModelStore(settings.models_dir, universe), champions, telemetry)
     with reading() as tell:
-        facts = brief(
-            subject, market, places, features=settings.features, cost_bp=settings.cost_bp, at=utc_now(), tell=tell
-        )
+        facts = brief(subject, market, places, settings=settings, at=utc_now(), tell=tell)
     page, text = write_briefing(facts, settings.data_dir)
     rule = facts["promotion"]
     say(f"{'Promote' if rule['passed'] else 'Do not promote'} batch {found}, by the rule of `sensequant promote`.")

@@ -246,8 +246,18 @@ def _portfolio(facts: Mapping[str, Any], marks: _Marks) -> Section:
     return Section("Portfolio", lines, Table(title, shown.heads, rows), curves=shown.picture)
 
 
-def _stress(facts: Mapping[str, Any], marks: _Marks) -> Section:  # noqa: ARG001  # of the same kind as the others
-    return Section("Stress", [Line("Not covered: no stress test of this batch is kept. That is no pass.")])
+def _stress(facts: Mapping[str, Any], marks: _Marks) -> Section:
+    found = facts["stress"]
+    if "why" in found:
+        return Section("Stress", [Line("Not covered: there is no stress test. That is no pass."), Line(found["why"])])
+    rows = [(one["name"], one["state"], one["said"]) for one in found["tests"]]
+    title = marks.line(
+        "Periods of the past, then shocks to the newest bars; what is not covered is never passed.", "stress"
+    )
+    bold = [number for number, one in enumerate(found["tests"]) if one["state"] == "failed"]
+    lines = [marks.line(found["said"], "stress", strong=True)]
+    lines += [marks.line(remark, "stress") for remark in found["remarks"]]
+    return Section("Stress", lines, Table(title, ("test", "state", "what it came to"), rows, bold))
 
 
 def _training(facts: Mapping[str, Any], marks: _Marks) -> Section:
@@ -306,7 +316,12 @@ def _checklist(facts: Mapping[str, Any], marks: _Marks) -> Iterator[Item]:
             marks.line("The portfolio earned surely more than its universe, net of costs.", "backtest"),
         )
     )
-    yield Item(OPEN, Line("No stress test."))
+    stressed = facts["stress"]
+    yield (
+        Item(OPEN, Line("No stress test."))
+        if "why" in stressed
+        else _item(stressed["passed"], marks.line("A stress test fails nowhere and passes a period.", "stress"))
+    )
     yield _item(data["errors"] == 0, marks.line("The rules on bars find no error.", "findings"))
     yield Item(OPEN, Line(f"Every number computed again: sensequant verify-batch {batch_id}"))
 
@@ -331,7 +346,10 @@ def _not_covered(facts: Mapping[str, Any], marks: _Marks) -> Section:
     lines = [marks.line(remark, "rule") for remark in facts["promotion"]["remarks"]]
     if facts["backtest"] is None:
         lines.append(Line("What a portfolio would have come to: there is no backtest."))
-    lines.append(Line("What the models do in a crash, a gap or with a feed that stops: there is no stress test."))
+    if "why" in facts["stress"]:
+        lines.append(Line("What the models do in a crash, a gap or with a feed that stops: there is no stress test."))
+    elif uncovered := [one["name"] for one in facts["stress"]["tests"] if one["state"].startswith(("not", "covered"))]:
+        lines.append(marks.line(f"Periods of the stress test, in part or wholly: {', '.join(uncovered)}.", "stress"))
     if not facts["noise"]:
         lines.append(Line("Which windows lie outside what noise gives: there is no noise band."))
     if not facts["canaries"]:

@@ -26,6 +26,7 @@ from sensequant_assets.models.store import ModelStore
 from sensequant_assets.report.briefing import briefing_paths
 from sensequant_assets.report.facts import read_report
 from sensequant_assets.report.page import default_path, write_page
+from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.auditing import audit
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -89,7 +90,7 @@ class Case:
 
     def brief(self, market: Market) -> dict[str, Any]:
         places = Places(self.models, ChampionStore(self.home.data / "champions", "three"), self.telemetry)
-        return brief(self.subject, market, places, features="standard", cost_bp=25.0, at=utc_now())
+        return brief(self.subject, market, places, settings=read_settings(), at=utc_now())
 
     def shelf(self, found: Found) -> Shelf:
         return Shelf(self.telemetry, self.subject, "standard", found)

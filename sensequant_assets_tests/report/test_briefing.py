@@ -11,7 +11,7 @@ from sensequant_assets_tests.report.test_pooled import findings, score
 
 EVIL = "<script>alert(1)</script> **x** ](http://evil)"
 SOURCES = ("settings", "outcomes", "verdicts", "skips", "failures", "findings", "coverage", "canaries", "trials",
-           "evaluation", "rule", "backtest")  # fmt: skip
+           "evaluation", "rule", "backtest", "stress")  # fmt: skip
 
 
 def condition(name: str, *, passed: bool, **fields: Any) -> dict[str, Any]:
@@ -31,7 +31,8 @@ def facts(**fields: Any) -> dict[str, Any]:
                 condition("brier", passed=False, value=None, low=None, high=None, baseline=None),
             ],
         },
-        "evaluation": "e1", "findings": findings(), "backtest": None, "stress": None,
+        "evaluation": "e1", "findings": findings(), "backtest": None,
+        "stress": {"why": "Nothing to predict from.", "settings": {}},
         "training": {
             "word": "passed", "sentences": ["1 of 9 teachers failed: 11.1%, limit 15.0%."],
             "models": [{"model": "teacher", "planned": 10, "trained": 8, "reused": 0, "skipped": 1, "failed": 1,
@@ -48,6 +49,13 @@ def facts(**fields: Any) -> dict[str, Any]:
                     for number, name in enumerate(SOURCES)},
     }  # fmt: skip
     return told | fields
+
+
+STRESS = {
+    "passed": False, "said": "1 of 3 periods passed, 1 failed.", "remarks": ["8 predictions."], "settings": {},
+    "tests": [{"name": name, "state": state, "said": f"{name}: 3 of 4 sessions."}
+              for name, state in (("calm", "passed"), ("crash", "failed"), ("past", "not covered"))],
+}  # fmt: skip
 
 
 def passing(**fields: Any) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def test_every_condition_and_score_stands_with_interval_and_n() -> None:
 
 
 def test_every_mark_leads_to_a_question_a_batch_and_a_digest() -> None:
-    for told in (facts(), facts(backtest=FOUND, noise=["A band."], canaries="Canaries.")):
+    for told in (facts(), facts(backtest=FOUND, noise=["A band."], canaries="Canaries.", stress=STRESS)):
         shown, html, text = drawn(told), page(told), markdown(told)
         assert [note.mark for note in shown.footnotes] == list(range(1, len(shown.footnotes) + 1))
         for note in shown.footnotes:
@@ -100,7 +108,7 @@ def test_every_mark_leads_to_a_question_a_batch_and_a_digest() -> None:
 
 def test_a_number_without_a_source_is_said_to_be_not_covered() -> None:
     """Whoever shows a number names where it comes from; sentences without a mark have none."""
-    for told in (facts(), facts(backtest=FOUND, noise=["A band of 2 windows."], canaries="3 of 4.")):
+    for told in (facts(), facts(backtest=FOUND, noise=["A band of 2 windows."], canaries="3 of 4.", stress=STRESS)):
         shown = drawn(told)
         lines = [*shown.lead, *(line for one in shown.sections for line in one.lines)]
         lines += [one.table.title for one in shown.sections if one.table]
@@ -141,6 +149,19 @@ def test_a_backtest_stands_with_its_curve_and_is_checked_by_its_interval() -> No
     for low, state in ((-0.0007, "no"), (0.0001, "yes"), (None, "no")):
         told = facts(backtest=FOUND | {"excess_low": low, "excess_high": None if low is None else 0.01})
         assert {item.line.text: item.state for item in drawn(told).checklist}[line] == state
+
+
+def test_a_stress_test_stands_with_what_fails_and_what_it_does_not_cover() -> None:
+    shown = drawn(facts(stress=STRESS))
+    (stress,) = (one for one in shown.sections if one.title == "Stress")
+    assert stress.table is not None
+    assert [list(row[:2]) for row in stress.table.rows] == [
+        ["calm", "passed"], ["crash", "failed"], ["past", "not covered"],
+    ]  # fmt: skip
+    assert stress.table.bold == [1]
+    states = {item.line.text: item.state for item in shown.checklist}
+    assert states["A stress test fails nowhere and passes a period."] == "no"
+    assert "in part or wholly: past." in " ".join(line.text for line in shown.sections[-1].lines)
 
 
 def test_students_beat_baselines_only_where_every_interval_says_so() -> None:
