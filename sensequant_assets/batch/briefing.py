@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import JsonValue
 
 from sensequant_assets.batch.backtesting import backtest_fingerprint
@@ -14,6 +15,8 @@ from sensequant_assets.batch.examination import fingerprint
 from sensequant_assets.batch.made_with import judging
 from sensequant_assets.batch.noise import noise_of_batch
 from sensequant_assets.batch.promotion import Challenge, Places, challenge
+from sensequant_assets.batch.serving import unproven
+from sensequant_assets.batch.stress import stress
 from sensequant_assets.core.provenance import parameters_fingerprint
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
@@ -106,9 +109,25 @@ def brief(
         "label": subject.settings.label, "horizon": subject.settings.horizon, "evaluation": evaluation.evaluation,
     }  # fmt: skip
     shown = _shown(places, batch_id, findings, backtest)
-    return (
-        about | {"promotion": made.as_json(), "findings": findings, "backtest": backtest} | shown | {"sources": asked}
-    )
+    found = {"promotion": made.as_json(), "findings": findings, "backtest": backtest}
+    return about | found | shown | {"stress": _stress(made, places, settings), "sources": asked}
+
+
+_STRESSED_WITH = (
+    "stress_periods", "stress_max_drawdown", "stress_min_answered", "stress_max_change", "top", "cost_bp", "price_band",
+)  # fmt: skip
+
+
+def _stress(made: Challenge, places: Places, settings: Settings) -> dict[str, Any]:
+    """What a stress test of the batch comes to now, because none is kept; why there is none where there can be none."""
+    known = ~np.isnan(made.student.raw)
+    told = {name: getattr(settings, name) for name in _STRESSED_WITH}
+    try:
+        standing = unproven(made.subject, made.market, places.models)
+        found = stress(standing, (made.rows.where(known), made.student.raw[known]), settings)
+    except UsageError as error:
+        return {"why": str(error), "settings": told}
+    return found.as_json() | {"said": str(found), "settings": told}
 
 
 def _shown(
