@@ -150,6 +150,12 @@ def _web_address(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _file_system(url: str | None) -> str | None:
+    if url is not None and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s?#]+", url):
+        raise ValueError
+    return url
+
+
 def _host_and_port(address: str | None) -> str | None:
     if address is not None:
         parts = urlsplit(f"//{address}")
@@ -280,6 +286,9 @@ class Settings(MarketSettings, BaseSettings):
     engine_address: str | None = Field(
         None, description="Address of the Ray cluster, such as 10.0.0.5:6379; without one it is started here."
     )
+    remote: str | None = Field(
+        None, description="Address of a copy of models and journals, such as s3://bucket/name, from which others go on."
+    )
     run_size: int = Field(0, ge=0, le=1_000_000, description="Most windows a run of a UI backfill; 0 is no limit.")
     window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
     max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
@@ -385,6 +394,7 @@ class Settings(MarketSettings, BaseSettings):
     _known_owners = field_validator("owners")(_owners)
     _sayable = field_validator("breeze_key", "breeze_session")(_printable)
     _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
+    _remote_address = field_validator("remote")(_file_system)
     _reachable = field_validator("engine_address")(_host_and_port)
 
     @property
@@ -697,6 +707,7 @@ _WORDS = {
     "stress_periods": "NAME: FIRST/LAST, separated by commas",
     "owners": "team:name or e-mail addresses, separated by commas",
     "engine_address": "host:port",
+    "remote": "an address like s3://bucket/name",
     "webhook_url": "an http or https address",
     "vendor_url": "an http or https address",
     "breeze_key": "printable ASCII",

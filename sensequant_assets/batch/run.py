@@ -15,6 +15,7 @@ from sensequant_assets.batch.devices import Devices, devices_of
 from sensequant_assets.batch.engines.engine import Engine, Local
 from sensequant_assets.batch.made_with import judging, versions
 from sensequant_assets.batch.pools import PoolOutcome, Pools
+from sensequant_assets.batch.remote import Mirror, mirrored
 from sensequant_assets.batch.rows import (
     Identity,
     bars_event,
@@ -139,6 +140,8 @@ class Run:
         Asked for the limit that somebody has set since the batch was started.
     engine
         Gives who trains, for so much at once in this process.
+    mirror
+        Gives what puts models and journal into a copy elsewhere.
     """
 
     market: Market
@@ -155,6 +158,7 @@ class Run:
     shrink: Shrink | None = None
     changed_limit: Callable[[], ChangedLimit | None] = field(default=lambda: None)
     engine: Callable[[int], AbstractContextManager[Engine]] = field(default=lambda slots: nullcontext(Local(slots)))
+    mirror: Callable[[Journal], AbstractContextManager[Mirror]] = field(default=partial(mirrored, None))
 
     def carry_out(
         self,
@@ -189,8 +193,17 @@ class Run:
         UsageError
             A device or the engine that is asked for is not there.
         """
-        with self.engine(self.options.workers) as engine:
-            yield from self._carried_out(engine, tell, tell_pool, tell_verdict, warn)
+        # The journal is closed within, and put as closed.
+        with self.engine(self.options.workers) as engine, self.mirror(self.journal) as mirror:
+
+            def tell_mirrored(model: ModelKind, outcomes: Iterator[Outcome]) -> None:
+                tell(model, mirror.watched(outcomes))
+
+            def tell_pool_mirrored(outcome: PoolOutcome) -> None:
+                mirror.watch_pool(outcome)
+                tell_pool(outcome)
+
+            yield from self._carried_out(engine, tell_mirrored, tell_pool_mirrored, tell_verdict, warn)
 
     def _carried_out(
         self,

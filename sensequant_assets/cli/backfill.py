@@ -16,6 +16,7 @@ from rich.text import Text
 from sensequant_assets.batch.devices import devices_of
 from sensequant_assets.batch.engines.engine import require_engine
 from sensequant_assets.batch.pools import PoolOutcome
+from sensequant_assets.batch.remote import Remote
 from sensequant_assets.batch.rows import pool_event
 from sensequant_assets.batch.run import Options
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
@@ -41,7 +42,7 @@ from sensequant_assets.settings import Settings, parse_overrides, read_student, 
 from sensequant_assets.telemetry.journal import new_name
 from sensequant_assets.telemetry.questions.failures import failed_pairs
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.text import json_text, printable
+from sensequant_assets.text import counted, json_text, printable
 
 
 @click.command()
@@ -218,6 +219,10 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     store = ModelStore(settings.models_dir, market.universe.name)
     telemetry = TelemetryStore(settings.telemetry_dir)
     prepare_home(settings)
+    if remote := Remote.of(settings):
+        got = remote.hydrate()
+        said = f"{counted(got, 'file')} taken from {remote.url}."
+        console(progress, unwatched=True).print(Text(printable(said)), soft_wrap=True)
     shrink = _looked_after(settings, store, market)
     keys = _chosen(request, market, store, telemetry)
     # A batch is not over, and its verdict is no other, because nobody looks on.

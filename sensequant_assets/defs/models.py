@@ -11,6 +11,7 @@ from pydantic import Field
 from sensequant_assets.batch.engines.engine import opened_engine
 from sensequant_assets.batch.noise import kept_noise, noise_key
 from sensequant_assets.batch.pools import PoolOutcome
+from sensequant_assets.batch.remote import Remote, mirrored
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
@@ -146,7 +147,9 @@ def _carried_out(
     settings: Settings,
 ) -> Iterator[dg.AssetCheckResult]:
     """Train and judge the models of a Dagster run, and tell Dagster of each window."""
-    identity, telemetry = identity_of(context.run), market.telemetry
+    identity, telemetry, remote = identity_of(context.run), market.telemetry, Remote.of(settings)
+    if remote and identity.source != COMMAND_LINE:  # which has done so
+        remote.hydrate()
     market = market.of_batch(identity.batch_id)
     opened = market.open(teacher, student)
     shrink = _shrink(context, config, market, opened)
@@ -170,6 +173,7 @@ def _carried_out(
         shrink=shrink,
         changed_limit=LimitWatch(telemetry, identity.batch_id).latest,
         engine=partial(opened_engine, settings),
+        mirror=partial(mirrored, remote),
     )
 
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:

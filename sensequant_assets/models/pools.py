@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -193,6 +194,11 @@ class PoolStore:
         write(path, written)
         write(record_of(path), record.sealed())
         return StoredPool(path, record)
+
+
+def files_of(path: Path) -> Iterator[Path]:
+    """The files of a model, of a pool or not, by the path of its text: that, what it says out of fold, its record."""
+    yield from filter(Path.exists, (path, _soft_targets_of(path), record_of(path)))
 
 
 def _parts(name: str) -> tuple[date, bool]:

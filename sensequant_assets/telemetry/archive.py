@@ -79,11 +79,16 @@ def packed_again(shard: Path) -> bytes:
     return bytes(sink.getvalue())
 
 
-def lines_of(file: Path) -> list[bytes]:
-    """The lines of a kept shard."""
+def unpacked(file: Path) -> bytes:
+    """A kept shard as it was."""
     with pa.input_stream(str(file), compression="zstd") as packed:
         text: bytes = packed.read()
-    return text.splitlines()
+    return text
+
+
+def lines_of(file: Path) -> list[bytes]:
+    """The lines of a kept shard."""
+    return unpacked(file).splitlines()
 
 
 def begins_at(shard: Path) -> str:

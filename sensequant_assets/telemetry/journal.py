@@ -47,9 +47,15 @@ class Journal:
         Written on every record. What belongs to no run, as the verdict of a whole batch, has an empty ``run_id``.
     clock
         Gives the ``at`` of a record; aware datetimes, naive ones are read as UTC.
+
+    Attributes
+    ----------
+    written
+        Its shards so far.
     """
 
     def __init__(self, directory: Path, *, batch_id: str, run_id: str, clock: Callable[[], datetime]) -> None:
+        self.written: list[Path] = []
         self.batch_id = batch_id
         self.run_id = run_id
         self._directory = directory
@@ -143,6 +149,7 @@ class Journal:
         with suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_EX)
         hidden.rename(path)
+        self.written.append(path)
         self._torn = False
         return fd
 
