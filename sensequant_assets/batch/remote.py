@@ -212,6 +212,7 @@ class Mirror:
         self._waiting: dict[str, Path] = {}
         self._there: set[str] | None = None
         self._sizes: dict[str, int] = {}
+        self._put_at = 0.0
 
     def watched(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         """Outcomes as they come, whose models are put."""
@@ -261,8 +262,12 @@ class Mirror:
         # One that is not there any longer was closed and taken in: the next batch puts it.
         shards = {f"{kind}/{shard.name}": shard for shard in self._journal.written if shard.exists()}
         sizes = {name: shard.stat().st_size for name, shard in shards.items()}
-        remote.put({name: shard for name, shard in shards.items() if sizes[name] != self._sizes.get(name)})
+        # One that stands still is put again as well: it is by that that others see a writer at work.
+        still = time.monotonic() - self._put_at < QUIET_S / 3
+        grown = {name: shard for name, shard in shards.items() if not still or sizes[name] != self._sizes.get(name)}
+        remote.put(grown)
         self._sizes = sizes
+        self._put_at = time.monotonic() if grown else self._put_at
         if kind == _CLOSED:
             remote.remove(f"{_OPEN}/{shard.name}" for shard in shards.values())
 

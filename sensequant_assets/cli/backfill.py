@@ -219,10 +219,7 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     store = ModelStore(settings.models_dir, market.universe.name)
     telemetry = TelemetryStore(settings.telemetry_dir)
     prepare_home(settings)
-    if remote := Remote.of(settings):
-        got = remote.hydrate()
-        said = f"{counted(got, 'file')} taken from {remote.url}."
-        console(progress, unwatched=True).print(Text(printable(said)), soft_wrap=True)
+    _hydrate(settings, console(progress, unwatched=True))
     shrink = _looked_after(settings, store, market)
     keys = _chosen(request, market, store, telemetry)
     # A batch is not over, and its verdict is no other, because nobody looks on.
@@ -257,6 +254,13 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
         raise failure
     _require_verdicts(batch_id, request.models, told)
     return Summary(batch_id, told.models())
+
+
+def _hydrate(settings: Settings, out: Console) -> None:
+    """Take from the copy elsewhere what is not here, if there is one."""
+    if remote := Remote.of(settings):
+        said = f"{counted(remote.hydrate(), 'file')} taken from {remote.url}."
+        out.print(Text(printable(said)), soft_wrap=True)
 
 
 def _looked_after(settings: Settings, store: ModelStore, market: Market) -> Shrink:
