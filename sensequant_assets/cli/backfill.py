@@ -219,7 +219,6 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     store = ModelStore(settings.models_dir, market.universe.name)
     telemetry = TelemetryStore(settings.telemetry_dir)
     prepare_home(settings)
-    _hydrate(settings, console(progress, unwatched=True))
     shrink = _looked_after(settings, store, market)
     keys = _chosen(request, market, store, telemetry)
     # A batch is not over, and its verdict is no other, because nobody looks on.
@@ -256,18 +255,18 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     return Summary(batch_id, told.models())
 
 
-def _hydrate(settings: Settings, out: Console) -> None:
+def _hydrate(settings: Settings) -> None:
     """Take from the copy elsewhere what is not here, if there is one."""
     if remote := Remote.of(settings):
-        said = f"{counted(remote.hydrate(), 'file')} taken from {remote.url}."
-        out.print(Text(printable(said)), soft_wrap=True)
+        say(f"{counted(remote.hydrate(), 'file')} taken from {printable(remote.url)}.", err=True)
 
 
 def _looked_after(settings: Settings, store: ModelStore, market: Market) -> Shrink:
-    """See that telemetry takes rows in, and what the universe has lost since the batch before; refuse what is too much.
+    """Take over what others have done, see that telemetry takes rows in, and what the universe has lost since the batch before; refuse what is too much.
 
     While others read telemetry, the universe is compared with that of an earlier batch, which is said.
     """
+    _hydrate(settings)
     telemetry = TelemetryStore(settings.telemetry_dir, lambda said: say(said, err=True))
     telemetry.require()
     shrink = shrink_of(telemetry, store, market.universe, market.renames)
