@@ -262,7 +262,7 @@ def _hydrate(settings: Settings) -> None:
 
 
 def _looked_after(settings: Settings, store: ModelStore, market: Market) -> Shrink:
-    """Take over what others have done, see that telemetry takes rows in, and what the universe has lost since the batch before; refuse what is too much.
+    """See what was before: what others have done and telemetry, and what the universe has lost since; refuse too much.
 
     While others read telemetry, the universe is compared with that of an earlier batch, which is said.
     """
