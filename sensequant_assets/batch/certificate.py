@@ -278,8 +278,14 @@ class Judges:
                 )
                 return
         # Who asks these again is told what there is by then.
-        later = ("trials", "canaries", "bars")
-        told, computed = ({**one, "sources": _without(one["sources"], later)} for one in (facts, again))
+        later: Sequence[str] = ("trials", "canaries", "bars")
+        dropped: Sequence[str] = ()
+        if facts["noise"] and not again["noise"]:
+            self.found.unverifiable.append(f"{path}: its noise band stands as told, because its noise twin is gone.")
+            dropped = ("noise",)
+        told, computed = (
+            _without({**one, "sources": _without(one["sources"], later)}, dropped) for one in (facts, again)
+        )
         compare(self.found, str(path), told, computed)
         self.found.count("briefings")
 

@@ -316,6 +316,12 @@ def test_a_briefing_stands_on_one_batch_and_is_verified_with_it(case: Case) -> N
     case.judges(found).briefing()
     (line,) = found.differences
     assert "promotion.passed: True is kept, and False comes of it again" in line
+    # A twin that is pruned, or of other code, shows nothing of a band that was told.
+    write_briefing({**kept.facts, "noise": ["A band."]}, case.home.data)
+    found = Found()
+    case.judges(found).briefing()
+    assert not found.differences
+    assert "noise twin is gone" in found.unverifiable[0]
 
 
 def test_the_report_leads_to_its_briefing(case: Case) -> None:
