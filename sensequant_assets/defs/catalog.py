@@ -35,7 +35,7 @@ _READ_ON = {
     "features": "docs/extending.md",
     POOLS: "docs/decisions/the-teacher-sees-the-universe.md",
     SHARED_STUDENTS: "docs/decisions/the-teacher-sees-the-universe.md",
-    **dict.fromkeys(ASSETS.values(), "README.md"),
+    **dict.fromkeys(ASSETS.values(), "docs/learning.md"),
     WALK_FORWARD: "docs/judging.md",
     BACKTEST: "docs/backtest.md",
     CHAMPIONS: "docs/using.md",

@@ -240,8 +240,8 @@ def test_a_new_home_is_in_postgresql_where_a_variable_names_a_database(
     assert written.read_text() == POSTGRES_YAML, "it is written once"
 
 
-def test_the_readme_names_postgresql_as_a_new_home_does() -> None:
-    (block,) = re.findall(r"```yaml\n(storage:.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+def test_the_docs_name_postgresql_as_a_new_home_does() -> None:
+    (block,) = re.findall(r"```yaml\n(storage:.*?)```", (PROJECT / "docs" / "operating.md").read_text(), re.DOTALL)
     assert block in POSTGRES_YAML
     sqlite = re.sub(r"^event_log_storage:\n(?:  .*\n)+", lambda _: block, DAGSTER_YAML, flags=re.MULTILINE)
     assert sqlite == POSTGRES_YAML
