@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: run test quick bench bench-scale clean
+.PHONY: run test test-ray quick bench bench-scale clean
 
 # uv installs the same in a tenth of the time, where it is there.
 UV := $(shell command -v uv 2>/dev/null)
@@ -40,6 +40,12 @@ test: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# On a cluster of this machine. A process that has driven Ray may be ended by it later, so it tests nothing else; and 240 MB
+# and a minute are too much for every run of the tests.
+test-ray: $(DEV)
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray]"
+	$(BIN)/pytest sensequant_assets_tests/batch/engines
 
 # The core and telemetry alone: no Dagster, and an answer while one still remembers the question.
 quick: $(DEV)

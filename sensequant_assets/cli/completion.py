@@ -34,7 +34,8 @@ def completion(context: click.Context, shell: str, install: bool) -> None:
     made = get_completion_class(shell)
     if made is None:
         raise UsageError(f"click knows no completion for {shell}.")
-    click.echo(made(context.find_root().command, {}, "sensequant", _VARIABLE).source())
+    for line in made(context.find_root().command, {}, "sensequant", _VARIABLE).source().splitlines():
+        say(line)
     return None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from sensequant_assets.cli.console import say
-from sensequant_assets.defs.home import PROJECT_YAML
+from sensequant_assets.defs.home import project_yaml
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import making
 from sensequant_assets.sources.regular import reason
@@ -40,7 +40,6 @@ def columns(bars):
 _FILES = {
     ".env": _ENV,
     ".gitignore": "data/\n.env\n.tmp_dagster_home_*/\n",
-    "dagster.yaml": PROJECT_YAML,
     "features.py": _FEATURES,
     "workspace.yaml": _WORKSPACE,
 }
@@ -63,6 +62,7 @@ def init(directory: Path) -> None:
         with making(directory.resolve()) as made:
             for name, text in _FILES.items():
                 (made / name).write_text(text)
+            (made / "dagster.yaml").write_text(project_yaml())
             (made / "universe.csv").write_bytes((EMBEDDED / f"{SAMPLE}.csv").read_bytes())
     except OSError as error:
         raise UsageError(f"{directory} cannot be made: {reason(error)}.") from error

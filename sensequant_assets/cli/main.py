@@ -154,10 +154,9 @@ def exit_code_of(command: Callable[[], Any]) -> int:
         return _say("interrupted.", Exit.INTERRUPTED)
     except _UnreadError:
         return Exit.UNREAD
-    except SystemExit as end:
-        # So click ends what answers the Tab key of a shell.
-        return end.code if isinstance(end.code, int) else Exit.DONE
     except BaseException as error:  # noqa: BLE001  # this is the door: nothing leaves it as a traceback
+        if isinstance(error, SystemExit) and error.code == 0:
+            return Exit.DONE  # so click ends what has answered the Tab key of a shell
         return _say(_fault(error), Exit.BROKE_OFF)
     return Exit.DONE if code is None else int(code)
 

@@ -34,28 +34,6 @@ storage:
     class: PooledPostgresStorage
     config: {{postgres_url: {{env: {POSTGRES_URL}}}}}
 """
-_LOCAL = """\
-run_storage:
-  module: dagster._core.storage.runs
-  class: SqliteRunStorage
-  config: {base_dir: data/dagster/history}
-event_log_storage:
-  module: sensequant_assets.storage.sqlite
-  class: PooledSqliteEventLogStorage
-  config: {base_dir: data/dagster/history/runs}
-schedule_storage:
-  module: dagster._core.storage.schedules
-  class: SqliteScheduleStorage
-  config: {base_dir: data/dagster/schedules}
-local_artifact_storage:
-  module: dagster._core.storage.root
-  class: LocalArtifactStorage
-  config: {base_dir: data/dagster}
-compute_logs:
-  module: dagster._core.storage.local_compute_log_manager
-  class: LocalComputeLogManager
-  config: {base_dir: data/dagster/storage}
-"""
 DAGSTER_YAML = f"""\
 # Written once by sensequant; change it as you like.
 telemetry: {{enabled: false}}
@@ -72,13 +50,6 @@ run_coordinator:
   config: {{dequeue_interval_seconds: 1}}
 """
 """Of an instance in SQLite."""
-_WRITTEN_ONCE = "# Written once by sensequant; change it as you like.\n"
-PROJECT_YAML = DAGSTER_YAML.replace(_STORAGE, _LOCAL).replace(
-    _WRITTEN_ONCE,
-    "# What `dagster` and `dg` use in this directory where DAGSTER_HOME is not set: the home that `sensequant` keeps\n"
-    "# below data/, so that both see the same runs.\n",
-)
-"""Of a directory in which people call `dagster` itself."""
 
 POSTGRES_YAML = DAGSTER_YAML.replace(_STORAGE, _POSTGRES_STORAGE)
 """Of an instance in PostgreSQL, which any number of machines share."""
@@ -88,6 +59,17 @@ _NEW_YAML = "Correct it, or delete it to have a new one."
 
 EVENT_BATCH_SIZE = 1000
 """Events that Dagster hands to the storage together where it can, such as the planned ones of a run."""
+
+
+def project_yaml() -> str:
+    """The `dagster.yaml` of a directory in which people call `dagster` or `dg`: it names the home below its data."""
+    from sensequant_assets.storage.dagster_private import LOCAL_STORAGE
+
+    told = (
+        "# What `dagster` and `dg` use in this directory where DAGSTER_HOME is not set: the home that\n"
+        "# `sensequant` keeps below data/, so that both see the same runs.\n"
+    )
+    return told + DAGSTER_YAML.partition("\n")[2].replace(_STORAGE, LOCAL_STORAGE)
 
 
 def prepare_home(settings: Settings) -> Path:

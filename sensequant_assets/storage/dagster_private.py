@@ -193,3 +193,28 @@ def targeted_partitions(backfill: Any, asset: str) -> list[str]:
     except (AttributeError, TypeError) as error:
         warnings.warn(AHEAD.because(f"keeps otherwise what a backfill covers ({error})"), stacklevel=2)
         return []
+
+
+LOCAL_STORAGE = """\
+run_storage:
+  module: dagster._core.storage.runs
+  class: SqliteRunStorage
+  config: {base_dir: data/dagster/history}
+event_log_storage:
+  module: sensequant_assets.storage.sqlite
+  class: PooledSqliteEventLogStorage
+  config: {base_dir: data/dagster/history/runs}
+schedule_storage:
+  module: dagster._core.storage.schedules
+  class: SqliteScheduleStorage
+  config: {base_dir: data/dagster/schedules}
+local_artifact_storage:
+  module: dagster._core.storage.root
+  class: LocalArtifactStorage
+  config: {base_dir: data/dagster}
+compute_logs:
+  module: dagster._core.storage.local_compute_log_manager
+  class: LocalComputeLogManager
+  config: {base_dir: data/dagster/storage}
+"""
+"""Storage of an instance below data/dagster, as `dagster.yaml` names it where another directory is the home."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sensequant_assets.cli.main import exit_code_of, main
+from sensequant_assets.cli.main import main
 
 
 def test_the_tab_key_is_told_the_commands_and_nothing_is_called_a_fault(monkeypatch, tmp_path, capfd):
@@ -19,13 +19,6 @@ def test_the_tab_key_is_told_the_commands_and_nothing_is_called_a_fault(monkeypa
     assert "plain,backfill" in out.splitlines()
     assert not err
     assert not list(tmp_path.iterdir())
-
-
-def test_what_ends_itself_gives_the_code():
-    def ends() -> None:
-        raise SystemExit(5)
-
-    assert exit_code_of(ends) == 5
 
 
 @pytest.mark.parametrize(("shell", "name"), [("bash", ".bashrc"), ("zsh", ".zshrc")])

@@ -16,10 +16,10 @@ import yaml
 from sensequant_assets.defs.home import (
     DAGSTER_YAML,
     POSTGRES_YAML,
-    PROJECT_YAML,
     naming_damage,
     open_instance,
     prepare_home,
+    project_yaml,
 )
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.errors import BrokeOffError, UsageError
@@ -221,8 +221,8 @@ def test_a_home_that_is_no_directory_is_named(tmp_path: Path, monkeypatch: pytes
 
 
 def test_dagster_finds_the_same_home_where_nobody_names_one() -> None:
-    assert (PROJECT / "dagster.yaml").read_text() == PROJECT_YAML
-    said = yaml.safe_load(PROJECT_YAML)
+    assert (PROJECT / "dagster.yaml").read_text() == project_yaml()
+    said = yaml.safe_load(project_yaml())
     paths = [part["config"]["base_dir"] for part in said.values() if "base_dir" in part.get("config", {})]
     assert len(paths) == 5
     assert {tuple(Path(path).parts[:2]) for path in paths} == {("data", "dagster")}

@@ -34,11 +34,13 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch:
 
 
 def test_a_cluster_trains_on_no_gpu() -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
     with pytest.raises(UsageError, match="Set TEACHER_DEVICE_TYPE=cpu"):
         require_engine(read_settings({"engine": "ray"}), TeacherParameters(device_type="gpu"))
 
 
 def test_an_address_at_which_somebody_answers_is_taken() -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
     with socket.create_server(("127.0.0.1", 0)) as server:
         require_engine(
             read_settings({"engine": "ray", "engine_address": f"127.0.0.1:{server.getsockname()[1]}"}), TEACHER
@@ -46,6 +48,7 @@ def test_an_address_at_which_somebody_answers_is_taken() -> None:
 
 
 def test_a_batch_ends_with_2_before_any_window_where_nobody_answers(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
     address = f"127.0.0.1:{free_port()}"
     asked = {"SENSEQUANT_ENGINE": "ray", "SENSEQUANT_ENGINE_ADDRESS": address}
     refused = Home(tmp_path).run("backfill", *FEW, **asked)
