@@ -19,7 +19,10 @@ from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.text import json_text
 
 if TYPE_CHECKING:
+    from sensequant_assets.batch.evaluation import Subject
+    from sensequant_assets.batch.promotion import Places
     from sensequant_assets.core.judging.promotion import Condition, Promotion
+    from sensequant_assets.market.market import Market
 
 _BY_DEFAULT = "the universe of the last batch"
 
@@ -41,21 +44,12 @@ def promote(batch_id: str | None, dry_run: bool, as_json: bool, **options: Any) 
     sensequant promote --dry-run
     sensequant promote --batch 20260131-184502-3f9a
     """
-    from sensequant_assets.batch.evaluation import Subject
-    from sensequant_assets.batch.promotion import Places, challenge
+    from sensequant_assets.batch.promotion import challenge
     from sensequant_assets.batch.promotion import promote as step_up
-    from sensequant_assets.market.market import Market
-    from sensequant_assets.models.store import ModelStore
 
-    settings, telemetry = settings_of(options), telemetry_store()
-    found = known_batch(telemetry, batch_id)
-    if found is None:
-        raise UsageError(NO_BATCH)
-    subject = Subject.of_batch(telemetry, found)
-    market = Market.open(subject.settings, subject.teacher, subject.student, settings.features)
-    universe = market.universe.name
-    champions = ChampionStore(settings.champions_dir, universe)
-    places = Places(ModelStore(settings.models_dir, universe), champions, telemetry)
+    settings = settings_of(options)
+    subject, market, places = asked_about(batch_id, settings)
+    found, universe = subject.batch_id, market.universe.name
     with reading() as tell:
         made = challenge(subject, market, places, features=settings.features, cost_bp=settings.cost_bp, tell=tell)
     stays = dry_run or made.serves or not made.found.passed
@@ -180,6 +174,30 @@ def _versions(history: Sequence[Champion]) -> Table:
             rank_ic, f"{each.evidence.dates:,}", str(each.evidence.trials),
         )  # fmt: skip
     return table
+
+
+def asked_about(batch_id: str | None, settings: Settings) -> "tuple[Subject, Market, Places]":
+    """A batch, the latest unless one is named, with its market, and where the models and champions of that lie.
+
+    Raises
+    ------
+    UsageError
+        Telemetry has no such batch, or none yet.
+    """
+    from sensequant_assets.batch.evaluation import Subject
+    from sensequant_assets.batch.promotion import Places
+    from sensequant_assets.market.market import Market
+    from sensequant_assets.models.store import ModelStore
+
+    telemetry = telemetry_store()
+    found = known_batch(telemetry, batch_id)
+    if found is None:
+        raise UsageError(NO_BATCH)
+    subject = Subject.of_batch(telemetry, found)
+    market = Market.open(subject.settings, subject.teacher, subject.student, settings.features)
+    universe = market.universe.name
+    champions = ChampionStore(settings.champions_dir, universe)
+    return subject, market, Places(ModelStore(settings.models_dir, universe), champions, telemetry)
 
 
 @contextmanager
