@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: run test test-ray quick bench bench-scale clean
+.PHONY: run test test-ray quick docs bench bench-scale clean
 
 # uv installs the same in a tenth of the time, where it is there.
 UV := $(shell command -v uv 2>/dev/null)
@@ -51,6 +51,12 @@ test-ray: $(DEV)
 quick: $(DEV)
 	$(BIN)/pytest -n 2 -m "not daemon" sensequant_assets_tests/core sensequant_assets_tests/telemetry
 
+# The site, into build/site; the tables that the code knows are written into their pages first.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(DEV)
+	$(BIN)/python docs/pages.py
+	$(BIN)/mkdocs build
+
 bench: $(DEV)
 	$(BIN)/python bench/bench_nse.py
 
@@ -58,4 +64,4 @@ bench-scale: $(DEV)
 	$(BIN)/python bench/bench_scale.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -1,8 +1,10 @@
 """Every command on a page is run as it stands, or taken by what would run it; of foreign programs there is a list."""
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -258,3 +260,42 @@ def test_what_pages_show_is_run_as_it_stands(tmp_path: Path) -> None:
         elif words[0] == "backfill" and not batch:
             batch = desk.rows("SELECT batch_id FROM batches")[0]["batch_id"]
     assert failed == []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site; a link that leads nowhere, or a page that the navigation lacks, is an error of its own."""
+    directory = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [Path(sys.executable).with_name("mkdocs"), "build", "--site-dir", directory],
+        cwd=PROJECT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    return directory
+
+
+def test_the_site_has_every_page_and_its_own_part_of_the_readme(site: Path) -> None:
+    pages = {path.relative_to(PROJECT / "docs").with_suffix(".html") for path in (PROJECT / "docs").rglob("*.md")}
+    lacking = {
+        page.as_posix() for page in pages if not (site / page.with_name(page.name.replace("README", "index"))).exists()
+    }
+    assert lacking == set()
+    front = (site / "index.html").read_text()
+    assert "What a failure costs" in front
+    assert 'href="contributing.html"' in front
+    assert 'src="graph.png"' in front
+
+
+def test_a_reader_of_the_site_asks_nobody_else(site: Path) -> None:
+    fetching = re.compile(
+        r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["']?(?:https?:)?//[^"'> ]*|url\(["']?(?:https?:)?//"""
+    )
+    asked = {
+        (path.relative_to(site).as_posix(), found)
+        for path in [*site.rglob("*.html"), *site.rglob("*.css")]
+        for found in fetching.findall(path.read_text())
+    }
+    assert asked == set()

@@ -1,41 +1,26 @@
 """What the README and the pages of docs/ say is what the code says, and what they point at is there."""
 
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
-from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
-from sensequant_assets.errors import FailureKind
-from sensequant_assets.settings import PROJECT, Settings, describe_bounds, describe_default, variable_of_setting
+from docs.pages import DOCS, MADE, as_made
+from sensequant_assets.settings import PROJECT
 
-README, DOCS = PROJECT / "README.md", PROJECT / "docs"
+README = PROJECT / "README.md"
 PAGES = [README, PROJECT / "CONTRIBUTING.md", PROJECT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
 
 
-def rows(model: type[BaseModel], variable: Callable[[str], str]) -> Iterator[str]:
-    """The rows of the tables of settings, as the code has them."""
-    for name, field in model.model_fields.items():
-        default = describe_default(model, name)
-        shown = f"`{default}`" if default else ""
-        pooled = getattr(model, "POOLED", {}).get(name)
-        if pooled is not None:
-            shown += f", pool `{pooled}`"
-        yield f"| `{variable(name)}` | {shown} | {describe_bounds(model, name)} | {field.description} |"
+@pytest.mark.parametrize("name", MADE)
+def test_a_table_of_what_the_code_knows_is_as_the_code_has_it(name: str) -> None:
+    assert (DOCS / name).read_text() == as_made(DOCS / name), "`python docs/pages.py` writes it anew"
 
 
-TABLE = [
-    *rows(Settings, variable_of_setting),
-    *rows(TeacherParameters, lambda name: f"TEACHER_{name.upper()}"),
-    *rows(StudentParameters, lambda name: f"STUDENT_{name.upper()}"),
-]
-
-
-@pytest.mark.parametrize("row", TABLE, ids=[row.split("`")[1] for row in TABLE])
-def test_every_setting_stands_on_its_page_with_its_default_and_bounds(row: str) -> None:
-    assert row in (DOCS / "settings.md").read_text().splitlines()
+def test_a_page_without_a_place_for_its_table_is_named(tmp_path: Path) -> None:
+    (page := tmp_path / "settings.md").write_text("# Settings\n")
+    with pytest.raises(ValueError, match=r"^settings\.md has no place for settings: write <!--"):
+        as_made(page)
 
 
 def test_every_command_stands_on_a_page() -> None:
@@ -43,12 +28,6 @@ def test_every_command_stands_on_a_page() -> None:
 
     told = "".join(page.read_text() for page in PAGES)
     assert [name for name in COMMANDS if f"sensequant {name}" not in told] == []
-
-
-@pytest.mark.parametrize("kind", FailureKind)
-def test_every_cause_of_failure_stands_on_its_page_with_what_to_do(kind: FailureKind) -> None:
-    row = f"| `{kind}` | {'yes' if kind.transient else 'no'} | {kind.advice} |"
-    assert row in (DOCS / "operating.md").read_text().splitlines()
 
 
 def anchors(page: Path) -> set[str]:

@@ -212,7 +212,17 @@ class CheckVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Anything else worth keeping: `level` is `info`, `warning` or `error`, `kind` names the sort of event."""
+    """Anything else worth keeping.
+
+    Attributes
+    ----------
+    level, kind
+        `info`, `warning` or `error`; and the sort of event.
+    symbol, window_start
+        What it is about; None where it is about neither.
+    message, data
+        In words, and whatever belongs to an event of this kind.
+    """
 
     record: ClassVar = "event"
 
@@ -226,7 +236,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """A run is over: whether it did what it was to do, and seconds of the clock and of the processor."""
+    """A run is over.
+
+    Attributes
+    ----------
+    status
+        Whether it did what it was to do: `succeeded`, `failed` or `interrupted`.
+    ended_at
+        When.
+    wall_s, cpu_s
+        Seconds of the clock and of the processor.
+    """
 
     record: ClassVar = "end"
 
