@@ -236,10 +236,19 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
 
     for name, page in OUTSIDE.items():
         text = (PROJECT / name).read_text().replace("](docs/", "](")
-        for other, place in OUTSIDE.items():
-            text = re.sub(rf"\]\({re.escape(other)}([)#])", rf"]({place}\1", text)
-        files.append(File.generated(config, page, content=text))
+        files.append(File.generated(config, page, content=_outside(text, "")))
     return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Lead to the pages outside where they are in the site; MkDocs calls it so."""
+    return _outside(markdown, "../")
+
+
+def _outside(text: str, up: str) -> str:
+    for name, page in OUTSIDE.items():
+        text = re.sub(rf"\]\({re.escape(up + name)}([)#])", rf"]({page}\1", text)
+    return text
 
 
 if __name__ == "__main__":

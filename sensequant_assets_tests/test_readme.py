@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs.pages import DOCS, MADE, as_made
+from sensequant_assets.core.lattice import SkipReason
 from sensequant_assets.settings import PROJECT
 
 README = PROJECT / "README.md"
@@ -28,6 +29,11 @@ def test_every_command_stands_on_a_page() -> None:
 
     told = "".join(page.read_text() for page in PAGES)
     assert [name for name in COMMANDS if f"sensequant {name}" not in told] == []
+
+
+@pytest.mark.parametrize("reason", SkipReason)
+def test_every_reason_of_a_skip_is_among_the_questions(reason: SkipReason) -> None:
+    assert f"| `{reason}` | " in (DOCS / "faq.md").read_text()
 
 
 def anchors(page: Path) -> set[str]:

@@ -92,9 +92,9 @@ def load_champions(universe: Path | str | None = None, data_dir: Path | str | No
     Parameters
     ----------
     universe
-        Universe file, and
+        Universe file, in place of that of the environment, `.env` and the last batch.
     data_dir
-        data directory, in place of those of the environment, `.env` and the last batch.
+        Data directory, likewise.
 
     Raises
     ------
