@@ -630,6 +630,13 @@ def _read_parameters(model: type[_Parameters], overrides: Mapping[str, Any] | No
     return _validated(model, dict(overrides or {}), lambda field: f"{prefix}{field.upper()}")
 
 
+def is_setting(variable: str) -> bool:
+    """Whether an environment variable is a setting or a parameter, known or not."""
+    name = variable.upper()
+    shorts = ("POOL_HISTORY", "EARLY_LIFE", *_PLAIN_VARIABLES.values())
+    return name.startswith((_PREFIX, "TEACHER_", "STUDENT_")) or name in shorts
+
+
 def _variables() -> set[str]:
     """Names of the variables of the environment and `.env`.
 

@@ -10,11 +10,11 @@ import click
 from sensequant_assets.cli.addresses import LOOPBACK, listening, url_of, warn_if_open
 from sensequant_assets.cli.console import say
 from sensequant_assets.cli.options import lattice_options, settings_of
-from sensequant_assets.defs.home import naming_damage, open_instance, prepare_home
+from sensequant_assets.defs.home import WORKSPACE, naming_damage, open_instance, prepare_home
 from sensequant_assets.defs.models import pool_of
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
 from sensequant_assets.defs.runs import fail_dead_runs, limit_pool
-from sensequant_assets.settings import PROJECT, TODAY, Settings, environment, read_teacher
+from sensequant_assets.settings import TODAY, Settings, environment, read_teacher
 from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -57,9 +57,7 @@ def dev(host: str, port: int, log_level: str, **options: Any) -> None:
     say(f"Dagster home {home}; UI on {at}, in some seconds; Ctrl-C ends it.")
     for what, page in _PAGES.items():
         say(f"  {what:9} {at}{page}")
-    workspace = PROJECT / "workspace.yaml"
-    where = ["-w", str(workspace)] if workspace.exists() else ["-m", "sensequant_assets.definitions"]
-    command = [sys.executable, "-m", "sensequant_assets.cli.dagster_dev", "dev", *where]
+    command = [sys.executable, "-m", "sensequant_assets.cli.dagster_dev", "dev", "-w", str(WORKSPACE)]
     _become(
         [*command, "-h", host, "-p", str(port), "--log-level", log_level],
         {**os.environ, **environment(settings)},

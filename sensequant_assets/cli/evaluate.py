@@ -259,7 +259,7 @@ def _progress() -> Iterator[tuple[Callable[[int, int], None], Callable[[str], No
 
         def trained(done: int, total: int) -> None:
             bar.update(task, description="training the noise twin", completed=done, total=total)
-            if not out.is_terminal:
+            if not out.is_terminal and done * 4 // total > (done - 1) * 4 // total:
                 out.print(f"noise twin: {done} of {total} windows trained")
 
         yield read, judged, trained

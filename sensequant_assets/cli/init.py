@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from sensequant_assets.cli.console import say
-from sensequant_assets.defs.home import project_yaml
+from sensequant_assets.defs.home import WORKSPACE, project_yaml
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import making
-from sensequant_assets.sources.regular import reason
+from sensequant_assets.sources.regular import read_regular, reason
 from sensequant_assets.sources.sample import EMBEDDED, SAMPLE
 
 _ENV = f"""\
@@ -20,12 +20,6 @@ SENSEQUANT_BARS={SAMPLE}
 #SENSEQUANT_START=2022-01-01
 #SENSEQUANT_END=today
 #SENSEQUANT_FEATURES=standard,features.py:columns
-"""
-_WORKSPACE = """\
-load_from:
-  - python_module:
-      module_name: sensequant_assets.definitions
-      location_name: sensequant_assets
 """
 _FEATURES = '''\
 """Features of your own; SENSEQUANT_FEATURES in .env takes them in."""
@@ -41,7 +35,6 @@ _FILES = {
     ".env": _ENV,
     ".gitignore": "data/\n.env\n.tmp_dagster_home_*/\n",
     "features.py": _FEATURES,
-    "workspace.yaml": _WORKSPACE,
 }
 
 
@@ -58,12 +51,32 @@ def init(directory: Path) -> None:
     sensequant backfill
     sensequant dev
     """
+    make_project(directory)
+    say(f"{directory} is ready: universe.csv, .env, features.py. Next: cd {directory}; sensequant backfill")
+
+
+def make_project(directory: Path) -> None:
+    """Write the files of a directory of one's own.
+
+    Raises
+    ------
+    UsageError
+        It is there and not empty, or cannot be made.
+    """
     try:
         with making(directory.resolve()) as made:
             for name, text in _FILES.items():
                 (made / name).write_text(text)
             (made / "dagster.yaml").write_text(project_yaml())
+            (made / "workspace.yaml").write_bytes(WORKSPACE.read_bytes())
             (made / "universe.csv").write_bytes((EMBEDDED / f"{SAMPLE}.csv").read_bytes())
     except OSError as error:
         raise UsageError(f"{directory} cannot be made: {reason(error)}.") from error
-    say(f"{directory} is ready: universe.csv, .env, features.py. Next: cd {directory}; sensequant backfill")
+
+
+def is_as_made(directory: Path) -> bool:
+    """Whether a directory was made so, and nobody has set anything in it since."""
+    try:
+        return read_regular(directory / ".env") == _ENV.encode()
+    except OSError:
+        return False

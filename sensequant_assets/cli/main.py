@@ -23,8 +23,11 @@ _COLLECT_EVERY = 100_000
 
 
 GROUPS = {
-    "Bring bars": {
+    "Begin": {
+        "demo": ("demo", "see it all on the embedded sample, in a directory of its own"),
         "init": ("init", "make a directory of your own"),
+    },
+    "Bring bars": {
         "ingest": ("ingest", "fetch bars from a vendor"),
         "plan": ("plan", "what would be trained, and what is skipped and why"),
         "coverage": ("coverage", "which bars there are, by symbol and month"),

@@ -54,6 +54,9 @@ run_coordinator:
 POSTGRES_YAML = DAGSTER_YAML.replace(_STORAGE, _POSTGRES_STORAGE)
 """Of an instance in PostgreSQL, which any number of machines share."""
 
+WORKSPACE = Path(__file__).with_name("workspace.yaml")
+"""Which code location the web server and the daemon load, and its name, wherever they are started."""
+
 _YAML = "dagster.yaml"
 _NEW_YAML = "Correct it, or delete it to have a new one."
 

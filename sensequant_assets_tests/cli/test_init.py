@@ -1,10 +1,14 @@
 """Claims about a directory of one's own."""
 
+import tomllib
 from pathlib import Path
 
+import yaml
 from click.testing import CliRunner
 
 from sensequant_assets.cli.main import main
+from sensequant_assets.defs.home import WORKSPACE
+from sensequant_assets.settings import PROJECT
 from sensequant_assets_tests.running import leave
 
 
@@ -31,3 +35,14 @@ def test_what_is_there_already_stays_as_it_is(tmp_path: Path, monkeypatch) -> No
     assert "desk" in refused.output
     assert [path.name for path in (tmp_path / "desk").iterdir()] == ["mine"]
     assert [path.name for path in tmp_path.iterdir()] == ["desk"]
+
+
+def test_there_is_one_workspace_wherever_the_ui_is_started(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["init", "desk"]).exit_code == 0
+    assert Path("desk/workspace.yaml").read_text() == WORKSPACE.read_text()
+    assert (PROJECT / "workspace.yaml").resolve() == WORKSPACE
+    (location,) = yaml.safe_load(WORKSPACE.read_text())["load_from"]
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    assert location["python_module"]["location_name"] == project["code_location_name"]
+    assert location["python_module"]["module_name"] == project["code_location_target_module"]
