@@ -29,7 +29,7 @@ from sensequant_assets.batch.trainer import Teachers, Trainer, key_of
 from sensequant_assets.batch.windows import Prepare, Windows
 from sensequant_assets.core.idle import IdleSetting
 from sensequant_assets.core.lattice import Key
-from sensequant_assets.core.outcome import Outcome, Verdict, judge
+from sensequant_assets.core.outcome import Outcome, Status, Verdict, judge
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
@@ -96,15 +96,19 @@ class Judged:
         `teacher` or `student`.
     verdict
         On its windows.
-    outcomes
-        In the order of the plan, without metrics and parameters.
+    statuses
+        What became of each pair of the plan; None of one that was not attempted.
+    noted
+        Outcomes of windows that failed or whose model says the same of every row, in the order of the plan, without
+        metrics and parameters.
     idle_devices
         A sentence for each device that stood idle while another one trained.
     """
 
     model: ModelKind
     verdict: Verdict
-    outcomes: Sequence[Outcome]
+    statuses: Mapping[Key, Status | None]
+    noted: Sequence[Outcome]
     idle_devices: Sequence[str] = ()
 
 
@@ -318,9 +322,10 @@ class Run:
         limit, limit_by = self._limit
         verdict = judge(
             windows.model,
-            windows.outcomes.values(),
+            filter(None, windows.statuses.values()),
             planned=len(self.keys),
             max_failure_rate=limit,
+            constant=sum(outcome.constant is True for outcome in windows.noted.values()),
             blocked=windows.blocked,
             limit_by=limit_by,
             stopped=windows.budget.spent if windows.budget else "",
@@ -328,9 +333,9 @@ class Run:
         if windows.blocked:
             self.journal.append(Event(level="error", kind="blocked", message=windows.blocked))
         self.journal.append(check_verdict(verdict))
-        outcomes = [windows.outcomes[key] for key in self.keys if key in windows.outcomes]
+        noted = [windows.noted[key] for key in self.keys if key in windows.noted]
         idle = devices.idle() if windows.model == "teacher" else ()
-        return Judged(windows.model, verdict, outcomes, idle)
+        return Judged(windows.model, verdict, windows.statuses, noted, idle)
 
     def _note_plan(self, engine: Engine) -> None:
         self.journal.append(
@@ -391,8 +396,7 @@ class Run:
 
 
 def _own_teachers(judged: Judged) -> Teachers:
-    statuses = {key_of(outcome.pair): outcome.status for outcome in judged.outcomes}
-    return Teachers(statuses, judged.verdict.exceeded, "this run")
+    return Teachers(judged.statuses, judged.verdict.exceeded, "this run")
 
 
 def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) -> list[Key]:
@@ -404,7 +408,7 @@ def keys_in(market: Market, keys: Sequence[Key], warn: Callable[[str], None]) ->
         None is left.
     """
     symbols, windows = set(market.universe.symbols), set(market.window_keys)
-    known = [(symbol, window) for symbol, window in keys if symbol in symbols and window in windows]
+    known = [key for key in keys if key[0] in symbols and key[1] in windows]
     lost = [f"{symbol}|{window}" for symbol, window in keys if symbol not in symbols or window not in windows]
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""

@@ -39,14 +39,14 @@ class Teachers:
     Attributes
     ----------
     outcomes
-        Status by (symbol, window key).
+        Status by (symbol, window key); none, or None, of one that was not attempted.
     verdict_exceeded
         Whether too many of them failed.
     described
         Where the teachers come from, in words.
     """
 
-    outcomes: Mapping[Key, str]
+    outcomes: Mapping[Key, str | None]
     verdict_exceeded: bool
     described: str
 

@@ -50,9 +50,11 @@ class Windows:
 
     Attributes
     ----------
-    outcomes
-        What became of each window so far. Metrics and parameters are in the journal; kept here, they would be most of
-        the memory of a large run.
+    statuses
+        What became of each window, in the order of the plan; None of one that has not come back. The rest is in the
+        journal: kept here, it would be most of the memory of a large run.
+    noted
+        Outcomes of windows that failed or whose model says the same of every row, without metrics and parameters.
     """
 
     model: ModelKind
@@ -63,7 +65,8 @@ class Windows:
     identity: Identity
     blocked: str = ""
     budget: Budget | None = None
-    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    statuses: dict[Key, Status | None] = field(default_factory=dict)
+    noted: dict[Key, Outcome] = field(default_factory=dict)
     _given_up: set[Key] = field(default_factory=set)
     _telling: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,10 +80,12 @@ class Windows:
         timeout_s
             Seconds a window may take.
         """
+        # The keys are those of the plan, and stand in memory once.
+        self.statuses.update(dict.fromkeys(self.keys))
         try:
             for finished in run_all(self._prepared(), self._trained, workers=workers, timeout_s=timeout_s):
                 outcome = self._outcome_of(finished)
-                self.outcomes[key_of(outcome.pair)] = replace(outcome, metrics={}, parameters={})
+                self._note(outcome)
                 if self.budget and (stop := self.budget.take(outcome)):
                     self.journal.append(stop)
                 yield outcome
@@ -88,6 +93,12 @@ class Windows:
             # A run that breaks off closes its journal: what is under way then would open it anew for its row.
             with self._telling:
                 self._given_up.update(self.keys)
+
+    def _note(self, outcome: Outcome) -> None:
+        key = key_of(outcome.pair)
+        self.statuses[key] = outcome.status
+        if outcome.constant or outcome.status is Status.FAILED:
+            self.noted[key] = replace(outcome, metrics={}, parameters={})
 
     def _prepared(self) -> "Iterator[Training | Settled[_Finished]]":
         for key in () if self.blocked else self.keys:

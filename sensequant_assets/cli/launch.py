@@ -24,6 +24,7 @@ from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.errors import BrokeOffError, BusyError, StoppedError, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
+from sensequant_assets.storage import dagster_private as private
 from sensequant_assets.storage.damage import find_damage
 from sensequant_assets.telemetry.store import TelemetryStore
 
@@ -104,6 +105,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}
         choice = choose(batch.keys, *partition_order(instance, batch.settings))
         tags |= choice.tags
+        private.forget_plan()
         with naming_damage(home, BrokeOffError):
             result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
                 instance=instance,

@@ -182,31 +182,31 @@ class Verdict:
 
 def judge(
     model: ModelKind,
-    outcomes: Iterable[Outcome],
+    statuses: Iterable[Status],
     *,
     planned: int,
     max_failure_rate: float,
+    constant: int = 0,
     blocked: str = "",
     limit_by: str = "",
     stopped: str = "",
 ) -> Verdict:
-    """Count outcomes against the limit.
+    """Count what became of windows against the limit.
 
     Parameters
     ----------
     model
         `teacher` or `student`.
-    outcomes
-        At most one a pair.
+    statuses
+        Of windows that came back, one a pair.
     planned
         Pairs planned, skipped ones included.
     max_failure_rate
         Greatest share of attempted windows that may fail.
-    blocked, limit_by, stopped
+    constant, blocked, limit_by, stopped
         As for `Verdict`.
     """
-    told = list(outcomes)
-    counts = Counter(str(outcome.status) for outcome in told)
+    counts = Counter(map(str, statuses))
     counts["not_attempted"] = planned - counts.total()
-    counts["constant"] = sum(outcome.constant is True for outcome in told)
+    counts["constant"] = constant
     return Verdict.of(model, counts, max_failure_rate, blocked, limit_by=limit_by, stopped=stopped)

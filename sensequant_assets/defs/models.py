@@ -158,6 +158,8 @@ def _carried_out(
     partitions = config.pairs or context.partition_keys
     keys = keys_in(opened, keys_of(partitions), context.log.warning)
     part_of = "" if _is_batch(context, identity, kinds, partitions) else identity.batch_id
+    # Dagster's key of a partition takes a kilobyte.
+    del partitions
     run = Run(
         market=opened,
         keys=keys,
@@ -193,9 +195,9 @@ def _carried_out(
         market.warn(said)
 
     for judged in run.carry_out(tell, tell_pool, market.tell_verdict, warn):
-        rows = constant_rows(judged.outcomes)
+        rows = constant_rows(judged.noted)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
-        yield check_result(ASSETS[judged.model], judged.verdict, judged.outcomes, part_of, judged.idle_devices)
+        yield check_result(ASSETS[judged.model], judged.verdict, judged.noted, part_of, judged.idle_devices)
 
 
 def _options(context: dg.AssetExecutionContext, config: ModelsConfig, part_of: str) -> Options:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from sys import intern
 
 import dagster as dg
 
@@ -50,7 +51,8 @@ def keys_of(partitions: Iterable[str]) -> list[Key]:
         symbol, separator, window = partition.partition("|")
         if not separator:
             raise UsageError(f"{partition!r} is no pair; write symbol|window, such as AAPL|2009-01-01.")
-        keys.append((symbol, window))
+        # Thousands of pairs have the same few windows.
+        keys.append((intern(symbol), intern(window)))
     return keys
 
 

@@ -539,10 +539,9 @@ class Market:
 
     def keys(self, symbols: Sequence[str] | None = None, windows: Sequence[str] | None = None) -> list[tuple[str, str]]:
         """(symbol, window key) of a rectangle of the lattice, symbol by symbol; all of it by default."""
+        starts = self.window_keys if windows is None else windows
         return [
-            (symbol, window)
-            for symbol in (self.universe.symbols if symbols is None else symbols)
-            for window in (self.window_keys if windows is None else windows)
+            (symbol, start) for symbol in (self.universe.symbols if symbols is None else symbols) for start in starts
         ]
 
     def warnings(self, symbol: str) -> list[str]:

@@ -90,11 +90,14 @@ def test_the_verdict_of_a_run_that_stops_is_that_of_the_whole_run(seed: int) -> 
         fails = [together or draw.random() < share / 2 for _ in range(8)]
         whole += [draw.choice([BROKEN, SLOW] if fail else [*[TRAINED] * 4, SKIPPED]) for fail in fails]
     count, budget = taken(whole, len(whole), limit)
-    told, all_of_them = (judge("teacher", some, planned=200, max_failure_rate=limit) for some in (whole[:count], whole))
+    statuses = [outcome.status for outcome in whole]
+    told, all_of_them = (
+        judge("teacher", some, planned=200, max_failure_rate=limit) for some in (statuses[:count], statuses)
+    )
     assert told.exceeded == all_of_them.exceeded
     assert told.passed == all_of_them.passed
     assert bool(budget.spent) == (count < len(whole))
     # Not a window too many: with one less, the rest could have made it pass.
     if budget.spent:
-        before, left = judge("teacher", whole[: count - 1], planned=200, max_failure_rate=limit), 200 - count + 1
+        before, left = judge("teacher", statuses[: count - 1], planned=200, max_failure_rate=limit), 200 - count + 1
         assert before.failed / (before.attempted + left) <= limit

@@ -1,8 +1,7 @@
 """Claims about what another policy would have made of past batches, held against batches that really had it."""
 
 import random
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from sensequant_assets.batch.trainer import Teachers, Trainer, Training, key_of
 from sensequant_assets.core.boosting import Expired
 from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome
-from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
+from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.errors import FailureKind, WindowError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
@@ -113,8 +112,11 @@ class Yard:
             student=STUDENT,
             options=how_it_runs(max_failure_rate=policy.max_failure_rate, stop_early=policy.stop_early),
         )
-        for judged in run.carry_out(lambda _, outcomes: deque(outcomes, maxlen=0).clear()):
-            self.last |= {(judged.model, key_of(outcome.pair)): outcome for outcome in judged.outcomes}
+
+        def tell(model: ModelKind, outcomes: Iterator[Outcome]) -> None:
+            self.last |= {(model, key_of(outcome.pair)): outcome for outcome in outcomes}
+
+        list(run.carry_out(tell))
 
 
 def agreed(told: Replayed, real: Replayed) -> None:

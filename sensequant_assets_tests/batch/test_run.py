@@ -67,7 +67,12 @@ class Workshop:
         told: dict[str, list[Outcome]] = {model: [] for model in models}
         for judged in run.carry_out(lambda model, outcomes: told[model].extend(outcomes)):
             told[judged.model].sort(key=lambda outcome: run.keys.index(key_of(outcome.pair)))
-            assert [one.pair for one in judged.outcomes] == [one.pair for one in told[judged.model]]
+            assert [status for status in judged.statuses.values() if status] == [
+                one.status for one in told[judged.model]
+            ]
+            assert [one.pair for one in judged.noted] == [
+                one.pair for one in told[judged.model] if one.failure or one.constant
+            ]
         return told
 
     def prepared(

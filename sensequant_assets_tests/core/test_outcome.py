@@ -1,32 +1,18 @@
 """Claims about when a batch has failed."""
 
 from dataclasses import replace
-from datetime import date
 from math import isnan
 from typing import Any
 
 import pytest
 
-from sensequant_assets.core.lattice import Pair, SkipReason
-from sensequant_assets.core.outcome import COUNTED, Outcome, Status, Verdict, judge
-from sensequant_assets.core.windows import Window
-from sensequant_assets.errors import FailureKind
-
-PAIR = Pair("AAA", Window(date(2022, 1, 1), date(2022, 6, 30)), date(2022, 1, 1))
-KINDS: dict[Status, dict[str, Any]] = {
-    Status.SKIPPED: {"reason": SkipReason.NO_BARS},
-    Status.FAILED: {"failure": FailureKind.TIMEOUT},
-}
+from sensequant_assets.core.outcome import COUNTED, Status, Verdict, judge
 
 
 def verdict(limit: float = 0.15, not_attempted: int = 0, blocked: str = "", **counts: int) -> Verdict:
-    outcomes = [
-        Outcome("teacher", PAIR, Status(name), **KINDS.get(Status(name), {}))
-        for name, count in counts.items()
-        for _ in range(count)
-    ]
-    planned = len(outcomes) + not_attempted
-    return judge("teacher", iter(outcomes), planned=planned, max_failure_rate=limit, blocked=blocked)
+    statuses = [Status(name) for name, count in counts.items() for _ in range(count)]
+    planned = len(statuses) + not_attempted
+    return judge("teacher", iter(statuses), planned=planned, max_failure_rate=limit, blocked=blocked)
 
 
 def test_exactly_the_limit_passes():
@@ -45,10 +31,8 @@ def test_no_rounding_lets_the_limit_itself_fail(failed, of, limit):
 
 
 def test_a_constant_counts_as_what_it_is_and_is_counted_beside():
-    told = [Outcome("student", PAIR, status, constant=constant) for status, constant in (
-        (Status.TRAINED, True), (Status.TRAINED, False), (Status.REUSED, True), (Status.SKIPPED, None),
-    )]  # fmt: skip
-    found = judge("student", told, planned=4, max_failure_rate=0.0)
+    told = [Status.TRAINED, Status.TRAINED, Status.REUSED, Status.SKIPPED]
+    found = judge("student", told, planned=4, max_failure_rate=0.0, constant=2)
     assert (found.trained, found.reused, found.constant, found.models) == (2, 1, 2, 3)
     assert found.passed
     assert Verdict.of("student", found.counts | {"constant": 2}, 0.0) == found

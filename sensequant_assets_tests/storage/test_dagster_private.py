@@ -5,6 +5,7 @@ import builtins
 import importlib
 import importlib.util
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ WAYS = {
     "POOLED": "Its own class is used instead",
     "TOGETHER": "Each event is logged alone instead",
     "SILENT": "What the run prints is captured instead",
+    "LIGHT": "The plan of a run stays in memory instead",
 }
 
 
@@ -89,7 +91,7 @@ def test_every_private_name_has_a_way_and_a_reason():
         if isinstance(node, ast.ImportFrom) and PRIVATE.search(str(node.module))
     ]
     typing_only = 3
-    assert len(ENTRIES) == len(runtime) - typing_only == 11
+    assert len(ENTRIES) == len(runtime) - typing_only == 12
     assert {way for way, _, _ in ENTRIES} == WAYS.keys()
     for name, way in WAYS.items():
         assert getattr(private, name).closed is None
@@ -157,6 +159,45 @@ def test_a_process_that_is_no_daemon_is_left_alone(monkeypatch: pytest.MonkeyPat
 def test_the_installed_daemon_reads_how_often_to_look_where_it_is_set():
     loop = importlib.import_module("dagster._daemon.backfill").execute_backfill_iteration_loop
     assert "DEFAULT_DAEMON_INTERVAL_SECONDS" in loop.__code__.co_varnames
+
+
+PLAN = """
+import gc
+
+import dagster as dg
+from sensequant_assets.storage import dagster_private as private
+
+parts = dg.StaticPartitionsDefinition([f"part {{number}}" for number in range(50)])
+
+
+@dg.asset(
+    partitions_def=parts,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    check_specs=[dg.AssetCheckSpec("sound", asset="table")],
+)
+def table():
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="sound")])
+
+
+if {forgets}:
+    private.forget_plan()
+tags = {{"dagster/asset_partition_range_start": "part 0", "dagster/asset_partition_range_end": "part 49"}}
+with dg.DagsterInstance.ephemeral() as instance:
+    assert dg.Definitions([table]).resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, tags=tags
+    ).success
+del instance
+gc.collect()
+print(sum(type(one).__name__ == "AssetMaterializationPlannedData" for one in gc.get_objects()))
+"""
+
+
+@pytest.mark.parametrize(("forgets", "left"), [(True, 0), (False, 50)])
+def test_the_plan_of_a_run_leaves_memory_which_dagster_alone_keeps(forgets: bool, left: int):
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PLAN.format(forgets=forgets)], capture_output=True, text=True, check=True
+    )
+    assert int(told.stdout.split()[-1]) == left
 
 
 @pytest.fixture

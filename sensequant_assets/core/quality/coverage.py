@@ -1,7 +1,7 @@
 """Which bars there are: of each symbol and month, on how many of the market's sessions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, Self
 
@@ -38,6 +38,9 @@ class Covered:
     def missing(self) -> int:
         """Sessions without a bar."""
         return sum(self.sessions) - sum(self.days)
+
+
+_COLUMNS = tuple(column.name for column in fields(Covered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,12 @@ class Coverage:
             days = held[:0] if one is None else one.days
             inside = slice(*np.searchsorted(days, [begin, stop]))
             bars = None if one is None else one.bars[inside]
+            digests = {} if one is None else one.months
             symbols[listing.symbol] = Covered(
                 counted(days[inside], bars),
                 counted(np.intersect1d(days, own, assume_unique=True)),
                 counted(own),
-                tuple("" if one is None else one.months.get(name, "") for name in names),
+                tuple(digests.get(name, "") for name in names),
             )
         return cls(names, counted(held), symbols)
 
@@ -99,14 +103,15 @@ class Coverage:
 
     def as_json(self) -> dict[str, Any]:
         """As the journal holds it."""
-        return asdict(self)
+        # A copy of each number, as `asdict` makes it, would be as much again.
+        symbols = {symbol: {name: getattr(one, name) for name in _COLUMNS} for symbol, one in self.symbols.items()}
+        return {"months": self.months, "sessions": self.sessions, "symbols": symbols}
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Self:
         """What `as_json` has told."""
         symbols = {
-            symbol: Covered(*(tuple(one.get(name, ())) for name in ("bars", "days", "sessions", "digests")))
-            for symbol, one in told["symbols"].items()
+            symbol: Covered(*(tuple(one.get(name, ())) for name in _COLUMNS)) for symbol, one in told["symbols"].items()
         }
         return cls(tuple(told["months"]), tuple(told["sessions"]), symbols)
 

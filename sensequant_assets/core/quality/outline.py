@@ -3,8 +3,8 @@
 Everything is counted in sessions: of intraday bars those of a day are one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import blake2b
 
@@ -24,6 +24,7 @@ COMPARED = 60
 """Newest closes by which two symbols are told apart."""
 
 _SAME_RATIO, _TICK = 1e-6, 1e-4
+_DIGEST = 4
 
 Days = NDArray[np.datetime64]
 Mask = NDArray[np.bool_]
@@ -58,8 +59,9 @@ class Outline:
         Days of bad rows, which are missing for that reason.
     places
         File and row of the bar that opens with each step, and how a sentence about it begins.
-    months
-        Digest of the bars of each month that has any, by `YYYY-MM`: where it differs, bars do.
+    digests
+        Of the bars of each month that has any, in order, `_DIGEST` bytes each: of thousands of symbols a text for each
+        would be most of what is kept.
     """
 
     symbol: str
@@ -73,7 +75,14 @@ class Outline:
     closes: str
     put_aside: Days
     places: tuple[tuple[str, int | None, str], ...] = ()
-    months: Mapping[str, str] = field(default_factory=dict)
+    digests: bytes = b""
+
+    @property
+    def months(self) -> dict[str, str]:
+        """Digest of the bars of each month that has any, by `YYYY-MM`: where it differs, bars do."""
+        names = np.datetime_as_string(np.unique(self.days.astype("datetime64[M]"))).tolist()
+        starts = range(0, len(self.digests), _DIGEST)
+        return dict(zip(names, (self.digests[start : start + _DIGEST].hex() for start in starts), strict=True))
 
     def reads(self, first: int, last: int) -> Span:
         """First and last day of rows that read what lies before a day, of the days at these positions."""
@@ -118,20 +127,17 @@ def outline(bars: Bars, horizon: int) -> Outline:
         found.extend(_of_runs(own, bars, session_of, rule, runs, words))
     if a_session > 1:
         found.extend(_of_last_session(own, bars, first))
-    return replace(own, findings=tuple(found), places=_places(bars, first, own.steps), months=_months(bars))
+    return replace(own, findings=tuple(found), places=_places(bars, first, own.steps), digests=_by_month(bars))
 
 
-def _months(bars: Bars) -> dict[str, str]:
+def _by_month(bars: Bars) -> bytes:
     months = bars.time.astype("datetime64[M]")
     begins = np.flatnonzero(np.append(True, months[1:] != months[:-1])[: len(bars)])
     columns = (bars.time.astype(np.int64), *(getattr(bars, name) for name in (*PRICES, "volume")))
     table = np.column_stack([np.ascontiguousarray(column).view(np.uint64) for column in columns])
-    names = np.datetime_as_string(months[begins]).tolist()
     ends = np.append(begins, len(bars))[1:].tolist()
-    return {
-        name: blake2b(table[begin:end].tobytes(), digest_size=4).hexdigest()
-        for name, begin, end in zip(names, begins.tolist(), ends, strict=True)
-    }
+    parts = (table[begin:end].tobytes() for begin, end in zip(begins.tolist(), ends, strict=True))
+    return b"".join(blake2b(part, digest_size=_DIGEST).digest() for part in parts)
 
 
 def _own(bars: Bars, a_session: int) -> Iterator[tuple[str, list[slice], str]]:

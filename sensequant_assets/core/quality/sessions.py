@@ -119,12 +119,11 @@ class Sessions:
 
 
 def _medians(gaps: NDArray[np.float32]) -> Floats:
-    """Median of each row; 0 where fewer than `FEWEST_MOVES` columns know it."""
+    """Median of each row; 0 where fewer than `FEWEST_MOVES` columns know it. The rows are put in order in place."""
     counts = np.isfinite(gaps).sum(axis=1)
     medians = np.zeros(len(gaps))
     enough = np.flatnonzero(counts >= FEWEST_MOVES)
-    ordered = np.sort(gaps[enough], axis=1)  # what is not known stands last
+    gaps.sort(axis=1)  # what is not known stands last
     low, high = (counts[enough] - 1) // 2, counts[enough] // 2
-    rows = np.arange(len(enough))
-    medians[enough] = (ordered[rows, low].astype(np.float64) + ordered[rows, high]) / 2
+    medians[enough] = (gaps[enough, low].astype(np.float64) + gaps[enough, high]) / 2
     return medians
