@@ -15,6 +15,7 @@ from sensequant_assets.batch.remote import Remote, mirrored
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
+from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, Scope, StudentParameters, TeacherParameters
 from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result
@@ -155,11 +156,7 @@ def _carried_out(
     shrink = _shrink(context, config, market, opened)
     if identity.backfill_id is not None:
         tell_backfill(context.instance, telemetry, identity.backfill_id, opened.universe.symbols, opened.window_keys)
-    partitions = config.pairs or context.partition_keys
-    keys = keys_in(opened, keys_of(partitions), context.log.warning)
-    part_of = "" if _is_batch(context, identity, kinds, partitions) else identity.batch_id
-    # Dagster's key of a partition takes a kilobyte.
-    del partitions
+    keys, part_of = _asked_for(context, config, kinds, opened, identity)
     run = Run(
         market=opened,
         keys=keys,
@@ -198,6 +195,19 @@ def _carried_out(
         rows = constant_rows(judged.noted)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
         yield check_result(ASSETS[judged.model], judged.verdict, judged.noted, part_of, judged.idle_devices)
+
+
+def _asked_for(
+    context: dg.AssetExecutionContext,
+    config: ModelsConfig,
+    kinds: Sequence[ModelKind],
+    opened: Market,
+    identity: Identity,
+) -> tuple[list[Key], str]:
+    """The pairs of a run, and its batch where it is a part of one; Dagster's keys, a kilobyte each, end here."""
+    partitions = config.pairs or context.partition_keys
+    keys = keys_in(opened, keys_of(partitions), context.log.warning)
+    return keys, "" if _is_batch(context, identity, kinds, partitions) else identity.batch_id
 
 
 def _options(context: dg.AssetExecutionContext, config: ModelsConfig, part_of: str) -> Options:
