@@ -20,7 +20,7 @@ from sensequant_assets_tests.running import (
     write_universe,
 )
 
-WRITERS, READERS = 8, 4
+WRITERS, READERS = 4, 4
 HOLDS_S = 1.0
 """How long a slow reader keeps the database; four of them, one after another, leave no moment between them."""
 

@@ -15,7 +15,7 @@ from sensequant_assets_tests.daemon.test_batch import office
 from sensequant_assets_tests.running import Home, sample_bars, until, write_universe
 
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
-WINDOWS = ("2009-01-01", "2009-06-30", "2009-12-27")
+WINDOWS = ("2009-01-01", "2009-06-30")
 AGAIN = WINDOWS[1]
 KILLS = dict.fromkeys(WINDOWS, 1) | {AGAIN: 2}
 """How many attempts at a window are killed, each once it has told its plan. There are two at most."""
@@ -71,7 +71,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
         {
             "SENSEQUANT_UNIVERSE": str(write_universe(directory / "four.csv", SYMBOLS)),
             "SENSEQUANT_BARS": str(sample_bars(directory / "bars", SYMBOLS)),
-            "SENSEQUANT_END": "2010-06-25",
+            "SENSEQUANT_END": "2009-12-27",
             "SENSEQUANT_SENSOR_INTERVAL_S": "5",
             "SENSEQUANT_RETRY_BACKOFF_S": "0.1",
             "PARALLEL_RETRY_LIMIT": "2",
