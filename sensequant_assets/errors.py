@@ -4,10 +4,12 @@
 whether trying again can help, and what a person does about it.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from sensequant_assets.text import printable
+from sensequant_assets.text import counted, printable
 
 
 class Exit(IntEnum):
@@ -165,3 +167,53 @@ def advice(failure_kind: str | None) -> str:
         return FailureKind(failure_kind or "").advice
     except ValueError:
         return "Its message says what went wrong; this version has no advice for its kind."
+
+
+@dataclass(frozen=True, slots=True)
+class FailedWindow:
+    """One model of one pair that failed: which, the kind of failure, and the text of its error."""
+
+    model: str
+    symbol: str
+    window: str
+    cause: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAlike:
+    """All windows of one symbol whose model failed for one reason; the attributes are those of `FailedWindow`."""
+
+    model: str
+    symbol: str
+    windows: tuple[str, ...]
+    cause: str
+    error: str
+
+    @property
+    def which(self) -> str:
+        """The first window, and how many there are beside it."""
+        more = len(self.windows) - 1
+        return f"{self.windows[0]} and {counted(more, 'more window')}" if more else self.windows[0]
+
+
+def failed_alike(failed: Iterable[FailedWindow]) -> list[FailedAlike]:
+    """Put together what failed alike, the first to fail first: a broken file fails every window of its symbol.
+
+    Parameters
+    ----------
+    failed
+        In the order in which they failed.
+
+    Returns
+    -------
+    list of FailedAlike
+        Their windows in order of time.
+    """
+    groups: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in failed:
+        groups.setdefault((one.model, one.symbol, one.cause, one.error), []).append(one.window)
+    return [
+        FailedAlike(model, symbol, tuple(sorted(windows)), cause, error)
+        for (model, symbol, cause, error), windows in groups.items()
+    ]

@@ -2,7 +2,15 @@
 
 import pytest
 
-from sensequant_assets.errors import FailureKind, UsageError, WindowError, advice, failure_kind
+from sensequant_assets.errors import (
+    FailedWindow,
+    FailureKind,
+    UsageError,
+    WindowError,
+    advice,
+    failed_alike,
+    failure_kind,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +47,14 @@ def test_every_kind_has_advice_and_one_of_another_version_too() -> None:
     other = advice("eaten_by_a_later_version")
     assert "no advice" in other
     assert advice(None) == advice("") == other
+
+
+def test_windows_of_a_symbol_that_failed_for_one_reason_are_told_together_the_first_to_fail_first() -> None:
+    told = [("B", "2010-01-01", "broken"), ("A", "2009-06-01", "slow"), ("B", "2009-01-01", "broken"),
+            ("A", "2010-01-01", "broken")]  # fmt: skip
+    found = failed_alike(FailedWindow("teacher", symbol, window, "timeout", error) for symbol, window, error in told)
+    assert [(one.symbol, one.which, one.error) for one in found] == [
+        ("B", "2009-01-01 and 1 more window", "broken"),
+        ("A", "2009-06-01", "slow"),
+        ("A", "2010-01-01", "broken"),
+    ]

@@ -10,8 +10,8 @@ from rich.text import Text
 from sensequant_assets.cli.console import styled
 from sensequant_assets.core.outcome import COUNTED, Outcome, Status, Verdict
 from sensequant_assets.core.parameters import MODELS, ModelKind
+from sensequant_assets.errors import FailedWindow, failed_alike
 from sensequant_assets.settings import Settings
-from sensequant_assets.text import counted
 
 FAILURES_SHOWN = 5
 _QUESTION = 'sensequant query "SELECT * FROM window_runs"'
@@ -38,7 +38,7 @@ class Told:
     _constant: Counter[ModelKind] = field(default_factory=Counter)
     _skips: Counter[str] = field(default_factory=Counter)
     _served: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _failed: dict[tuple[str, str, str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    _failed: list[FailedWindow] = field(default_factory=list)
 
     def outcome(self, outcome: Outcome) -> None:
         """Take in what became of a window."""
@@ -50,8 +50,8 @@ class Told:
         if outcome.pair.served_by and outcome.status is Status.REUSED and model == "teacher":
             self._served[outcome.pair.window.key, outcome.pair.served_by.window.key] += 1
         if outcome.status is Status.FAILED:
-            why = (outcome.model, outcome.pair.symbol, str(outcome.failure), str(outcome.error_message))
-            self._failed[why].append(outcome.pair.window.key)
+            why = (str(outcome.failure), outcome.error_message)
+            self._failed.append(FailedWindow(outcome.model, outcome.pair.symbol, outcome.pair.window.key, *why))
 
     def verdict(self, verdict: Verdict) -> None:
         """Take in the verdict on a model."""
@@ -72,11 +72,10 @@ class Told:
 
     def failed(self) -> list[str]:
         """What failed and why: a sentence for all windows of a symbol that failed alike, the first to fail first."""
-        said = []
-        for (model, symbol, failure, message), windows in self._failed.items():
-            more = f" and {counted(len(windows) - 1, 'more window')}" if len(windows) > 1 else ""
-            said.append(f"failed {model} {symbol} {windows[0]}{more}: {failure}: {message}")
-        return said
+        return [
+            f"failed {one.model} {one.symbol} {one.which}: {one.cause}: {one.error}"
+            for one in failed_alike(self._failed)
+        ]
 
     def _as_far_as_it_came(self, model: ModelKind) -> Verdict:
         counts = self._counts[model]

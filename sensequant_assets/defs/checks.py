@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,7 @@ from sensequant_assets.core.outcome import Outcome, Status, Verdict
 from sensequant_assets.core.quality.rules import Finding as BarFinding
 from sensequant_assets.core.quality.rules import summary as bars_summary
 from sensequant_assets.defs.names import CANARIES, CHECK, NO_LEAK, NOT_CONSTANT, SOUND, WALK_FORWARD
+from sensequant_assets.errors import FailedWindow, advice, failed_alike
 from sensequant_assets.text import markdown_text, printable
 
 FAILURES_SHOWN, FINDINGS_SHOWN = 20, 100
@@ -25,7 +27,7 @@ _PART = (
 def check_result(
     asset: str, verdict: Verdict, outcomes: Sequence[Outcome], part_of: str = "", idle_devices: Sequence[str] = ()
 ) -> dg.AssetCheckResult:
-    """Adapt a verdict: counts, rate and limit, and the first failed windows as a table.
+    """Adapt a verdict: counts, rate and limit, and what failed first and why as a table.
 
     Parameters
     ----------
@@ -42,9 +44,9 @@ def check_result(
         A sentence for each device that stood idle, which is told beside the verdict.
     """
     failed = [
-        _failed_window(outcome.pair.symbol, outcome.pair.window.key, outcome.failure, outcome.error_message)
-        for outcome in outcomes
-        if outcome.status is Status.FAILED
+        FailedWindow(one.model, one.pair.symbol, one.pair.window.key, str(one.failure), one.error_message)
+        for one in outcomes
+        if one.status is Status.FAILED
     ]
     return dg.AssetCheckResult(
         asset_key=asset,
@@ -119,6 +121,8 @@ def not_constant_result(
 def sound_result(findings: Sequence[BarFinding], symbols: int) -> dg.AssetCheckResult:
     """Adapt what the rules on bars find in some symbols, errors first: it stops nothing.
 
+    Where the bars of a symbol cannot be taken at all it is an error, else a warning.
+
     Parameters
     ----------
     findings
@@ -128,6 +132,7 @@ def sound_result(findings: Sequence[BarFinding], symbols: int) -> dg.AssetCheckR
     """
     errors = sum(one.severity == "error" for one in findings)
     by_rule = Counter(one.rule for one in findings)
+    refused = dg.AssetCheckSeverity.ERROR if by_rule["unreadable"] else dg.AssetCheckSeverity.WARN
     metadata: dict[str, Any] = {"symbols": symbols, "errors": errors, "warnings": len(findings) - errors}
     if findings:
         shown = sorted(findings, key=lambda one: one.severity)[:FINDINGS_SHOWN]
@@ -139,7 +144,7 @@ def sound_result(findings: Sequence[BarFinding], symbols: int) -> dg.AssetCheckR
         asset_key="bars",
         check_name=SOUND,
         passed=not errors,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=refused,
         description=markdown_text(bars_summary(findings, symbols)),
         metadata=metadata,
     )
@@ -276,23 +281,23 @@ def batch_result(
     plotted
         Whether the series has no point of the batch yet.
     """
-    shown = [
-        _failed_window(row["symbol"], row["window_start"], row["failure_kind"], row["error_message"]) for row in failed
-    ]
+    windows = [
+        FailedWindow(
+            verdict.model, row["symbol"], str(row["window_start"]),
+            str(row["failure_kind"] or "unknown"), row["error_message"] or "",
+        )
+        for row in failed
+    ]  # fmt: skip
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
         description=markdown_text(describe_batch(verdict, untried, batch_id, silent_runs)),
-        metadata=verdict_metadata(verdict, shown, untried, plotted=plotted)
+        metadata=verdict_metadata(verdict, windows, untried, plotted=plotted)
         | {"batch": printable(batch_id), **_numbers({"silent_runs": silent_runs}, plotted)}
         | ({"report": dg.MetadataValue.md(report)} if report else {}),
     )
-
-
-def _failed_window(symbol: str, window: object, cause: str | None, error: str | None) -> dict[str, str]:
-    return {"symbol": symbol, "window": str(window), "cause": str(cause or "unknown"), "error": error or ""}
 
 
 def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
@@ -302,24 +307,39 @@ def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 
 def verdict_metadata(
     verdict: Verdict,
-    failed: Sequence[Mapping[str, str]],
+    failed: Sequence[FailedWindow],
     untried: Sequence[Mapping[str, str]] = (),
     *,
     plotted: bool = True,
 ) -> dict[str, Any]:
-    """Counts, rate and limit, and the first failed windows and those that nobody tried as tables."""
+    """Counts, rate and limit, and what failed first and windows that nobody tried as tables."""
     numbers: dict[str, float] = {**verdict.counts, "max_failure_rate": verdict.max_failure_rate}
     if verdict.failure_rate is not None:
         numbers["failure_rate"] = verdict.failure_rate
     metadata = _numbers(numbers, plotted)
-    for name, windows in (("failed_windows", failed), ("not_attempted_windows", untried)):
+    alike = [
+        {"symbol": one.symbol, "windows": one.which, "cause": one.cause, "error": one.error}
+        for one in failed_alike(failed)
+    ]
+    for name, windows in (("failed_windows", alike), ("not_attempted_windows", untried)):
         if windows:
             shown = [
                 dg.TableRecord({column: printable(cell) for column, cell in row.items()})
                 for row in windows[:FAILURES_SHOWN]
             ]
             metadata[name] = dg.MetadataValue.table(shown)
+    if failed:
+        metadata["what_to_do"] = dg.MetadataValue.md(_what_to_do(failed))
     return metadata
+
+
+def _what_to_do(failed: Sequence[FailedWindow]) -> str:
+    """What a person does about each cause, the most frequent first, and which commands tell more."""
+    first, causes = failed[0], Counter(one.cause for one in failed)
+    lines = [f"- {markdown_text(cause)}: {advice(cause)}" for cause, _ in causes.most_common()]
+    asked = f"{quote(first.symbol)} {first.window} --model {first.model}"
+    lines.append(f"- `sensequant why {asked}` tells of one window, `sensequant report` of all of its batch.")
+    return "\n".join(lines)
 
 
 def _numbers(values: Mapping[str, float], plotted: bool) -> dict[str, Any]:

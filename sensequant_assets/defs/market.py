@@ -13,7 +13,7 @@ from sensequant_assets.core.provenance import arrays_fingerprint
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.universe import Universe
 from sensequant_assets.defs.catalog import COLUMN_SCHEMA, column_schema
-from sensequant_assets.defs.checks import sound_result
+from sensequant_assets.defs.checks import evaluation_of, sound_result
 from sensequant_assets.defs.names import SOUND
 from sensequant_assets.defs.partitions import add_symbols
 from sensequant_assets.defs.resources import MarketResource
@@ -108,8 +108,20 @@ def _check_spec() -> dg.AssetCheckSpec:
         SOUND,
         asset="bars",
         description="The rules on bars find no error: no row that is none, no split that nobody took out, no other "
-        "unit or company. It stops nothing; docs/data.md has the rules.",
+        "unit or company. It is an error where the bars of a symbol cannot be taken at all, else a warning, and stops "
+        "nothing; docs/data.md has the rules. Runs of the models look too.",
     )
+
+
+def tell_sound(instance: dg.DagsterInstance, market: Market) -> None:
+    """Record what the rules find in all bars of a market as the check's result, where all have been read anyway.
+
+    A run that trains reads them itself, and materializes no bars that are known already: their check would stay as it
+    was before a file went wrong.
+    """
+    if market.is_read:
+        found = sound_result(market.findings, len(market.universe.symbols))
+        instance.report_runless_asset_event(evaluation_of(found))
 
 
 def universe_event(listed: Universe, file: Path) -> dg.AssetMaterialization:

@@ -12,7 +12,7 @@ from sensequant_assets.core.judging.noise import NAMES, Noise, WindowScore
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.pool import EARLY
 from sensequant_assets.defs.events import EventLog
-from sensequant_assets.defs.market import symbol_events
+from sensequant_assets.defs.market import symbol_events, tell_sound
 from sensequant_assets.defs.names import ASSETS, POOLS, SHARED_STUDENTS
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.market.market import Market
@@ -55,7 +55,8 @@ def log_outcomes(
     """Tell Dagster and who waits of each window as it finishes, and Dagster of its symbol's tables if its bars are new.
 
     The tables are written beside the training, which goes on in other threads, so that the graph upstream of a model
-    shows what it was trained on. `noise` is the band of the market's noise twin, where one is on disk.
+    shows what it was trained on, and so does the check of the bars. `noise` is the band of the market's noise twin,
+    where one is on disk.
     """
     seen: set[str] = set()
     with EventLog(context) as events:
@@ -67,6 +68,8 @@ def log_outcomes(
                     events.log(event)
             events.log(event_of(outcome, noise))
             resource.tell(outcome)
+    if seen:
+        tell_sound(context.instance, market)
 
 
 def log_pool(context: dg.AssetExecutionContext, outcome: PoolOutcome) -> None:

@@ -38,7 +38,7 @@ def latest_verdict(
     if check == NOT_CONSTANT:
         constant = constant_windows(telemetry, batch, model, FAILURES_SHOWN)
         return not_constant_result(ASSETS[model], verdict, constant, batch, plotted=plotted)
-    failed = failed_windows(telemetry, batch, FAILURES_SHOWN, model=model)
+    failed = failed_windows(telemetry, batch, model=model)
     untried = untried_windows(telemetry, batch, model)
     report = markdown(read_report(telemetry, batch, noise=noise_of_batch(telemetry, batch)))
     return batch_result(ASSETS[model], verdict, failed, untried, batch, report=report, plotted=plotted)

@@ -273,9 +273,12 @@ class Market:
 
     def findings_at_hand(self, symbols: Iterable[str]) -> Sequence[Finding]:
         """As `findings_of` where the whole universe has been read anyway; none where it has not."""
-        if all(map(self._quality.knows, self.universe.symbols)):
-            return self.findings_of(symbols)
-        return ()
+        return self.findings_of(symbols) if self.is_read else ()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the bars of the whole universe have been read, those that cannot be taken included."""
+        return all(map(self._quality.knows, self.universe.symbols))
 
     @cached_property
     def coverage(self) -> Coverage:
@@ -287,7 +290,7 @@ class Market:
     @property
     def coverage_at_hand(self) -> Coverage | None:
         """As `coverage` where the whole universe has been read anyway; None where it has not."""
-        return self.coverage if all(map(self._quality.knows, self.universe.symbols)) else None
+        return self.coverage if self.is_read else None
 
     def _take_in(self) -> None:
         """Let the rules know the bars of the whole universe."""

@@ -14,7 +14,7 @@ from sensequant_assets.core.judging.noise import NO_BAND, Band, Noise, Outside, 
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.core.quality.coverage import Coverage
-from sensequant_assets.errors import FailureKind, advice
+from sensequant_assets.errors import FailedAlike, FailedWindow, FailureKind, advice, failed_alike
 from sensequant_assets.telemetry.questions import batches, costs, events, windows
 from sensequant_assets.telemetry.questions.verdicts import whole_verdicts
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -396,6 +396,14 @@ def values_of(report: Report, model: str, metric: str) -> list[float]:
 def failures_by_cause(report: Report) -> list[Cause]:
     """Failed windows by kind, with what to do, the most frequent first."""
     return _causes((row.failure_kind or "unknown", row) for row in report.failed())
+
+
+def alike(rows: Iterable[Row]) -> list[FailedAlike]:
+    """Failed windows, those of a symbol together that failed for one reason."""
+    return failed_alike(
+        FailedWindow(one.model, one.symbol, one.window, one.failure_kind or "unknown", one.error_message or "")
+        for one in rows
+    )
 
 
 def skips_by_reason(report: Report) -> list[Cause]:

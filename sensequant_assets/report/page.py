@@ -19,6 +19,7 @@ from sensequant_assets.report.comparison import Comparison, compare, flat
 from sensequant_assets.report.facts import (
     METRICS,
     Report,
+    alike,
     cost_said,
     failures_by_cause,
     growth,
@@ -174,7 +175,7 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters |= {"number": _number, "percent": _percent, "seconds": seconds}
+    environment.filters |= {"number": _number, "percent": _percent, "seconds": seconds, "alike": alike}
     return environment.get_template(name)
 
 

@@ -154,7 +154,7 @@ def test_no_secret_of_the_environment_is_in_any_file(sample: Home, first: Finish
 
 
 def test_nothing_but_text_json_and_tables_is_written(sample: Home, first: Finished) -> None:
-    written = {path.suffix for path in sample.data.rglob("*") if path.is_file()}
+    written = {path.suffix or path.name for path in sample.data.rglob("*") if path.is_file()}
     assert written <= {".gz", ".json", ".parquet", ".duckdb", ".lock", ".order", ".db", ".sqlite", ".yaml", ".zst"}
 
 

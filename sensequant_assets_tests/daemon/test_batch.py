@@ -219,7 +219,7 @@ def test_exactly_the_run_of_the_bad_window_fails_and_its_check_says_why(calm: En
     assert metadata["failure_rate"] == "0.3958"
     shown = [json.loads(record) for record in metadata["failed_windows"]["records"]]
     assert len(shown) == 20
-    assert {(row["symbol"], row["window"]) for row in shown} <= {key for key in FAILED if key[1] == BAD}
+    assert {(row["symbol"], row["windows"]) for row in shown} <= {key for key in FAILED if key[1] == BAD}
     assert {row["cause"] for row in shown} == {"single_class"}
     (said,) = calm.home.rows("SELECT run_id, message FROM events WHERE kind = 'blocked'")
     assert said["run_id"] == bad

@@ -79,7 +79,7 @@ def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None
     assert found.metadata["batch"].value == printable(NASTY)
     table = found.metadata["failed_windows"]
     assert isinstance(table, dg.TableMetadataValue)
-    failed_window = {"symbol": "S", "window": "2022-01-01", "cause": "timeout", "error": printable(NASTY)}
+    failed_window = {"symbol": "S", "windows": "2022-01-01", "cause": "timeout", "error": printable(NASTY)}
     assert table.records[0].data == failed_window
     description = check_result("teacher_models", blocked, []).description
     assert html.unescape(MarkdownIt().render(str(description))) == f"<p>{printable(blocked.blocked)}</p>\n"
@@ -183,7 +183,16 @@ def test_the_first_failed_windows_are_a_table_with_their_errors() -> None:
     table = check_result("teacher_models", EXCEEDED, outcomes).metadata["failed_windows"]
     assert isinstance(table, dg.TableMetadataValue)
     assert len(table.records) == FAILURES_SHOWN
-    assert table.records[0].data == {"symbol": "S0", "window": "2022-01-01", "cause": "timeout", "error": "slow"}
+    assert table.records[0].data == {"symbol": "S0", "windows": "2022-01-01", "cause": "timeout", "error": "slow"}
+
+
+def test_what_failed_says_what_to_do_by_cause_and_which_command_tells_of_the_first() -> None:
+    found = check_result("teacher_models", EXCEEDED, [failed("M&M"), failed("TCS")]).metadata["what_to_do"]
+    assert str(found.value).splitlines() == [
+        f"- timeout: {FailureKind.TIMEOUT.advice}",
+        "- `sensequant why 'M&M' 2022-01-01 --model teacher` tells of one window, "
+        "`sensequant report` of all of its batch.",
+    ]
 
 
 @pytest.mark.parametrize(

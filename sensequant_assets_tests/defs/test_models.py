@@ -181,17 +181,32 @@ def test_a_failed_window_is_no_materialization_and_its_observation_says_why(plat
 def test_the_check_shows_counts_rate_limit_and_the_failed_windows(platform: Platform) -> None:
     evaluation = platform.verdict("teacher_models", "within")
     metadata = {name: value.value for name, value in evaluation.metadata.items()}
-    table = metadata.pop("failed_windows")
+    table, what_to_do = metadata.pop("failed_windows"), metadata.pop("what_to_do")
     assert metadata == {
         "trained": 0, "reused": 9, "skipped": 3, "failed": 3, "not_attempted": 0,
         "failure_rate": 0.25, "max_failure_rate": 0.25,
     }  # fmt: skip
     assert evaluation.passed
     rows = [record.data for record in evaluation.metadata["failed_windows"].records]
-    assert [(row["symbol"], row["window"], row["cause"]) for row in rows] == [
-        ("IBM", window, "corrupt_bars") for window in WINDOWS
+    # One row for a file that is broken, however many windows it costs.
+    assert [(row["symbol"], row["windows"], row["cause"]) for row in rows] == [
+        ("IBM", f"{WINDOWS[0]} and 2 more windows", "corrupt_bars")
     ]
     assert table is not None
+    assert "Correct the named row" in what_to_do
+    assert f"`sensequant why IBM {WINDOWS[0]} --model teacher`" in what_to_do
+
+
+def test_a_run_on_a_corrupt_file_turns_the_check_of_the_bars_red(platform: Platform) -> None:
+    (record,) = platform.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("bars"), "sound"), limit=1
+    )
+    evaluation: Any = record.event.dagster_event.asset_check_evaluation_data
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert evaluation.metadata["symbols"].value == len(SYMBOLS)
+    (row,) = (one.data for one in evaluation.metadata["findings"].records)
+    assert (row["symbol"], row["rule"]) == ("IBM", "unreadable")
+    assert "IBM.csv, row 50" in row["message"]
 
 
 def test_models_that_know_nothing_count_as_trained_and_are_flagged_and_stop_nothing(

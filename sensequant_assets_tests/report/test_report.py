@@ -331,7 +331,17 @@ def test_a_thousand_symbols_are_cut_with_a_note_and_trouble_stays(store: Telemet
 
 def test_long_lists_say_what_they_leave_out(store: TelemetryStore) -> None:
     write_run(store, [window(f"S{number:03}", W1, "failed", error_message="broken") for number in range(103)])
-    assert "3 more are not listed" in Page(page(read_report(store, "b"))).text
+    assert "3 more such lines are not listed" in Page(page(read_report(store, "b"))).text
+
+
+def test_windows_of_a_symbol_that_failed_alike_are_one_line_of_the_page(store: TelemetryStore) -> None:
+    broken = [window("AAA", start, "failed", error_message="AAA.csv is broken") for start in (W1, W2)]
+    write_run(store, [*broken, window("BBB", W1, "failed", error_message="BBB.csv is broken")])
+    text = Page(page(read_report(store, "b"))).text
+    assert "Failed windows: 3" in text
+    assert f"{W1} and 1 more window" in text
+    # Once as the example of the cause, once in the list.
+    assert text.count("AAA.csv is broken") == 2
 
 
 def test_a_comparison_tells_inputs_trees_outcomes_and_metrics(store: TelemetryStore) -> None:

@@ -11,7 +11,7 @@ from sensequant_assets.batch.rows import coverage_event
 from sensequant_assets.core.quality.coverage import Coverage, Covered
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.watch.changes import Reason, why
-from sensequant_assets_tests.running import Home
+from sensequant_assets_tests.running import Home, corrupt, sample_bars, write_universe
 from sensequant_assets_tests.telling import W1, window, write_run
 
 SAME = {"data_fingerprint": "d", "parameters_fingerprint": "p", "code_fingerprint": "c", "trees_fingerprint": "t"}
@@ -113,4 +113,21 @@ def test_the_command_names_what_was_asked_otherwise(tmp_path: Path) -> None:
     ]
     unknown = home.run("why", "NOBODY", "2009-01-01")
     assert unknown.code == 2
-    assert "has a student of NOBODY" in unknown.err
+    assert "has tried a student of NOBODY" in unknown.err
+
+
+def test_the_command_says_why_a_window_has_no_model(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    corrupt(sample_bars(tmp_path / "bars", ["AAPL", "FB"]) / "AAPL.csv")
+    write_universe(tmp_path / "two.csv", ["AAPL", "FB"])
+    assert home.backfill("--universe", "two.csv", "--bars", "bars", "--end", "2009-06-30").code == 1
+    failed = home.run("why", "AAPL", "2009-01-01", "--model", "teacher")
+    assert failed.code == 0, failed.err
+    assert "failed in batch" in failed.out
+    assert "AAPL.csv, row 100 and" in failed.out
+    assert "Correct the named row of the named file" in failed.out
+    skipped = home.run("why", "FB", "2009-01-01", "--model", "teacher")
+    assert "was skipped in batch" in skipped.out
+    assert "FB trades from 2012-05-18" in skipped.out
+    told = home.run("why", "AAPL", "2009-01-01", "--model", "teacher", "--json").json
+    assert (told["last"]["outcome"], told["last"]["failure_kind"]) == ("failed", "corrupt_bars")

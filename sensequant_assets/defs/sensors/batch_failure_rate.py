@@ -66,7 +66,7 @@ def _judge(context: dg.SensorEvaluationContext, desk: Desk, batch: EndedBatch, s
     verdicts = judge_whole(batch, batch_summary(telemetry, batch_id))
     report = markdown(read_report(telemetry, batch_id, noise=noise_of_batch(telemetry, batch_id)))
     for model, verdict in verdicts.items():
-        failed = failed_windows(telemetry, batch_id, FAILURES_SHOWN, model=model)
+        failed = failed_windows(telemetry, batch_id, model=model)
         untried = untried_windows(telemetry, batch_id, model) if verdict.not_attempted else []
         found = batch_result(ASSETS[model], verdict, failed, untried, batch_id, silent_runs, report)
         if not batch.superseded:

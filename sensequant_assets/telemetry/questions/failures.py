@@ -67,7 +67,7 @@ class PermanentFailure:
 
 
 def failed_windows(
-    store: TelemetryStore, batch_id: str, most: int, *, model: str | None = None
+    store: TelemetryStore, batch_id: str, most: int | None = None, *, model: str | None = None
 ) -> list[dict[str, Any]]:
     """The windows of a batch whose latest attempt failed, the first to fail first.
 
@@ -80,7 +80,7 @@ def failed_windows(
     batch_id
         The batch.
     most
-        How many at most.
+        How many at most; None for all.
     model
         Only of this one.
     """

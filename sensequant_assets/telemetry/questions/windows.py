@@ -226,3 +226,18 @@ def models_of_pair(store: TelemetryStore, universe: str, model: str, symbol: str
         """,  # noqa: S608 - a constant of this package
         {"universe": universe, "model": model, "symbol": symbol, "window": window},
     )
+
+
+def latest_attempt(store: TelemetryStore, universe: str, model: str, symbol: str, window: str) -> dict[str, Any] | None:
+    """What became last of a model of a pair, in any batch; None where none has tried it.
+
+    It has `batch_id`, `ended_at`, `outcome`, `reason`, `failure_kind` and `error_message`.
+    """
+    rows = store.rows(
+        """
+        SELECT batch_id, ended_at, outcome, reason, failure_kind, error_message FROM pair_status
+        WHERE universe = $universe AND model = $model AND symbol = $symbol AND window_start = $window::DATE
+        """,
+        {"universe": universe, "model": model, "symbol": symbol, "window": window},
+    )
+    return rows[0] if rows else None
