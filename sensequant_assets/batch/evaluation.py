@@ -26,7 +26,7 @@ from sensequant_assets.core.providers import STANDARD
 from sensequant_assets.core.samples import Samples
 from sensequant_assets.core.splits import Positions
 from sensequant_assets.core.teacher import predict
-from sensequant_assets.core.training import Grown, Lesson
+from sensequant_assets.core.training import Lesson
 from sensequant_assets.core.windows import Window
 from sensequant_assets.errors import UsageError, WindowError
 from sensequant_assets.market.kept import BarsDigest
@@ -269,7 +269,7 @@ class _Library:
     store: ModelStore
     counts: Mapping[str, Counter[str]]
     importance: Importance
-    _pools: dict[str, Grown | None] = field(default_factory=dict)
+    _pools: "dict[str, tuple[lgb.Booster, Calibration] | None]" = field(default_factory=dict)
 
     def said(self, lesson: Lesson) -> dict[str, Said]:
         """What the models of a pair say of its test rows, raw and served, by model; nothing without such rows."""
@@ -285,9 +285,10 @@ class _Library:
         if pooled and found:
             new, pool = pool_name not in self._pools, self._pool(pool_name)
             if pool is not None:
-                raw = predict(pool.booster, lesson.samples.features[lesson.rows.test])
-                found[POOL] = _said(raw, pool.calibration)
-                self._ask(pool.booster, lesson, new=new)
+                booster, calibration = pool
+                raw = predict(booster, lesson.samples.features[lesson.rows.test])
+                found[POOL] = _said(raw, calibration)
+                self._ask(booster, lesson, new=new)
         return found
 
     def _ask(self, booster: "lgb.Booster", lesson: Lesson, *, new: bool) -> None:
@@ -319,13 +320,13 @@ class _Library:
         self.counts["models"][model] += 1
         return stored
 
-    def _pool(self, name: str) -> Grown | None:
+    def _pool(self, name: str) -> "tuple[lgb.Booster, Calibration] | None":
         """A pooled teacher, which is looked for once."""
         if name not in self._pools:
             self._pools[name] = self._found_pool(name)
         return self._pools[name]
 
-    def _found_pool(self, name: str) -> Grown | None:
+    def _found_pool(self, name: str) -> "tuple[lgb.Booster, Calibration] | None":
         stored, window = self.store.pools.find("pool", name), name.removesuffix(EARLY)
         trees = {trees for (_, _, start), trees in (self.subject.trees or {}).items() if start == window}
         if stored is None:
@@ -334,7 +335,7 @@ class _Library:
             self.counts["replaced"][POOL] += 1
         else:
             self.counts["models"][POOL] += 1
-            return stored.grown(self.subject.teacher)
+            return stored.booster(), stored.record.calibration
         return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from sensequant_assets.models.sealed import (
     record_of,
     write,
 )
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 PoolKind = Literal["pool", "shared_student"]
 
@@ -80,6 +83,12 @@ class StoredPool:
     def text(self) -> str:
         """The model text, checked against its record."""
         return gzip.decompress(checked(self.path, self.record.model_digest)).decode()
+
+    def booster(self) -> "lgb.Booster":
+        """The model, checked against its record; whoever asks for these trees may have other parameters by now."""
+        import lightgbm as lgb
+
+        return lgb.Booster(model_str=self.text())
 
     def grown(self, asked: BoosterParameters) -> Grown:
         """The model, checked against its record and against what was asked for."""

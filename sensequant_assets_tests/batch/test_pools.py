@@ -458,6 +458,20 @@ def test_an_evaluation_tells_which_models_serve_a_window_that_they_are_not_of(sh
     assert said["pool"].tolist() == said["teacher"].tolist()
 
 
+def test_a_batch_is_judged_by_trees_that_a_later_one_has_asked_for_otherwise(shop: PooledShop) -> None:
+    stumps = TEACHER.model_copy(update={"max_depth": 1})
+    first = shop.run(teacher=stumps)
+    # Trees of one split are the same, however many leaves they may have.
+    later = shop.run("two", teacher=stumps.model_copy(update={"num_leaves": 31}))
+    assert later.pool_statuses() == dict.fromkeys(WINDOWS, PoolStatus.TRAINED)
+    trees = {(model, *key): one.trees_fingerprint for (model, key), one in first.outcomes.items()}
+
+    gathered = gather(Subject("one", shop.settings, stumps, STUDENT, trees), shop.market(stumps), shop.store)
+
+    assert gathered.models == {"teacher": 9, "student": 9, "pool": 3}
+    assert not gathered.replaced
+
+
 def test_a_symbol_whose_bars_fail_is_in_no_pool_and_fails_alone(shop: PooledShop) -> None:
     corrupt(shop.bars / "GOOG.csv")
 
