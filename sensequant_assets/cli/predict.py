@@ -104,5 +104,5 @@ def _told(standing: Standing, forecasts: Predictions, new: int) -> list[str]:
     if age > _AGE_D:
         lines.append(f"These bars are {counted(age, 'day')} old.")
     if len(rows) > new:
-        lines.append(f"{counted(len(rows) - new, 'prediction')} of these bars were there already and stay as they are.")
+        lines.append(f"{counted(len(rows) - new, 'prediction')} of these bars stood there already; none changes.")
     return lines

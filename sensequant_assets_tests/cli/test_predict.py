@@ -64,7 +64,7 @@ def test_a_prediction_never_changes(home: Home) -> None:
     again = home.run("predict", "--unproven", "--date", "2010-12-31", "--json")
     assert objects(again) == first
     assert "0 new rows" in again.err
-    assert "4 predictions of these bars were there already and stay as they are." in again.err
+    assert "4 predictions of these bars stood there already; none changes." in again.err
     other = ("--end", "2010-12-22", "--param", "STUDENT_LEARNING_RATE=0.3")
     assert home.backfill("--symbols", ",".join(SYMBOLS), *other).code == 0
     changed = objects(home.run("predict", "--unproven", "--date", "2010-12-31", "--json"))
