@@ -20,7 +20,7 @@ from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, BATCH_TAG, COMMAND_LINE, SOURCE_TAG
 from sensequant_assets.defs.partitions import add_symbols, choose, partition_order, symbol_partitions
 from sensequant_assets.defs.resources import MarketResource
-from sensequant_assets.defs.runs import fail_dead_runs
+from sensequant_assets.defs.runs import fail_dead_runs, place_on_timeline
 from sensequant_assets.errors import BrokeOffError, BusyError, StoppedError, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
@@ -106,6 +106,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         choice = choose(batch.keys, *partition_order(instance, batch.settings))
         tags |= choice.tags
         private.forget_plan()
+        place_on_timeline(instance, TRAINING.name)
         with naming_damage(home, BrokeOffError):
             result = definitions.resolve_job_def(TRAINING.name).execute_in_process(
                 instance=instance,

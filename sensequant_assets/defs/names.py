@@ -14,6 +14,9 @@ SERVING_GROUP, CHAMPIONS = "serving", "champions"
 PREDICTIONS, OUTCOMES, MONITORING = "predictions", "outcomes", "monitoring"
 POOLS, SHARED_STUDENTS = "pooled_teachers", "shared_students"
 COMMAND_LINE = "cli"
+LOCATION, REPOSITORY = "sensequant_assets", "__repository__"
+"""The code location as `workspace.yaml` calls it, and Dagster what any `Definitions` define."""
+
 BATCH_TAG, SOURCE_TAG, ATTEMPT_TAG = "sensequant/batch", "sensequant/source", "sensequant/attempt"
 CPU_POOL = "sensequant_cpu"
 

@@ -1,8 +1,10 @@
 """A batch as Dagster knows it: its runs, whether they are over, and which of them are dead."""
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -18,9 +20,11 @@ from sensequant_assets.defs.names import (
     BATCH_TAG,
     COMMAND_LINE,
     DIED_TAG,
+    LOCATION,
     RANGE_END,
     RANGE_START,
     REPEATS_TAG,
+    REPOSITORY,
     SOURCE_TAG,
 )
 from sensequant_assets.defs.partitions import keys_of, partition_order
@@ -28,6 +32,7 @@ from sensequant_assets.defs.plans import tell_backfill
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
 from sensequant_assets.sources.universes import read_universe
+from sensequant_assets.storage import dagster_private as private
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.questions.batches import run_statuses
 from sensequant_assets.telemetry.questions.verdicts import models_judged
@@ -51,6 +56,15 @@ _HAS_PROCESS = (
 )
 """Statuses of a run that neither waits nor is over."""
 
+_SIGNATURES = {
+    "create_run_for_job": [
+        "self", "job_def", "execution_plan", "run_id", "run_config", "resolved_op_selection", "status", "tags",
+        "root_run_id", "parent_run_id", "op_selection", "asset_selection", "remote_job_origin", "job_code_origin",
+        "repository_load_data",
+    ]
+}  # fmt: skip
+"""Parameters of what makes a run and is told its code location here."""
+
 
 def runs_of(instance: dg.DagsterInstance, batch_id: str) -> list[dg.DagsterRun]:
     """All runs of a batch, newest first."""
@@ -61,6 +75,21 @@ def runs_of(instance: dg.DagsterInstance, batch_id: str) -> list[dg.DagsterRun]:
     )
     found = {run.run_id: run for chosen in filters for run in instance.get_runs(filters=chosen)}
     return list(found.values())
+
+
+def place_on_timeline(instance: dg.DagsterInstance, job: str) -> None:
+    """Let runs of a job that this process makes in an instance be told as those of the code location that has the job.
+
+    The timeline, with which the UI opens, shows no others, and `execute_in_process` cannot be told the location. Where
+    Dagster has changed what that takes, a warning says so and runs are made as ever.
+    """
+    changed = private.changed(dg.DagsterInstance, _SIGNATURES)
+    if closed := private.PLACED.closed or (changed and private.PLACED.because(changed)):
+        warnings.warn(closed, stacklevel=2)
+        return
+    repository = private.RemoteRepositoryOrigin(private.RegisteredCodeLocationOrigin(LOCATION), REPOSITORY)
+    made = partial(instance.create_run_for_job, remote_job_origin=repository.get_job_origin(job))
+    instance.create_run_for_job = made  # type: ignore[method-assign]
 
 
 def has_ended(instance: dg.DagsterInstance, batch_id: str, runs: Sequence[dg.DagsterRun]) -> bool:
@@ -263,6 +292,9 @@ def identity_of(run: dg.DagsterRun) -> Identity:
     backfill = run.tags.get("dagster/backfill")
     batch = run.tags.get(BATCH_TAG) or backfill or run.run_id
     source = run.tags.get(SOURCE_TAG)
+    if source == COMMAND_LINE and run.parent_run_id:
+        # One that is executed again in the UI has the tags of the one before, and nobody waits for it.
+        source = "ui"
     if source is None:
         source = (
             "sensor"

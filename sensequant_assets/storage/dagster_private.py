@@ -161,6 +161,15 @@ def forget_plan() -> None:
     AssetCheckEvaluationPlanned(asset_key=dg.AssetKey("none"), check_name="none")
 
 
+PLACED = Way("A run of the command line has no place on the timeline instead, and stands among all runs as before")
+"""A run of the command line on the timeline of the UI (`defs.runs.of_location`)."""
+
+with PLACED.needs("names a code location wherever it is served"):
+    from dagster._core.remote_origin import RegisteredCodeLocationOrigin as RegisteredCodeLocationOrigin
+with PLACED.needs("names what a code location defines"):
+    from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
+
+
 SOONER = Way("A backfill from the UI may wait 30 seconds instead")
 """How soon the daemon looks for new backfills (`look_sooner`)."""
 

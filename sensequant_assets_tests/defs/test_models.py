@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.cli.launch import Launch, launch
@@ -22,11 +23,12 @@ from sensequant_assets.core.lattice import Key, Pair
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.parameters import MODELS, StudentParameters, TeacherParameters
 from sensequant_assets.core.windows import Window
+from sensequant_assets.defs.home import WORKSPACE
 from sensequant_assets.defs.location import build_definitions
 from sensequant_assets.defs.names import ASSETS, ATTEMPT_TAG, BATCH_TAG
 from sensequant_assets.defs.partitions import keys_of
 from sensequant_assets.defs.resources import launchpad_resources
-from sensequant_assets.defs.runs import identity_of
+from sensequant_assets.defs.runs import identity_of, place_on_timeline
 from sensequant_assets.defs.telling import event_of
 from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.market import market
@@ -288,6 +290,29 @@ def test_the_run_fails_above_the_limit_and_succeeds_within_it(platform: Platform
     assert platform.run("within").status is dg.DagsterRunStatus.SUCCESS
 
 
+def test_a_run_of_the_command_line_is_one_of_the_code_location_so_that_the_timeline_has_it(platform: Platform) -> None:
+    run = platform.run("within")
+    assert run.remote_job_origin is not None
+    assert run.remote_job_origin.job_name == "training"
+    (location,) = yaml.safe_load(WORKSPACE.read_text())["load_from"]
+    served = location["python_module"]["location_name"]
+    assert run.remote_job_origin.repository_origin.get_label() == f"__repository__@{served}"
+    assert run.tags["dagster/code_location"] == served
+
+
+def test_where_dagster_makes_runs_otherwise_that_is_said_and_runs_are_made_as_ever(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other:
+        def create_run_for_job(self, job: object) -> None: ...
+
+    monkeypatch.setattr(dg, "DagsterInstance", Other)
+    instance = Other()
+    with pytest.warns(UserWarning, match=r"create_run_for_job takes \(self, job\)\. A run .* no place on the timeline"):
+        place_on_timeline(instance, "training")  # type: ignore[arg-type]
+    assert vars(instance) == {}
+
+
 def test_nothing_is_yielded_as_an_output_and_nothing_is_pickled(platform: Platform) -> None:
     for name in ("above", "within"):
         logs = platform.instance.all_logs(platform.run(name).run_id)
@@ -520,7 +545,11 @@ def test_runs_of_one_backfill_are_one_batch_and_a_run_alone_is_its_own() -> None
     assert identity_of(run()) == Identity("r1", "r1", "ui", None)
     assert identity_of(run(dagster__backfill="b1")) == Identity("b1", "r1", "ui", "b1")
     assert identity_of(run(dagster__sensor_name="s")).source == "sensor"
-    assert identity_of(run(sensequant__batch="x", sensequant__source="cli")) == Identity("x", "r1", "cli", None)
+    attended = run(sensequant__batch="x", sensequant__source="cli")
+    assert identity_of(attended) == Identity("x", "r1", "cli", None)
+    # Executed again in the UI it is of the same batch, and nobody waits for it in a terminal.
+    again = dg.DagsterRun(job_name="training", run_id="r2", tags=attended.tags, parent_run_id="r1", root_run_id="r1")
+    assert identity_of(again) == Identity("x", "r2", "ui", None)
 
 
 def test_a_partition_that_is_no_pair_is_refused() -> None:
