@@ -315,7 +315,7 @@ def verdict_metadata(
     """Counts, rate and limit, and what failed first and windows that nobody tried as tables."""
     numbers: dict[str, float] = {**verdict.counts, "max_failure_rate": verdict.max_failure_rate}
     if verdict.failure_rate is not None:
-        numbers["failure_rate"] = verdict.failure_rate
+        numbers["failure_rate"] = round(verdict.failure_rate, 4)
     metadata = _numbers(numbers, plotted)
     alike = [
         {"symbol": one.symbol, "windows": one.which, "cause": one.cause, "error": one.error}

@@ -274,7 +274,7 @@ def _specs(scope: Scope) -> list[dg.AssetSpec]:
             ASSETS["teacher"],
             description="LightGBM teacher of one symbol in one window, with its out-of-fold soft targets. "
             "It reads the bars as they are now and computes features in memory by the function of `features`, "
-            "so that it never trains on a stale table.",
+            f"so that it never trains on a stale table.\n\n{_grid_of(ASSETS['teacher'])}",
             group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
@@ -286,13 +286,25 @@ def _specs(scope: Scope) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             ASSETS["student"],
             description="Small LightGBM student of one symbol in one window, distilled from the teacher's "
-            "out-of-fold probabilities. It is not trained when too many teachers of its batch failed.",
+            "out-of-fold probabilities. It is not trained when too many teachers of its batch failed."
+            f"\n\n{_grid_of(ASSETS['student'])}",
             group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
             deps=[ASSETS["teacher"]],
         ),
     ]
+
+
+def _grid_of(asset: str) -> str:
+    """How to read the grid of an asset, as Markdown: what its colours cannot say, and where that stands."""
+    return (
+        "In the grid, a window that failed is missing, or red where its run failed too: `View all historical events` "
+        f"on its page has the reason and what to do, and the check [{CHECK}](/assets/{asset}?view=checks&checkDetail="
+        f"{CHECK}) all that failed in the last batch. A skipped window counts as materialized, lest it read as a hole: "
+        "the check counts trained and skipped ones apart. `sensequant report` draws the batch, and "
+        "`sensequant why SYMBOL WINDOW` tells of one window."
+    )
 
 
 def _check_specs() -> list[dg.AssetCheckSpec]:

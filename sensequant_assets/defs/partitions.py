@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from sys import intern
+from urllib.parse import urlencode
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from sensequant_assets.core.windows import Window
 from sensequant_assets.defs.names import RANGE_END, RANGE_START, SYMBOL, WINDOW
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
-from sensequant_assets.text import file_name
+from sensequant_assets.text import file_name, markdown_text
 
 
 def symbol_partitions(universe: str) -> dg.DynamicPartitionsDefinition:
@@ -116,3 +117,8 @@ def _run_of(chosen: set[str], order: Sequence[str]) -> Sequence[str] | None:
     found = [name for name in order if name in chosen]
     first = order.index(found[0])
     return found if list(order[first : first + len(found)]) == found else None
+
+
+def partition_link(asset: str, key: str, text: str = "") -> str:
+    """A Markdown link to the page of a partition, by its key unless other text is given."""
+    return f"[{markdown_text(text or key)}](/assets/{asset}?{urlencode({'view': 'partitions', 'partition': key})})"

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
-from urllib.parse import urlencode
 
 import dagster as dg
 
@@ -21,6 +20,7 @@ from sensequant_assets.defs.names import (
     SERVING_GROUP,
     SHARED_STUDENTS,
 )
+from sensequant_assets.defs.partitions import partition_link
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
@@ -179,17 +179,13 @@ def _leads_to(standing: Standing, rows: Sequence[Prediction]) -> str:
     """
     lines = ["| symbol | model | bars and their findings | what is to be known |", "|---|---|---|---|"]
     for row in sorted(rows, key=lambda each: each.symbol):
+        bars = partition_link("bars", row.symbol)
         shared, window = standing.who_serves(row.symbol) == ANYBODY, str(row.window_start)
         model, of = (SHARED_STUDENTS, window) if shared else (ASSETS["student"], f"{row.symbol}|{window}")
         known = ", ".join(MEANING[Flag(flag)] for flag in str(row.flags).split(", "))
-        cells = (markdown_text(row.symbol), _partition(model, of), _partition("bars", row.symbol), markdown_text(known))
+        cells = (markdown_text(row.symbol), partition_link(model, of), bars, markdown_text(known))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _partition(asset: str, key: str) -> str:
-    """A link to a partition's page."""
-    return f"[{markdown_text(key)}](/assets/{asset}?{urlencode({'view': 'partitions', 'partition': key})})"
 
 
 def _watched(found: Monitoring) -> dict[str, Any]:

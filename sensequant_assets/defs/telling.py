@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import isnan, nan
+from shlex import quote
 from typing import Any
 
 import dagster as dg
@@ -9,17 +10,19 @@ import dagster as dg
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.run import Run
 from sensequant_assets.core.judging.noise import NAMES, Noise, WindowScore
+from sensequant_assets.core.lattice import EARLY_LIFE_DAYS
 from sensequant_assets.core.outcome import Outcome, Status
 from sensequant_assets.core.pool import EARLY
 from sensequant_assets.defs.events import EventLog
 from sensequant_assets.defs.market import symbol_events, tell_sound
-from sensequant_assets.defs.names import ASSETS, POOLS, SHARED_STUDENTS
+from sensequant_assets.defs.names import ASSETS, POOLS, SHARED_STUDENTS, WALK_FORWARD
+from sensequant_assets.defs.partitions import partition_link
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.market.market import Market
 from sensequant_assets.market.pools import Pool
 from sensequant_assets.text import json_text, printable
 
-_SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation", "trees")
+_SHOWN = ("valid_auc", "test_auc", "test_brier", "test_rank_ic", "oof_auc", "fidelity_correlation")
 
 _PARAMETERS = {
     "learning_rate": "learning_rate",
@@ -121,42 +124,62 @@ def event_of(outcome: Outcome, noise: Noise | None = None) -> dg.AssetMaterializ
     materialization with its reason, because a hole would read as a failure.
     """
     pair, asset = outcome.pair, ASSETS["teacher" if outcome.model == "teacher" else "student"]
-    metadata: dict[str, Any] = {"status": str(outcome.status)}
+    metadata: dict[str, Any] = {"status": str(outcome.status), "leads_to": dg.MetadataValue.md(_leads_to(outcome))}
     if outcome.status is Status.FAILED:
         assert outcome.failure is not None  # noqa: S101  # a failed outcome has a kind
         metadata |= {
             "cause": str(outcome.failure),
             "error_type": outcome.error_type,
             "error": printable(outcome.error_message),
-            "what_to_do": outcome.failure.advice,
+            "what_to_do": f"{outcome.failure.advice} {_asked(outcome)} tells the same in a terminal.",
         }
         return dg.AssetObservation(asset, partition=pair.key, metadata=metadata)
     if outcome.status is Status.SKIPPED:
         metadata |= {"reason": str(outcome.reason), "why": printable(outcome.error_message)}
         return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
-    metadata |= {name: rounded(value) for name in _SHOWN if (value := outcome.metrics.get(name)) is not None}
+    # Text, because Dagster plots numbers over the partitions in the order of their names, which is none of time.
+    metadata |= {name: f"{value:.4g}" for name in _SHOWN if (value := outcome.metrics.get(name)) is not None}
     metadata |= {
         "largest_tree": _largest_tree(outcome),
         "parameters": _parameters(outcome),
-        "train_rows": outcome.rows["train"],
-        "test_rows": outcome.rows["test"],
+        "rows": f"{outcome.rows['train']:,} to train, {outcome.rows['test']:,} to test",
         "trees_fingerprint": outcome.trees_fingerprint,
         "model": dg.MetadataValue.path(outcome.path),
     }
-    for flag in ("early_life", "open"):
-        if getattr(pair, flag):
-            metadata[flag] = True
-    if outcome.pool.endswith(EARLY):
-        metadata["pool"] = "early life"
+    if flags := _flags(outcome):
+        metadata["flags"] = ", ".join(flags)
     if pair.served_by:
         metadata |= {"served_by": pair.served_by.window.key, "why": printable(pair.detail)}
     if noise and (told := _noise_band(outcome, noise)):
         metadata["noise_band"] = told
-    if outcome.constant:
-        metadata["constant"] = True
-    if outcome.metrics.get("calibration_slope") == 0:
-        metadata["nothing_learned"] = True
     return dg.AssetMaterialization(asset, partition=pair.key, metadata=metadata)
+
+
+def _flags(outcome: Outcome) -> list[str]:
+    """What is to be known of a model, in words."""
+    told = {
+        f"early life: it begins within {EARLY_LIFE_DAYS} days of the listing": outcome.pair.early_life,
+        "taught by the pool of early life": outcome.pool.endswith(EARLY),
+        "open: bars of its window are still to come": outcome.pair.open,
+        "constant: it says the same of every row": outcome.constant,
+        "nothing learned: its calibration has a slope of 0": outcome.metrics.get("calibration_slope") == 0,
+    }
+    return [words for words, is_so in told.items() if is_so]
+
+
+def _leads_to(outcome: Outcome) -> str:
+    """Links from a window to what it was made of and to what was made of it."""
+    pair, window = outcome.pair, outcome.pair.window.key
+    other = ASSETS["student" if outcome.model == "teacher" else "teacher"]
+    links = [partition_link("bars", pair.symbol, f"bars of {pair.symbol}"), partition_link(other, pair.key, other)]
+    if outcome.pool:
+        links.append(partition_link(POOLS, window, POOLS))
+    links.append(partition_link(WALK_FORWARD, window, WALK_FORWARD))
+    return ", ".join(links)
+
+
+def _asked(outcome: Outcome) -> str:
+    return f"`sensequant why {quote(outcome.pair.symbol)} {outcome.pair.window.key} --model {outcome.model}`"
 
 
 def _noise_band(outcome: Outcome, noise: Noise) -> str:

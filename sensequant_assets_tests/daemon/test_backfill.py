@@ -211,4 +211,4 @@ def test_the_page_of_a_partition_says_what_became_of_it(
     metadata = {entry["label"]: entry.get("text") for entry in event["metadataEntries"]}
     assert said.items() <= metadata.items(), json.dumps(metadata)
     if said["status"] == "trained":
-        assert {"test_auc", "train_rows", "model"} <= set(metadata)
+        assert {"test_auc", "rows", "model"} <= set(metadata)

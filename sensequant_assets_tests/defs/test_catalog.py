@@ -41,6 +41,13 @@ def test_every_asset_says_who_owns_it_of_which_market_it_is_and_where_to_read_on
         assert Path(spec.metadata["docs"].value).is_file()
 
 
+def test_the_page_of_a_grid_leads_to_the_check_of_what_its_colours_cannot_say(
+    specs: dict[str, dg.AssetSpec],
+) -> None:
+    for asset in ("teacher_models", "student_models"):
+        assert f"(/assets/{asset}?view=checks&checkDetail=max_failure_rate)" in str(specs[asset].description)
+
+
 def test_nobody_owns_assets_unless_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, tmp_path)
     definitions = build_definitions(read_settings(), TEACHER, STUDENT)

@@ -143,26 +143,35 @@ def test_a_trained_window_shows_its_metrics_and_where_its_model_is(platform: Pla
     for key in GOOD:
         symbol, window = key.split("|")
         for model, metadata in (("teacher", teachers[key]), ("student", students[key])):
-            assert 0 <= metadata["test_auc"] <= 1
-            assert metadata["train_rows"] > 80
+            assert 0 <= float(metadata["test_auc"]) <= 1
+            rows = re.fullmatch(r"(\d+) to train, (\d+) to test", metadata["rows"])
+            assert rows is not None
+            assert int(rows[1]) > 80
             # What was asked for, and what came of it.
             leaves, depth = (127, 9) if model == "teacher" else (7, 3)
             grown = re.fullmatch(rf"(\d+) of {leaves} leaves asked, depth (\d) of {depth}", metadata["largest_tree"])
             assert grown is not None
             assert 2 <= int(grown[1]) <= 12
             assert 1 <= int(grown[2]) < int(grown[1])
-            assert "constant" not in metadata
+            assert "constant" not in metadata.get("flags", "")
             assert "valid_auc" not in metadata
             shown = r"(\d+) of (\d+) rounds asked, learning_rate [\d.]+, min_child_samples (\d+), subsample [\d.]+, "
             rounds = re.fullmatch(shown + r"colsample_bytree [\d.]+, seed 7", metadata["parameters"])
             assert rounds is not None
-            assert rounds[1] == rounds[2] == f"{metadata['trees']:.0f}"
+            assert rounds[1] == rounds[2]
             # Four digits are what a page shows.
-            assert all(len(f"{metadata[name]:.10g}".lstrip("-0.")) <= 4 for name in ("test_auc", "test_brier"))
+            assert all(len(metadata[name].lstrip("-0.")) <= 4 for name in ("test_auc", "test_brier"))
+            assert f"[bars of {symbol}](/assets/bars?view=partitions&partition={symbol})" in metadata["leads_to"]
             path = Path(metadata["model"])
             assert path == platform.settings.data_dir / "models" / "five" / model / symbol / f"{window}.txt.gz"
             assert path.is_file()
-        assert -1 <= students[key]["fidelity_correlation"] <= 1
+        assert -1 <= float(students[key]["fidelity_correlation"]) <= 1
+
+
+def test_no_number_of_a_partition_is_plotted_in_the_order_of_names(platform: Platform) -> None:
+    for asset in ASSETS.values():
+        for metadata in platform.materialized(asset, "within").values():
+            assert {type(value) for value in metadata.values()} == {str}
 
 
 def test_a_failed_window_is_no_materialization_and_its_observation_says_why(platform: Platform) -> None:
@@ -174,6 +183,9 @@ def test_a_failed_window_is_no_materialization_and_its_observation_says_why(plat
         assert teachers[key]["cause"] == "corrupt_bars"
         assert "IBM.csv, row 50" in teachers[key]["error"]
         assert "--select failed" in teachers[key]["what_to_do"]
+        asked = key.replace("|", " ")
+        assert f"`sensequant why {asked} --model teacher`" in teachers[key]["what_to_do"]
+        assert "[bars of IBM](/assets/bars?view=partitions&partition=IBM)" in teachers[key]["leads_to"]
         assert students[key]["cause"] == "missing_teacher"
         assert f"The teacher of {key} failed in this run" in students[key]["error"]
     for asset in ASSETS.values():
@@ -223,7 +235,7 @@ def test_models_that_know_nothing_count_as_trained_and_are_flagged_and_stop_noth
     for asset in ASSETS.values():
         metadata = platform.materialized(asset, "constant")
         assert {one["status"] for one in metadata.values()} == {"trained"}
-        assert all(one["constant"] is True for one in metadata.values())
+        assert all("constant: it says the same of every row" in one["flags"] for one in metadata.values())
         assert platform.verdict(asset, "constant").passed
         knowing = platform.verdict(asset, "constant", "not_constant")
         assert (knowing.passed, knowing.blocking, knowing.severity) == (False, False, dg.AssetCheckSeverity.ERROR)
