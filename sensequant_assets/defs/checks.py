@@ -329,17 +329,18 @@ def verdict_metadata(
             ]
             metadata[name] = dg.MetadataValue.table(shown)
     if failed:
-        metadata["what_to_do"] = dg.MetadataValue.md(_what_to_do(failed))
+        # As text, because the page of a check shows Markdown only to who asks for it.
+        metadata["what_to_do"] = dg.MetadataValue.text(printable(_what_to_do(failed)))
     return metadata
 
 
 def _what_to_do(failed: Sequence[FailedWindow]) -> str:
     """What a person does about each cause, the most frequent first, and which commands tell more."""
     first, causes = failed[0], Counter(one.cause for one in failed)
-    lines = [f"- {markdown_text(cause)}: {advice(cause)}" for cause, _ in causes.most_common()]
+    lines = [f"{cause}: {advice(cause)}" for cause, _ in causes.most_common()]
     asked = f"{quote(first.symbol)} {first.window} --model {first.model}"
-    lines.append(f"- `sensequant why {asked}` tells of one window, `sensequant report` of all of its batch.")
-    return "\n".join(lines)
+    lines.append(f"`sensequant why {asked}` tells of one window, `sensequant report` of all of its batch.")
+    return " ".join(lines)
 
 
 def _numbers(values: Mapping[str, float], plotted: bool) -> dict[str, Any]:

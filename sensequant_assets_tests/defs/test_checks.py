@@ -188,11 +188,11 @@ def test_the_first_failed_windows_are_a_table_with_their_errors() -> None:
 
 def test_what_failed_says_what_to_do_by_cause_and_which_command_tells_of_the_first() -> None:
     found = check_result("teacher_models", EXCEEDED, [failed("M&M"), failed("TCS")]).metadata["what_to_do"]
-    assert str(found.value).splitlines() == [
-        f"- timeout: {FailureKind.TIMEOUT.advice}",
-        "- `sensequant why 'M&M' 2022-01-01 --model teacher` tells of one window, "
-        "`sensequant report` of all of its batch.",
-    ]
+    assert found.value == (
+        f"timeout: {FailureKind.TIMEOUT.advice} "
+        "`sensequant why 'M&M' 2022-01-01 --model teacher` tells of one window, "
+        "`sensequant report` of all of its batch."
+    )
 
 
 @pytest.mark.parametrize(
