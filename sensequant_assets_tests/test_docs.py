@@ -52,6 +52,7 @@ FOREIGN = {
     "cd": "the shell's",
     "cp": "copies units, which test_deploy.py reads",
     "curl": "asks the service, which service/test_app.py asks",
+    "dagster": "switches what daemon/ switches by GraphQL",
     "docker": "needs a container runtime",
     "export": "the shell's",
     "git": "asks a server",

@@ -57,7 +57,10 @@ def dev(host: str, port: int, log_level: str, **options: Any) -> None:
     say(f"Dagster home {home}; UI on {at}, in some seconds; Ctrl-C ends it.")
     for what, page in _PAGES.items():
         say(f"  {what:9} {at}{page}")
-    command = [sys.executable, "-m", "sensequant_assets.cli.dagster_dev", "dev", "-w", str(WORKSPACE)]
+    # What stands beside the assets in a directory of one's own is named there.
+    own = Path(WORKSPACE.name)
+    workspace = own if own.is_file() else WORKSPACE
+    command = [sys.executable, "-m", "sensequant_assets.cli.dagster_dev", "dev", "-w", str(workspace)]
     _become(
         [*command, "-h", host, "-p", str(port), "--log-level", log_level],
         {**os.environ, **environment(settings)},

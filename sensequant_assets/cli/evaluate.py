@@ -165,10 +165,10 @@ def _differences(found: Sequence[Difference]) -> Table:
         table.add_column(name, justify="left" if name in ("difference", "metric") else "right", no_wrap=True)
     for each in found:
         value = each.tested.estimate
-        shown = f"{value.value:+.4f} [{value.low:+.4f}, {value.high:+.4f}]"
+        interval = "-" if isnan(value.low) else f"{value.low:+.4f}, {value.high:+.4f}"
         table.add_row(
             f"{each.score} - {each.less}", each.metric.replace("_", " "), f"{each.rows:,}", f"{each.dates:,}",
-            f"{each.blocks:,}", f"{value.value:+.4f} [-]" if isnan(value.low) else shown, _p(each.tested.p),
+            f"{each.blocks:,}", "-" if isnan(value.value) else f"{value.value:+.4f} [{interval}]", _p(each.tested.p),
         )  # fmt: skip
     return table
 

@@ -46,3 +46,17 @@ def test_there_is_one_workspace_wherever_the_ui_is_started(tmp_path: Path, monke
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
     assert location["python_module"]["location_name"] == project["code_location_name"]
     assert location["python_module"]["module_name"] == project["code_location_target_module"]
+
+
+def test_two_directories_side_by_side_share_no_data_and_no_instance(tmp_path: Path, monkeypatch) -> None:
+    leave(monkeypatch, tmp_path)
+    homes = set()
+    for name in ("first", "second"):
+        assert CliRunner().invoke(main, ["init", name]).exit_code == 0
+        monkeypatch.chdir(tmp_path / name)
+        prepared = CliRunner().invoke(main, ["prepare"])
+        assert prepared.exit_code == 0, prepared.output
+        homes.add(tmp_path / name / "data" / "dagster")
+        assert f"Dagster home {tmp_path / name / 'data' / 'dagster'}" in prepared.output
+        monkeypatch.chdir(tmp_path)
+    assert {path.parent for path in tmp_path.rglob("opening.lock")} == homes
