@@ -25,10 +25,11 @@ def run_cell(text: str, names: dict[str, object]) -> object:
     if text.startswith("!"):
         subprocess.run(text[1:], shell=True, check=True, capture_output=True, timeout=300)  # noqa: S602  # the notebook's own
         return None
-    tree = ast.parse(text)
-    shown = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, "cell", "exec"), names)  # noqa: S102  # the notebook's own
-    return None if shown is None else eval(compile(ast.Expression(shown.value), "cell", "eval"), names)  # noqa: S307
+    *before, last = ast.parse(text).body
+    shown = last.value if isinstance(last, ast.Expr) else None
+    done = before if shown else [*before, last]
+    exec(compile(ast.Module(done, []), "cell", "exec"), names)  # noqa: S102  # the notebook's own
+    return eval(compile(ast.Expression(shown), "cell", "eval"), names) if shown else None  # noqa: S307
 
 
 def test_the_notebooks_lead_from_a_first_batch_to_a_prediction_and_into_telemetry(tmp_path: Path, monkeypatch) -> None:
