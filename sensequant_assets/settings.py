@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, AliasGenerator, BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,6 +37,7 @@ from sensequant_assets.core.universe import universe_name
 from sensequant_assets.core.windows import Window, build_windows
 from sensequant_assets.errors import UsageError
 from sensequant_assets.replacing import replacing
+from sensequant_assets.sources.buckets import cache_of, is_address, looks_like_address, without_password
 from sensequant_assets.sources.regular import read_regular, reason
 from sensequant_assets.sources.sample import EMBEDDED, SAMPLE
 from sensequant_assets.text import brief
@@ -151,9 +161,20 @@ def _web_address(url: SecretStr | None) -> SecretStr | None:
 
 
 def _file_system(url: str | None) -> str | None:
-    if url is not None and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s?#]+", url):
+    if url is not None and not is_address(url):
         raise ValueError
-    return url
+    return url and url.rstrip("/")
+
+
+def _no_address(path: object) -> object:
+    # As a path it would be a directory of this one, in which all is missing that lies there.
+    if looks_like_address(str(path)):
+        raise ValueError
+    return path
+
+
+def _bars(place: str) -> str:
+    return place.rstrip("/") if is_address(place) else str(_no_address(place))
 
 
 def _host_and_port(address: str | None) -> str | None:
@@ -184,7 +205,9 @@ class MarketSettings(Recipe):
     """
 
     universe: Path = Field(EMBEDDED / f"{SAMPLE}.csv", description="Universe file: symbol, name, listing_date.")
-    bars: str = Field(SAMPLE, description="File or directory of bars, or 'sample' for the embedded ones.")
+    bars: str = Field(
+        SAMPLE, description="File or directory of bars, here or at an address, or 'sample' for the embedded ones."
+    )
     timezone: str | None = Field(None, description="Exchange time zone of zoned bars, such as Asia/Kolkata.")
     calendar: str | None = Field(
         None,
@@ -218,6 +241,7 @@ class MarketSettings(Recipe):
     _spelled_start = field_validator("start", mode="before")(_spelled_day)
     _spelled_past = field_validator("as_of", mode="before")(_spelled_past)
     _spelled_last = field_validator("end", mode="before")(_spelled_end)
+    _bars_place = field_validator("bars")(_bars)
     _bounded_days = field_validator("start", "end", "as_of")(_day)
     _known_timezone = field_validator("timezone")(_timezone)
 
@@ -274,7 +298,11 @@ class Settings(MarketSettings, BaseSettings):
         populate_by_name=True,
     )
 
-    data_dir: Path = Field(Path("data"), description="Models, telemetry and Dagster's home lie below it.")
+    data_dir: Path = Field(
+        Path("data"),
+        description="Models, telemetry and Dagster's home lie below it. Of an address it is a cache on this disk, and "
+        "SENSEQUANT_REMOTE that address.",
+    )
     features: str = Field(
         STANDARD.name,
         description="Providers of features: standard, names of entry points, and functions of Python files.",
@@ -287,7 +315,9 @@ class Settings(MarketSettings, BaseSettings):
         None, description="Address of the Ray cluster, such as 10.0.0.5:6379; without one it is started here."
     )
     remote: str | None = Field(
-        None, description="Address of a copy of models and journals, such as s3://bucket/name, from which others go on."
+        None,
+        description="Address of a copy of models, champions and journals, such as s3://bucket/name, from which others "
+        "go on.",
     )
     run_size: int = Field(0, ge=0, le=1_000_000, description="Most windows a run of a UI backfill; 0 is no limit.")
     window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
@@ -395,7 +425,35 @@ class Settings(MarketSettings, BaseSettings):
     _sayable = field_validator("breeze_key", "breeze_session")(_printable)
     _addresses = field_validator("webhook_url", "vendor_url")(_web_address)
     _remote_address = field_validator("remote")(_file_system)
+    _local = field_validator("data_dir", mode="before")(_no_address)
     _reachable = field_validator("engine_address")(_host_and_port)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kept_here(cls, given: Any) -> Any:
+        """Of a data directory at an address a cache on this disk, of which that address is the copy."""
+        names = {
+            field: [name for name in (*_spellings(field), field) if given.get(name) is not None]
+            for field in ("data_dir", "remote")
+        }
+        if not names["data_dir"] or not is_address(address := str(given[names["data_dir"][0]])):
+            return given
+        address = address.rstrip("/")
+        if others := {str(given[name]).rstrip("/") for name in names["remote"]} - {address}:
+            raise UsageError(
+                f"SENSEQUANT_DATA_DIR={address} and SENSEQUANT_REMOTE={without_password(others.pop())} name two copies "
+                "of one data directory. Unset SENSEQUANT_REMOTE, or give SENSEQUANT_DATA_DIR a path on this disk."
+            )
+        taken = {*names["data_dir"], *names["remote"]}
+        return {name: value for name, value in given.items() if name not in taken} | {
+            "data_dir": cache_of(address, "data"),
+            "remote": address,
+        }
+
+    @property
+    def is_cache(self) -> bool:
+        """Whether the data directory is what is kept here of an address."""
+        return self.remote is not None and self.data_dir == cache_of(self.remote, "data")
 
     @property
     def worker_count(self) -> int:
@@ -682,7 +740,7 @@ def _sentence(model: type[BaseModel], found: Mapping[str, Any], variable: Callab
     aliases = {str(variable(name)): name for name in model.model_fields}
     field = aliases.get(location, location)
     bounds = describe_bounds(model, field)
-    value = "***" if variable(field) in SECRETS else brief(found["input"])
+    value = "***" if variable(field) in SECRETS else brief(without_password(str(found["input"])))
     return f"{variable(field)}={value} is not allowed: it must be {bounds}."
 
 
@@ -696,7 +754,8 @@ def describe_default(model: type[BaseModel], field: str) -> str:
 
 _A_DAY = f"a date like 2022-01-01 in [{FIRST_DAY}, {LAST_DAY}]"
 _WORDS = {
-    "bars": f"a path or {SAMPLE}",
+    "bars": f"a path, an address like s3://bucket/name, or {SAMPLE}",
+    "data_dir": "a path or an address like s3://bucket/name",
     "timezone": "a time zone like Asia/Kolkata",
     "calendar": "a calendar like XBOM",
     "corporate_actions": "a path",
@@ -799,13 +858,18 @@ _PATHS = ("universe", "bars", "corporate_actions", "symbol_changes")
 
 def absolute_market(market: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a market with paths that mean the same in every directory."""
-    paths = {name: str(Path(market[name]).resolve()) for name in _PATHS if market[name] not in (None, SAMPLE)}
-    return {**market, **paths}
+    return {**market, **{name: _absolute(market[name]) for name in _PATHS if market[name] not in (None, SAMPLE)}}
+
+
+def _absolute(place: str) -> str:
+    return place if is_address(place) else str(Path(place).resolve())
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """The market of settings as environment variables, for a process that reads them anew."""
     variables = {"SENSEQUANT_DATA_DIR": str(settings.data_dir.resolve())}
+    if settings.remote is not None:
+        variables["SENSEQUANT_REMOTE"] = settings.remote
     for name, value in absolute_market(settings.market).items():
         if value is not None:
             variables[variable_of_setting(name)] = str(value)

@@ -45,7 +45,6 @@ TESTED_ELSEWHERE = {
     "cli/launch.py": ("defs/test_models.py", "a launch is a run of the assets"),
     "cli/main.py": ("cli/test_start.py", "what a process loads, leaves and ends with"),
     "cli/monitor.py": ("cli/test_predict.py", "what is predicted is monitored"),
-    "cli/options.py": ("cli/test_backfill.py", "an option is given to a command"),
     "cli/plan.py": ("cli/test_backfill.py", "the plan is compared with what became of it"),
     "cli/progress.py": ("watch/test_progress.py", "the view is of what is counted there"),
     "cli/prune.py": ("defs/test_pruning.py", "what it removes is seen of a data directory"),

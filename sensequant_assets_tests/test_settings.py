@@ -20,6 +20,7 @@ from sensequant_assets.settings import (
     PROJECT,
     MarketSettings,
     Settings,
+    absolute_market,
     describe_bounds,
     environment,
     parse_overrides,
@@ -166,9 +167,9 @@ def test_teacher_and_student_have_the_same_order(tmp_path, monkeypatch):
         ("SENSEQUANT_OWNERS", "quant", "team:name or e-mail addresses, separated by commas"),
         ("SENSEQUANT_OWNERS", "team:quant,", "team:name or e-mail addresses, separated by commas"),
         ("SENSEQUANT_OWNERS", "quant@desk", "team:name or e-mail addresses, separated by commas"),
-        ("SENSEQUANT_BARS", "", "a path or sample"),
+        ("SENSEQUANT_BARS", "", "a path, an address like s3://bucket/name, or sample"),
         ("SENSEQUANT_UNIVERSE", "", "a path"),
-        ("SENSEQUANT_DATA_DIR", " ", "a path"),
+        ("SENSEQUANT_DATA_DIR", " ", "a path or an address like s3://bucket/name"),
         ("SENSEQUANT_TIMEZONE", "", "a time zone like Asia/Kolkata"),
         ("SENSEQUANT_SCHEDULE_TIMEZONE", "", "a time zone like Asia/Kolkata"),
         ("SENSEQUANT_THRESHOLD", "nan", "a number in [-1, 10]"),
@@ -386,6 +387,39 @@ def test_every_number_has_its_bounds_in_words():
     assert describe_bounds(Settings, "min_samples") == "a whole number in [1, 1000000]"
     assert describe_bounds(Settings, "start") == "a date like 2022-01-01 in [1900-01-01, 2200-01-01]"
     assert describe_bounds(Settings, "end") == "a date like 2022-01-01 in [1900-01-01, 2200-01-01], or today"
+
+
+def test_a_data_directory_at_an_address_is_a_cache_whose_copy_lies_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SENSEQUANT_DATA_DIR", "s3://bucket/desk/")
+    found = read_settings()
+    assert (found.remote, found.is_cache) == ("s3://bucket/desk", True)
+    assert found.data_dir.is_relative_to(tmp_path / "cache" / "sensequant" / "data")
+    assert read_settings(remembered=True) == read_settings({"remote": "s3://bucket/desk"}) == found
+    told = environment(found)
+    assert (told["SENSEQUANT_DATA_DIR"], told["SENSEQUANT_REMOTE"]) == (str(found.data_dir), "s3://bucket/desk")
+    with pytest.raises(UsageError, match="SENSEQUANT_REMOTE=s3://bucket/other name two copies of one data directory"):
+        read_settings({"remote": "s3://bucket/other"})
+    assert read_settings({"data_dir": tmp_path}).remote is None
+
+
+@pytest.mark.parametrize("slip", ["s3:/bucket/desk", "S3://bucket/desk", "s3://bucket/a b", Path("s3://bucket")])
+@pytest.mark.parametrize("field", ["data_dir", "bars"])
+def test_a_slip_of_an_address_is_no_directory_of_this_one(field, slip):
+    with pytest.raises(UsageError, match=f"SENSEQUANT_{field.upper()}=.* an address like s3://bucket/name"):
+        read_settings({field: str(slip)})
+
+
+def test_a_password_in_an_address_is_refused_and_not_told():
+    for field in ("data_dir", "bars", "remote"):
+        with pytest.raises(UsageError, match="is not allowed") as refused:
+            read_settings({field: "ftp://me:hushhush@host/x"})
+        assert "hushhush" not in str(refused.value)
+
+
+def test_bars_at_an_address_are_those_of_that_address_in_every_directory():
+    found = read_settings({"bars": "s3://bucket/bars/"})
+    assert absolute_market(found.market)["bars"] == environment(found)["SENSEQUANT_BARS"] == "s3://bucket/bars"
 
 
 def test_zero_workers_are_the_cores_of_this_process():

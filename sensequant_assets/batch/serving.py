@@ -22,6 +22,7 @@ from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.models.pack import Pack, Served, write_pack
 from sensequant_assets.models.store import ModelStore, StoredModel
 from sensequant_assets.settings import MarketSettings, read_market
+from sensequant_assets.sources.buckets import bars_at
 from sensequant_assets.sources.digests import Digests, content_digest
 from sensequant_assets.sources.packing import bars_files
 from sensequant_assets.sources.sample import SAMPLE
@@ -211,7 +212,7 @@ def content_of(settings: MarketSettings, champions: ChampionStore | None) -> Cal
     digests = Digests()
 
     def content() -> str:
-        files = [settings.universe, *([] if settings.bars == SAMPLE else bars_files(Path(settings.bars)))]
+        files = [settings.universe, *([] if settings.bars == SAMPLE else bars_files(bars_at(settings.bars).path))]
         files += [Path(named) for named in (settings.corporate_actions, settings.symbol_changes) if named]
         version = None if champions is None else champions.current()
         return f"{version.version if version else ''} {content_digest(digests.of(files))}"

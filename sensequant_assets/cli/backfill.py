@@ -16,13 +16,13 @@ from rich.text import Text
 from sensequant_assets.batch.devices import devices_of
 from sensequant_assets.batch.engines.engine import require_engine
 from sensequant_assets.batch.pools import PoolOutcome
-from sensequant_assets.batch.remote import Remote
 from sensequant_assets.batch.rows import pool_event
 from sensequant_assets.batch.run import Options
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
 from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.cli.options import (
+    copied,
     market_options,
     params_option,
     selected,
@@ -42,7 +42,7 @@ from sensequant_assets.settings import Settings, parse_overrides, read_student, 
 from sensequant_assets.telemetry.journal import new_name
 from sensequant_assets.telemetry.questions.failures import failed_pairs
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.text import counted, json_text, printable
+from sensequant_assets.text import json_text, printable
 
 
 @click.command()
@@ -255,18 +255,12 @@ def run_batch(request: Request, *, progress: TextIO, report: TextIO) -> Summary:
     return Summary(batch_id, told.models())
 
 
-def _hydrate(settings: Settings) -> None:
-    """Take from the copy elsewhere what is not here, if there is one."""
-    if remote := Remote.of(settings):
-        say(f"{counted(remote.hydrate(), 'file')} taken from {printable(remote.url)}.", err=True)
-
-
 def _looked_after(settings: Settings, store: ModelStore, market: Market) -> Shrink:
     """See what was before: what others have done and telemetry, and what the universe has lost since; refuse too much.
 
     While others read telemetry, the universe is compared with that of an earlier batch, which is said.
     """
-    _hydrate(settings)
+    copied(settings, alone=True)
     telemetry = TelemetryStore(settings.telemetry_dir, lambda said: say(said, err=True))
     telemetry.require()
     shrink = shrink_of(telemetry, store, market.universe, market.renames)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from sensequant_assets.cli.console import say
+from sensequant_assets.cli.options import copied
 from sensequant_assets.defs.backup import Backup, back_up
 from sensequant_assets.defs.backup import restore as put_back
 from sensequant_assets.defs.home import POSTGRES_URL, naming_damage, open_instance, prepare_home
@@ -26,6 +27,7 @@ def backup(directory: Path) -> None:
     digest of every file in backup.json. What is trained meanwhile may be trained again after a restore.
     """
     settings = read_settings()
+    copied(settings)
     if not settings.data_dir.is_dir():
         raise UsageError(
             f"{settings.data_dir} is no directory, so there is nothing to back up. Set SENSEQUANT_DATA_DIR."

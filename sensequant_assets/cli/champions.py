@@ -11,7 +11,15 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from sensequant_assets.cli.console import console, say
-from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store, who
+from sensequant_assets.cli.options import (
+    NO_BATCH,
+    copied,
+    known_batch,
+    setting_option,
+    settings_of,
+    telemetry_store,
+    who,
+)
 from sensequant_assets.errors import Exit, UsageError
 from sensequant_assets.models.champions import Champion, ChampionStore
 from sensequant_assets.settings import Settings
@@ -48,6 +56,7 @@ def promote(batch_id: str | None, dry_run: bool, as_json: bool, **options: Any) 
     from sensequant_assets.batch.promotion import promote as step_up
 
     settings = settings_of(options)
+    copied(settings, alone=not dry_run)
     subject, market, places = asked_about(batch_id, settings)
     found, universe = subject.batch_id, market.universe.name
     with reading() as tell:
@@ -85,7 +94,7 @@ def champions(as_json: bool, **options: Any) -> None:
     sensequant champions
     sensequant champions --universe nifty100.csv --json
     """
-    store = _store(settings_of(options, remembered=True))
+    store = _store(settings_of(options, remembered=True), alone=False)
     history = store.history()
     if as_json:
         for champion in history:
@@ -114,7 +123,7 @@ def rollback(to: int | None, as_json: bool, **options: Any) -> None:
     sensequant rollback
     sensequant rollback --to 3
     """
-    store = _store(settings_of(options, remembered=True))
+    store = _store(settings_of(options, remembered=True), alone=True)
     current = store.current()
     against = current.version if current else None
     champion = store.rollback(to, against=against, by=who(), at=utc_now())
@@ -130,7 +139,8 @@ def _told(champion: Champion) -> dict[str, Any]:
     return champion.model_dump(mode="json") | {"standing": champion.standing}
 
 
-def _store(settings: Settings) -> ChampionStore:
+def _store(settings: Settings, *, alone: bool) -> ChampionStore:
+    copied(settings, alone=alone)
     return ChampionStore(settings.champions_dir, settings.universe_name)
 
 

@@ -9,7 +9,7 @@ import click
 
 from sensequant_assets.cli.addresses import LOOPBACK, listening, url_of, warn_if_open
 from sensequant_assets.cli.console import say
-from sensequant_assets.cli.options import lattice_options, settings_of
+from sensequant_assets.cli.options import copied, lattice_options, settings_of
 from sensequant_assets.defs.home import WORKSPACE, naming_damage, open_instance, prepare_home
 from sensequant_assets.defs.models import pool_of
 from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
@@ -89,6 +89,7 @@ def _prepare(settings: Settings) -> Path:
     """
     universe = read_universe(settings.universe)
     home = prepare_home(settings)
+    copied(settings)
     with naming_damage(home), open_instance(home) as instance:
         fail_dead_runs(instance, TelemetryStore(settings.telemetry_dir), settings)
         add_symbols(instance, symbol_partitions(universe.name), universe.symbols)

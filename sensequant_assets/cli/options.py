@@ -15,9 +15,11 @@ from sensequant_assets.market.market import Market
 from sensequant_assets.settings import MarketSettings, Settings, describe_default, prepare_data_dir, read_settings
 from sensequant_assets.telemetry.questions.batches import batch_ids
 from sensequant_assets.telemetry.store import TelemetryStore
+from sensequant_assets.text import counted
 
 NO_BATCH = "No batch yet: `sensequant backfill` starts one."
 _NAMED = 8
+_COPIED = f"{__name__}.copied"
 
 _TYPES: dict[Any, Any] = {int: int, float: float, Path: click.Path()}
 """How click reads an option of a field's type; it leaves any other to the settings as text."""
@@ -119,7 +121,32 @@ def telemetry_store(*, older: bool = False) -> TelemetryStore:
     """The telemetry of the data directory; if `older`, one that answers of an earlier state and says so."""
     settings = read_settings()
     prepare_data_dir(settings)
+    copied(settings)
     return TelemetryStore(settings.telemetry_dir, (lambda said: say(said, err=True)) if older else None)
+
+
+def copied(settings: Settings, *, alone: bool = False) -> None:
+    """Take what the copy elsewhere has and the data directory lacks, and put what the command writes at its end.
+
+    Once a command, the first time as it is asked for; `alone` is as of `settled`.
+
+    Raises
+    ------
+    UsageError
+        As of `settled`.
+    """
+    context = click.get_current_context(silent=True)
+    if settings.remote is None or context is None or context.meta.setdefault(_COPIED, False):
+        return
+    # Who has no copy pays for no client.
+    from sensequant_assets.batch.remote import settled
+
+    taken = context.with_resource(settled(settings, lambda said: say(said, err=True), alone=alone))
+    context.meta[_COPIED] = True
+    if taken:
+        say(f"{counted(taken.files, 'file')} taken from {settings.remote} to {settings.data_dir}.", err=True)
+        if taken.company:
+            say(f"At work with it is {taken.company}: what it has not ended is not seen here.", err=True)
 
 
 def who() -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sensequant_assets.batch.evaluation import Subject
 from sensequant_assets.batch.promotion import Challenge, Places, challenge, promote
+from sensequant_assets.batch.remote import settled
 from sensequant_assets.defs.names import CHAMPIONS, SERVING_GROUP, WALK_FORWARD
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.errors import UsageError
@@ -58,13 +59,14 @@ def champions_asset(settings: Settings, pool: str | None = None) -> dg.AssetsDef
         context: dg.AssetExecutionContext, config: Config, market: dg.ResourceParam[MarketResource]
     ) -> dg.MaterializeResult[None]:
         by, store = f"run {context.run.run_id}", market.champions
-        if config.action == "rollback":
-            current = store.current()
-            champion = store.rollback(
-                config.to or None, against=current.version if current else None, by=by, at=utc_now()
-            )
-        else:
-            champion = _promoted(market, config.batch, config.cost_bp, by)
+        with settled(settings, context.log.warning, alone=True):
+            if config.action == "rollback":
+                current = store.current()
+                champion = store.rollback(
+                    config.to or None, against=current.version if current else None, by=by, at=utc_now()
+                )
+            else:
+                champion = _promoted(market, config.batch, config.cost_bp, by)
         return dg.MaterializeResult(metadata=_metadata(market, champion, store.history()))
 
     return champions

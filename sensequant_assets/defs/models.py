@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from sensequant_assets.batch.engines.engine import opened_engine
 from sensequant_assets.batch.noise import kept_noise, noise_key
 from sensequant_assets.batch.pools import PoolOutcome
-from sensequant_assets.batch.remote import Remote, mirrored
+from sensequant_assets.batch.remote import Remote, mirrored, settled
 from sensequant_assets.batch.rows import Identity
 from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
@@ -118,11 +119,11 @@ def model_assets(
             # A check executed alone has no windows of its own: it judges the latest batch again.
             yield from _judged_again(context, config, market)
             return
-        attended = identity_of(context.run).source == COMMAND_LINE  # which looks and ingests itself
-        if not attended:
+        if not (attended := identity_of(context.run).source == COMMAND_LINE):  # which looks, ingests and copies itself
             market.telemetry.require()
         try:
-            yield from _carried_out(context, config, kinds, market, teacher, student, settings)
+            with nullcontext() if attended else settled(settings, context.log.warning, alone=True):
+                yield from _carried_out(context, config, kinds, market, teacher, student, settings)
         finally:
             # Bars and features have left memory with the run: the ingest takes as much.
             if not attended:
@@ -148,9 +149,7 @@ def _carried_out(
     settings: Settings,
 ) -> Iterator[dg.AssetCheckResult]:
     """Train and judge the models of a Dagster run, and tell Dagster of each window."""
-    identity, telemetry, remote = identity_of(context.run), market.telemetry, Remote.of(settings)
-    if remote and identity.source != COMMAND_LINE:  # which has done so
-        remote.hydrate()
+    identity, telemetry = identity_of(context.run), market.telemetry
     market = market.of_batch(identity.batch_id)
     opened = market.open(teacher, student)
     shrink = _shrink(context, config, market, opened)
@@ -172,7 +171,7 @@ def _carried_out(
         shrink=shrink,
         changed_limit=LimitWatch(telemetry, identity.batch_id).latest,
         engine=partial(opened_engine, settings),
-        mirror=partial(mirrored, remote),
+        mirror=partial(mirrored, Remote.of(settings)),
     )
 
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:

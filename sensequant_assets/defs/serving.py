@@ -9,6 +9,7 @@ import dagster as dg
 from sensequant_assets.batch.monitoring import Monitoring, monitor
 from sensequant_assets.batch.outcomes import fill_outcomes
 from sensequant_assets.batch.prediction import MEANING, Flag, Predictions, newest_bars, note, predict
+from sensequant_assets.batch.remote import settled
 from sensequant_assets.batch.serving import ANYBODY, NoChampionError, Standing, of_champion
 from sensequant_assets.core.judging.monitoring import CHECKS, Watched
 from sensequant_assets.defs.names import (
@@ -82,13 +83,14 @@ def _predictions(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, market: dg.ResourceParam[MarketResource]
     ) -> Iterator[dg.MaterializeResult[None]]:
         """Predict from the newest bars of each date."""
-        standing = _champion(market)
-        for day in context.partition_keys:
-            bars = newest_bars(standing.market, standing.market.universe.symbols, date.fromisoformat(day))
-            kept, new = note(market.telemetry, standing.batch_id, predict(standing, bars, utc_now()))
-            context.log_event(
-                dg.AssetMaterialization(PREDICTIONS, partition=day, metadata=_predicted(standing, kept, new))
-            )
+        with settled(settings, context.log.warning, alone=False):
+            standing = _champion(market)
+            for day in context.partition_keys:
+                bars = newest_bars(standing.market, standing.market.universe.symbols, date.fromisoformat(day))
+                kept, new = note(market.telemetry, standing.batch_id, predict(standing, bars, utc_now()))
+                context.log_event(
+                    dg.AssetMaterialization(PREDICTIONS, partition=day, metadata=_predicted(standing, kept, new))
+                )
         # The events are logged, each with its partition; what a body returns would be one more.
         yield from ()
 
@@ -112,11 +114,12 @@ def _monitoring(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: Config, market: dg.ResourceParam[MarketResource]
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         """Live predictions against what came of them, and the features of late against those of training."""
-        standing = _champion(market)
-        found = monitor(market.telemetry, standing, config.cost_bp, standing.evidence)
-        for each in found.watched:
-            if each.passed is False:
-                _act(context, settings, market, standing, each)
+        with settled(settings, context.log.warning, alone=False):
+            standing = _champion(market)
+            found = monitor(market.telemetry, standing, config.cost_bp, standing.evidence)
+            for each in found.watched:
+                if each.passed is False:
+                    _act(context, settings, market, standing, each)
         yield dg.MaterializeResult(metadata=_watched(found))
         yield from (_check(each.check, each.passed, each.said) for each in found.watched)
 

@@ -38,6 +38,7 @@ from sensequant_assets.market.quality import BarRules, Quality, require_calendar
 from sensequant_assets.settings import MarketSettings
 from sensequant_assets.sources import BarSource
 from sensequant_assets.sources.actions import read_actions
+from sensequant_assets.sources.buckets import bars_at
 from sensequant_assets.sources.changed import ChangedBars
 from sensequant_assets.sources.files import FileBars
 from sensequant_assets.sources.notes import Note, told
@@ -49,6 +50,7 @@ KEPT_BYTES = 32 * 2**20
 """Features kept in memory, and those of one symbol at least: a window needs its symbol's only, and pairs come symbol by
 symbol. It holds 140 symbols with five years of daily bars, or seven with a year of five-minute bars."""
 
+_AS_THEY_ARE = "Bars at an address are those of today up to that day, whatever a vendor had told by then"
 _NOT_USED = "Columns of the universe that are not used"
 _ONE_COMPANY = "Symbols of the universe that were one company's, and are taken for two because it has both"
 
@@ -572,13 +574,19 @@ def _source_of(settings: MarketSettings, universe: Universe, aliases: Mapping[st
     """Where bars come from; `UsageError` where nothing is there of the universe."""
     end = None if settings.as_of is None else settings.as_of + timedelta(days=1)
     if settings.bars != SAMPLE:
-        path, said = Path(settings.bars), list[Note]()
+        found = bars_at(settings.bars)
+        path, said = found.path, list(found.said)
         if settings.as_of is not None:
-            # Who asks for today need not know any vendor.
-            from sensequant_assets.sources.vendors.past import fetched_by
+            if found.address:
+                said.append(Note(_AS_THEY_ARE, place=found.address))
+            else:
+                # Who asks for today need not know any vendor.
+                from sensequant_assets.sources.vendors.past import fetched_by
 
-            path, said = fetched_by(settings.as_of, path)
-        return FileBars(path, settings.timezone, universe=universe, aliases=aliases, end=end, said=said)
+                path, said = fetched_by(settings.as_of, path)
+        return FileBars(
+            path, settings.timezone, universe=universe, aliases=aliases, end=end, said=said, address=found.address
+        )
     if not {one.vendor_code or one.symbol for one in universe.listings} & {*SYMBOLS}:
         raise UsageError(
             f"No symbol of universe {universe.name} is in the embedded sample, which has {', '.join(SYMBOLS)}. "

@@ -336,6 +336,21 @@ class ChampionStore:
                 ),
             )
 
+    def follow(self, history: Sequence[Champion]) -> None:
+        """Go on with a longer history, which a copy of this one has.
+
+        Raises
+        ------
+        UsageError
+            It does not begin with this one.
+        BusyError
+            As of `promote`.
+        """
+        with self._alone() as here:
+            if list(history[: len(here)]) != list(here):
+                raise UsageError(f"{self.path} has versions that a copy of it does not have. Keep one of them.")
+            write(self.path, ChampionRecord(universe=self.universe, champions=list(history)).sealed())
+
     def rollback(self, to: int | None, *, against: int | None, by: str, at: AwareDatetime) -> Champion:
         """Let an earlier version serve again, as a new version that restores it.
 

@@ -113,7 +113,7 @@ def load_champions(universe: Path | str | None = None, data_dir: Path | str | No
         champions.predict(champions.features() * 1.1)
     """
     given = {"universe": universe, "data_dir": data_dir}
-    settings = read_settings({name: Path(value) for name, value in given.items() if value is not None}, remembered=True)
+    settings = read_settings({name: str(value) for name, value in given.items() if value is not None}, remembered=True)
     champions = ChampionStore(settings.champions_dir, settings.universe_name)
     return Champions(of_champion(settings, champions, settings.features))
 

@@ -22,7 +22,15 @@ from sensequant_assets.sources.dates import Proof
 from sensequant_assets.sources.headers import SERIES, roles_of
 from sensequant_assets.sources.matching import Matcher
 from sensequant_assets.sources.notes import NOT_USED, Note, shortened
-from sensequant_assets.sources.packing import READ, BarFile, bars_files, is_bars_file, members, passed_over
+from sensequant_assets.sources.packing import (
+    READ,
+    BarFile,
+    bars_files,
+    members,
+    passed_over,
+    refuse_other,
+    why_not_read,
+)
 from sensequant_assets.sources.parsing import Rows, dates_of, parse_bars
 from sensequant_assets.sources.reading import (
     UNREADABLE,
@@ -80,6 +88,8 @@ class FileBars:
         Day from which on nothing is known: rows from then on count as if nobody had read them; None without one.
     said
         What is to be said of the files besides.
+    address
+        Where the files were taken from, by which they are named; empty if they lie where they are read.
 
     Raises
     ------
@@ -96,9 +106,12 @@ class FileBars:
         aliases: Mapping[str, Alias] = MappingProxyType({}),
         end: date | None = None,
         said: Sequence[Note] = (),
+        address: str = "",
     ) -> None:
         _require_path(path)
         self._said = said
+        self._address = address
+        self._shown = address or path
         self._end = end
         self._path = path
         self._aliases = aliases
@@ -169,8 +182,8 @@ class FileBars:
     def _index(self) -> "_Index":
         matcher = None if self._universe is None else Matcher(self._universe.listings, self._aliases)
         if not self._path.is_file():
-            return _Index.of(bars_files(self._path), self._path, matcher)
-        index = _Index.of([self._path], None, matcher)
+            return _Index.of(bars_files(self._path), self._path, matcher, self._address)
+        index = _Index.of([self._path], None, matcher, self._address)
         for why in index.broken.values():
             raise UsageError(f"Bars file {why}")
         for file, header in index.named:
@@ -232,7 +245,7 @@ class FileBars:
         files = [str(file) for file, _ in index.named]
         if not (names or files):
             if index.broken:
-                raise UsageError(f"No file of bars in {self._path} can be read: {next(iter(index.broken.values()))}")
+                raise UsageError(f"No file of bars in {self._shown} can be read: {next(iter(index.broken.values()))}")
             there = shortened([path.name for path in passed_over(self._path)], _NAMES_SHOWN)
             why = f"it has {there}" if there else "it is empty"
             raise UsageError(f"There is no file of bars in {self._path}: {why}. Bars are files of {READ}.")
@@ -240,7 +253,7 @@ class FileBars:
         has += " and " if names and files else ""
         has += f"files {shortened(files, _NAMES_SHOWN)}" if files else ""
         raise UsageError(
-            f"No bars match a symbol of universe {universe.name}: {self._path} has {has}, and the universe has "
+            f"No bars match a symbol of universe {universe.name}: {self._shown} has {has}, and the universe has "
             f"{shortened(universe.symbols, _NAMES_SHOWN)}. Name files after symbols, or give the vendor's names in the "
             "universe's column vendor_code."
         )
@@ -289,16 +302,8 @@ def _require_path(path: Path) -> None:
         raise UsageError(
             f"There are no bars at {path}: {reason(error)}. Give a file or a directory with --bars or SENSEQUANT_BARS."
         ) from error
-    if path.is_file() and not is_bars_file(path):
-        raise UsageError(f"Bars file {path} is {_kind(path)}. Bars are files of {READ}.")
-
-
-def _kind(path: Path) -> str:
-    return "a workbook: save its sheet as CSV" if _is_workbook(path) else "neither .csv nor .parquet"
-
-
-def _is_workbook(path: Path) -> bool:
-    return path.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods")
+    if path.is_file():
+        refuse_other(path, path)
 
 
 def _dates_in(file: BarFile, header: Header) -> Iterable[str]:
@@ -397,7 +402,7 @@ class _Index:
     kept_bytes: int = 0
 
     @classmethod
-    def of(cls, paths: Iterable[Path], root: Path | None, matcher: Matcher | None) -> "_Index":
+    def of(cls, paths: Iterable[Path], root: Path | None, matcher: Matcher | None, address: str = "") -> "_Index":
         """Look into files, of a directory or of one path.
 
         Parameters
@@ -408,18 +413,20 @@ class _Index:
             The directory they lie in; None for one file, which then has a column of symbols.
         matcher
             Says which names are symbols; None where nobody knows.
+        address
+            Where they were taken from; empty if from nowhere.
         """
         index = cls()
         for path in paths:
-            file = BarFile(path, "", root)
+            place = f"{address}/{path.relative_to(root).as_posix()}" if address and root else address
+            file = BarFile(path, "", root, place)
             try:
-                for file in members(path, root):
+                for file in members(path, root, place):
                     index._take(file, matcher)
             except UNREADABLE as error:
                 index.broken[file] = _not_taken(file, error)
         for path in passed_over(root) if root else ():
-            text = "Workbooks are not read: save their sheets as CSV" if _is_workbook(path) else _ENDING
-            index.notes.append(Note(text, place=str(path)))
+            index.notes.append(Note(why_not_read(path), place=str(path)))
         return index
 
     def _take(self, file: BarFile, matcher: Matcher | None) -> None:
@@ -451,9 +458,6 @@ class _Index:
             return table.let_go()
         self.kept_bytes += table.size
         return table
-
-
-_ENDING = f"Files that are not read, because bars are files of {READ}"
 
 
 def _table(file: BarFile, header: Header, matcher: Matcher | None) -> _Table | None:

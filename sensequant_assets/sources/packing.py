@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
+from sensequant_assets.errors import UsageError
+
 KINDS = {
     ".csv": "text", ".tsv": "text", ".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather",
 }  # fmt: skip
@@ -41,14 +43,18 @@ class BarFile:
         Its name in the archive; empty if it lies in none.
     root
         The directory whose bars are read.
+    place
+        Where it was taken from, if it is kept here for that time alone.
     """
 
     path: Path
     member: str = ""
     root: Path | None = None
+    place: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}/{self.member}" if self.member else str(self.path)
+        named = self.place or str(self.path)
+        return f"{named}/{self.member}" if self.member else named
 
     @property
     def kind(self) -> str:
@@ -143,11 +149,34 @@ def passed_over(path: Path) -> list[Path]:
     """The files of a directory that are not read, but for those still being written."""
     if not path.is_dir():
         return []
-    return sorted(file for file in _files(path) if not is_bars_file(file) and file.suffix.lower() not in _UNFINISHED)
+    return sorted(file for file in _files(path) if not is_bars_file(file) and not is_unfinished(file))
 
 
-def members(path: Path, root: Path | None = None) -> list[BarFile]:
-    """A file of bars as itself, an archive as the files of bars in it.
+def is_unfinished(path: Path) -> bool:
+    """Whether a file's name says that it is still being written."""
+    return path.suffix.lower() in _UNFINISHED
+
+
+def why_not_read(path: Path) -> str:
+    """Why a file is passed over, in words that are said of several together."""
+    if _is_workbook(path):
+        return "Workbooks are not read: save their sheets as CSV"
+    return f"Files that are not read, because bars are files of {READ}"
+
+
+def refuse_other(path: Path, shown: object) -> None:
+    """See that a file's name says that it holds bars, as `is_bars_file`; `UsageError` if not."""
+    if not is_bars_file(path):
+        kind = "a workbook: save its sheet as CSV" if _is_workbook(path) else "neither .csv nor .parquet"
+        raise UsageError(f"Bars file {shown} is {kind}. Bars are files of {READ}.")
+
+
+def _is_workbook(path: Path) -> bool:
+    return path.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods")
+
+
+def members(path: Path, root: Path | None = None, place: str = "") -> list[BarFile]:
+    """A file of bars as itself, an archive as the files of bars in it; arguments as of `BarFile`.
 
     Raises
     ------
@@ -155,7 +184,7 @@ def members(path: Path, root: Path | None = None) -> list[BarFile]:
         The archive cannot be read, or holds none.
     """
     if path.suffix.lower() != ".zip":
-        return [BarFile(path, "", root)]
+        return [BarFile(path, "", root, place)]
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
@@ -164,4 +193,4 @@ def members(path: Path, root: Path | None = None) -> list[BarFile]:
     found = [name for name in names if _ending(name) in KINDS and PurePosixPath(name).name[0] != "."]
     if not found:
         raise ValueError(f"it is an archive without a file of bars, which end in {READ}")
-    return [BarFile(path, name, root) for name in sorted(found)]
+    return [BarFile(path, name, root, place) for name in sorted(found)]

@@ -104,6 +104,22 @@ class TelemetryStore:
         living = self.shards.glob(f"{glob.escape(name)}.*.jsonl")
         return any(shard.stat().st_size for shard in living) or (self.archive / name).is_dir()
 
+    def taken_in(self) -> set[str]:
+        """Names of the shards that the database has whole; none where it is not there or is damaged.
+
+        Raises
+        ------
+        BusyError, UsageError
+            As of `connect`.
+        """
+        if not self.database.exists():
+            return set()
+        try:
+            with self.connect() as connection:
+                return {name for (name,) in connection.execute("SELECT name FROM shards WHERE complete").fetchall()}
+        except DamagedError:
+            return set()
+
     def written(self) -> object:
         """What answers depend on, to be compared: equal for as long as nobody writes; None before anybody has."""
         if not self.directory.exists():

@@ -1,6 +1,5 @@
 """The sensor `new_bars`: retrains what changed bars ask for."""
 
-from pathlib import Path
 from typing import NoReturn
 
 import dagster as dg
@@ -15,6 +14,7 @@ from sensequant_assets.defs.runs import batch_state
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets.errors import SenseQuantError, UsageError
 from sensequant_assets.market.market import Market
+from sensequant_assets.sources.buckets import bars_at
 from sensequant_assets.sources.digests import Digests, content_digest
 from sensequant_assets.sources.packing import bars_files
 from sensequant_assets.sources.sample import SAMPLE
@@ -48,7 +48,7 @@ def new_bars_sensor(desk: Desk) -> dg.SensorDefinition:
         if settings.bars == SAMPLE:
             return dg.SensorResult(skip_reason="The embedded sample never changes; watch files with SENSEQUANT_BARS.")
         cursor = IntakeCursor.parse(context.cursor)
-        content = content_digest(digests.of([*bars_files(Path(settings.bars)), settings.universe]))
+        content = content_digest(digests.of([*bars_files(bars_at(settings.bars).path), settings.universe]))
         # What was refused is looked at again once it is allowed, and bars of a day are read from the next day on.
         content += "+" if settings.allow_shrink else ""
         content += f" until {settings.until}" if settings.rolls else ""
