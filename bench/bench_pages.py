@@ -1,9 +1,10 @@
 """What Dagster's pages cost as partitions grow: the questions that the UI asks of a lattice whose models are all there.
 
-    python bench/bench_pages.py [--symbols 960,9600] [--windows 8]
+    python bench/bench_pages.py [--symbols 960,9600] [--windows 8] [--block-size 100]
 
 No model is trained: the events of a batch are written as its run would have written them. Every question is asked
 twice, of a web server of its own that nobody has asked before; the second answer is what a page costs that looks again.
+With a block size the partitions are blocks of so many symbols, and their events have the tables of these.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -45,14 +46,16 @@ PAIR = """{ assetOrError(assetKey: {path: ["teacher_models"]}) { ... on Asset {
 RUNS = "{ runsOrError(limit: 25) { ... on Runs { results { runId status } } } }"
 
 
-def fill(home: Path, universe: str, symbols: list[str], windows: list[str]) -> float:
-    """Write a materialization of every pair and model; gives the seconds that it took."""
+def fill(home: Path, universe: str, symbols: list[str], windows: list[str], block_size: int) -> float:
+    """Write a materialization of every partition and model; gives the seconds that it took."""
     from sensequant_assets.defs.home import open_instance
-    from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
+    from sensequant_assets.defs.partitions import Order, add_symbols, symbol_partitions
+
+    order = Order(symbols, windows, block_size)
 
     started = time.perf_counter()
     with open_instance(home, capture_output=False) as instance:
-        add_symbols(instance, symbol_partitions(universe), symbols)
+        add_symbols(instance, symbol_partitions(universe), symbols, block_size)
         for asset in ASSETS:
             events = [
                 entry(
@@ -60,17 +63,31 @@ def fill(home: Path, universe: str, symbols: list[str], windows: list[str]) -> f
                     StepMaterializationData(
                         dg.AssetMaterialization(
                             dg.AssetKey(asset),
-                            partition=dg.MultiPartitionKey({"symbol": symbol, "window": window}),
-                            metadata={"test_auc": 0.5123, "model": f"models/{universe}/{symbol}/{window}"},
+                            partition=dg.MultiPartitionKey(
+                                {"block" if block_size else "symbol": name, "window": window}
+                            ),
+                            metadata={"test_auc": 0.5123, "model": f"models/{universe}/{name}/{window}"}
+                            if not block_size
+                            else {"pairs": pairs_table(order.members(name))},
                         )
                     ),
                 )
-                for symbol in symbols
+                for name in order.names
                 for window in windows
             ]
             for first in range(0, len(events), AT_ONCE):
                 instance.event_log_storage.store_event_batch(events[first : first + AT_ONCE])
     return time.perf_counter() - started
+
+
+def pairs_table(symbols: Sequence[str]) -> dg.TableMetadataValue:
+    """The pairs of a block as its event shows them."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({"symbol": symbol, "outcome": "trained", "test_auc": "0.5123", "why": ""})
+            for symbol in symbols
+        ]
+    )
 
 
 @contextmanager
@@ -117,7 +134,7 @@ def ask(port: int, query: str) -> tuple[float, int]:
     return time.perf_counter() - started, len(answer)
 
 
-def pages(symbols: int, windows: int) -> None:
+def pages(symbols: int, windows: int, block_size: int) -> None:
     """Print what each question costs of a lattice."""
     names = [f"S{number:05d}" for number in range(symbols)]
     keys = [str(START + timedelta(days=180 * number)) for number in range(windows)]
@@ -130,22 +147,25 @@ def pages(symbols: int, windows: int) -> None:
             "SENSEQUANT_START": str(START),
             "SENSEQUANT_END": str(START + timedelta(days=180 * windows)),
             "DAGSTER_HOME": f"{scratch}/data/dagster",
+            **({"SENSEQUANT_PARTITION_BY": "block", "SENSEQUANT_BLOCK_SIZE": str(block_size)} if block_size else {}),
         }
         os.environ.update(variables)
         from sensequant_assets.defs.home import prepare_home
+        from sensequant_assets.defs.partitions import Order
         from sensequant_assets.settings import read_settings
 
         home = prepare_home(read_settings())
-        wrote = fill(home, universe.stem, names, keys)
+        wrote = fill(home, universe.stem, names, keys, block_size)
         size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
         label = f"{symbols} x {windows}"
-        print(f"{label:>12} {symbols * windows:9,} partitions: events written in {wrote:.0f} s, {size / 2**20:.0f} MiB")
+        partitions = -(-symbols // (block_size or 1)) * windows
+        print(f"{label:>12} {partitions:9,} partitions: events written in {wrote:.0f} s, {size / 2**20:.0f} MiB")
         with web_server(variables, Path(scratch, "web.log")) as (port, pid):
             questions = {
                 "grid of an asset": GRID,
                 "counts of all assets": COUNTS,
                 "choice of partitions": CHOICE,
-                "one pair": PAIR % f"{names[-1]}|{keys[-1]}",
+                "one partition": PAIR % f"{Order(names, keys, block_size).names[-1]}|{keys[-1]}",
                 "runs": RUNS,
             }
             for what, query in questions.items():
@@ -163,9 +183,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--symbols", default="960,9600", help="separated by commas")
     arguments.add_argument("--windows", type=int, default=8)
+    arguments.add_argument("--block-size", type=int, default=0, help="symbols a partition; 0: a partition a pair")
     given = arguments.parse_args()
     for symbols in given.symbols.split(","):
-        pages(int(symbols), given.windows)
+        pages(int(symbols), given.windows, given.block_size)
 
 
 if __name__ == "__main__":

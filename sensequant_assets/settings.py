@@ -320,6 +320,15 @@ class Settings(MarketSettings, BaseSettings):
         "go on.",
     )
     run_size: int = Field(0, ge=0, le=1_000_000, description="Most windows a run of a UI backfill; 0 is no limit.")
+    partition_by: Literal["pair", "block"] = Field(
+        "pair", description="What a partition of the models is in Dagster: a pair, or a window of a block of symbols."
+    )
+    block_size: int = Field(
+        100,
+        ge=2,
+        le=1000,
+        description="Symbols a block, where `SENSEQUANT_PARTITION_BY` is block; its last has the rest.",
+    )
     window_timeout_s: float = Field(600, gt=0, le=604_800, description="Seconds after which a window fails.")
     max_failure_rate: float = Field(0.15, ge=0, le=1, description="Greatest share of attempted windows that may fail.")
     allow_shrink: bool = Field(
@@ -460,6 +469,11 @@ class Settings(MarketSettings, BaseSettings):
         """Windows trained at once: `workers`, or the cores this process may use."""
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return self.workers or usable
+
+    @property
+    def symbols_a_partition(self) -> int:
+        """Symbols that share a partition of the models; 0 where each pair has its own."""
+        return self.block_size if self.partition_by == "block" else 0
 
     @property
     def owner_names(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def _prepare(settings: Settings) -> Path:
     copied(settings)
     with naming_damage(home), open_instance(home) as instance:
         fail_dead_runs(instance, TelemetryStore(settings.telemetry_dir), settings)
-        add_symbols(instance, symbol_partitions(universe.name), universe.symbols)
+        add_symbols(instance, symbol_partitions(universe.name), universe.symbols, settings.symbols_a_partition)
         limit_pool(instance, pool_of(read_teacher()))
     return home
 

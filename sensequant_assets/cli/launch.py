@@ -14,6 +14,7 @@ from sensequant_assets.batch.shrinking import Shrink
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome, Verdict
 from sensequant_assets.core.parameters import ModelKind, StudentParameters, TeacherParameters
+from sensequant_assets.defs.blocks import IncompleteBlocks
 from sensequant_assets.defs.home import naming_damage, open_instance
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.location import build_definitions
@@ -24,6 +25,7 @@ from sensequant_assets.defs.runs import fail_dead_runs, place_on_timeline
 from sensequant_assets.errors import BrokeOffError, BusyError, StoppedError, UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.settings import Settings
+from sensequant_assets.sources.universes import read_universe
 from sensequant_assets.storage import dagster_private as private
 from sensequant_assets.storage.damage import find_damage
 from sensequant_assets.telemetry.store import TelemetryStore
@@ -31,8 +33,9 @@ from sensequant_assets.telemetry.store import TelemetryStore
 # The command line shows progress of its own; Dagster's console log would cost as much as a window for each.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-_CHECK_FAILED = "DagsterAssetCheckFailedError"
-"""What a blocking check that did not pass raises; the class is private, its name is recorded."""
+_JUDGED = ("DagsterAssetCheckFailedError", IncompleteBlocks.__name__)
+"""What a blocking check that did not pass raises, whose class is private and its name recorded, and what ends a run
+that has come to its end with a block that is not whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,9 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
         telemetry = TelemetryStore(batch.settings.telemetry_dir)
         with suppress(BusyError, UsageError):
             fail_dead_runs(instance, telemetry, batch.settings)
-        add_symbols(instance, symbols, sorted({symbol for symbol, _ in batch.keys}))
+        add_symbols(instance, symbols, _with_partitions(batch), batch.settings.symbols_a_partition)
         tags = {BATCH_TAG: batch.batch_id, SOURCE_TAG: COMMAND_LINE}
-        choice = choose(batch.keys, *partition_order(instance, batch.settings))
+        choice = choose(batch.keys, partition_order(instance, batch.settings))
         tags |= choice.tags
         private.forget_plan()
         place_on_timeline(instance, TRAINING.name)
@@ -120,7 +123,7 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     # What a step leaves half done is closed by the collector, and that ends its journal.
     gc.collect()
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    if failures and all(error and error.cls_name == _CHECK_FAILED for error in failures):
+    if failures and all(error and error.cls_name in _JUDGED for error in failures):
         return None
     causes = [_first(error) for error in failures if error]
     if any(cause.cls_name == dg.DagsterExecutionInterruptedError.__name__ for cause in causes):
@@ -128,6 +131,13 @@ def launch(batch: Launch) -> BrokeOffError | StoppedError | None:
     # Without the traceback, which the run's page shows.
     said = "; ".join(" ".join(cause.message.split()) for cause in causes) or "Dagster gives no cause"
     return BrokeOffError(f"The run broke off: {find_damage(home) or said}")
+
+
+def _with_partitions(batch: Launch) -> Sequence[str]:
+    """Symbols that are to have partitions: those of the batch, or all of the universe where they make blocks."""
+    if batch.settings.symbols_a_partition:
+        return read_universe(batch.settings.universe).symbols
+    return sorted({symbol for symbol, _ in batch.keys})
 
 
 class _Error(Protocol):

@@ -53,6 +53,26 @@ def unsupported_reason() -> str | None:
     return private.TOGETHER.closed or (found and private.TOGETHER.because(found))
 
 
+def plan_partitions(context: dg.AssetExecutionContext, asset: str, partitions: Sequence[str]) -> None:
+    """Tell Dagster that a run is to materialize partitions that are not in its range, so that they are red if it fails.
+
+    Where it has no such event, they keep the colour that they have, after a warning.
+    """
+    if private.PLANNED.closed:
+        warnings.warn(private.PLANNED.closed, stacklevel=2)
+        return
+    run = context.run
+    for partition in partitions:
+        event = dg.DagsterEvent(
+            event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
+            job_name=run.job_name,
+            step_key=str(context.op_execution_context.op_handle),
+            event_specific_data=private.AssetMaterializationPlannedData(dg.AssetKey(asset), partition),
+            message=f"{run.job_name} intends to materialize {asset} {partition}",
+        )
+        context.instance.report_dagster_event(event, run.run_id, logging.DEBUG)
+
+
 class EventLog:
     """Logs events of a step, one at once while they are rare and many in one transaction while they are not.
 

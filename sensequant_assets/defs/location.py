@@ -59,13 +59,13 @@ def build_definitions(
     """
     symbols = symbol_partitions(settings.universe_name)
     windows = window_partitions(settings.windows)
-    lattice = lattice_partitions(symbols, windows)
+    lattice = lattice_partitions(symbols, windows, settings.symbols_a_partition)
     pool = pool_of(teacher) if attended is None else None
     desk = Desk(settings, teacher, student, symbols, windows)
     return dg.Definitions(
         assets=catalogued(
             [
-                *market_assets(symbols),
+                *market_assets(symbols, settings.symbols_a_partition),
                 pool_assets(windows, settings, pool),
                 model_assets(lattice, settings, teacher.scope, pool),
                 walk_forward_asset(windows, settings, pool),

@@ -33,13 +33,15 @@ from sensequant_assets.text import printable
 GROUP = "market"
 
 
-def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def market_assets(symbols: dg.DynamicPartitionsDefinition, block_size: int = 0) -> list[dg.AssetsDefinition]:
     """The assets `universe`, `bars` and `features`.
 
     Parameters
     ----------
     symbols
         Partitions of bars and features.
+    block_size
+        Symbols that share a partition of the models; 0 where each has its own.
     """
 
     @dg.asset(group_name=GROUP, kinds={"csv"})
@@ -48,7 +50,7 @@ def market_assets(symbols: dg.DynamicPartitionsDefinition) -> list[dg.AssetsDefi
     ) -> dg.MaterializeResult[None]:
         """Which symbols there are and since when each is listed. Materialize it to make partitions of new symbols."""
         listed = read_universe(market.settings.universe)
-        new = add_symbols(context.instance, symbols, listed.symbols)
+        new = add_symbols(context.instance, symbols, listed.symbols, block_size)
         found = universe_event(listed, market.settings.universe).metadata
         return dg.MaterializeResult(metadata={**found, "new_partitions": len(new)})
 

@@ -19,7 +19,9 @@ from sensequant_assets.batch.shrinking import Shrink, shrink_of
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome
 from sensequant_assets.core.parameters import ModelKind, Scope, StudentParameters, TeacherParameters
-from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result
+from sensequant_assets.defs.blocks import Blocks
+from sensequant_assets.defs.checks import check_result, constant_rows, not_constant_result, severity
+from sensequant_assets.defs.events import plan_partitions
 from sensequant_assets.defs.market import universe_event
 from sensequant_assets.defs.names import (
     ASSETS,
@@ -30,17 +32,19 @@ from sensequant_assets.defs.names import (
     POOLS,
     SYMBOL,
 )
-from sensequant_assets.defs.partitions import keys_of
+from sensequant_assets.defs.partitions import Order, partition_order
 from sensequant_assets.defs.plans import is_whole, tell_backfill
 from sensequant_assets.defs.pools import by_window
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.defs.runs import identity_of
-from sensequant_assets.defs.telling import log_configuration, log_outcomes, log_pool
+from sensequant_assets.defs.telling import log_configuration, log_outcomes, log_pool, log_rest
 from sensequant_assets.defs.verdicts import latest_verdict
 from sensequant_assets.market.market import Market
+from sensequant_assets.report.page import default_path
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.limits import LimitWatch
+from sensequant_assets.telemetry.questions.windows import last_outcomes
 from sensequant_assets.telemetry.store import TelemetryStore
 from sensequant_assets.text import printable
 
@@ -101,9 +105,9 @@ def model_assets(
         name="models",
         partitions_def=lattice,
         pool=pool,
-        backfill_policy=_backfill_policy(settings.run_size),
+        backfill_policy=_backfill_policy(settings.run_size, settings.symbols_a_partition),
         can_subset=True,
-        specs=_specs(scope),
+        specs=_specs(scope, settings.symbols_a_partition),
         check_specs=_check_specs(),
     )
     def models(
@@ -153,9 +157,12 @@ def _carried_out(
     market = market.of_batch(identity.batch_id)
     opened = market.open(teacher, student)
     shrink = _shrink(context, config, market, opened)
+    order = partition_order(context.instance, settings)
     if identity.backfill_id is not None:
-        tell_backfill(context.instance, telemetry, identity.backfill_id, opened.universe.symbols, opened.window_keys)
-    keys, part_of = _asked_for(context, config, kinds, opened, identity)
+        symbols, windows = opened.universe.symbols, opened.window_keys
+        tell_backfill(context.instance, telemetry, identity.backfill_id, symbols, windows, order)
+    keys, part_of = _asked_for(context, config, kinds, opened, identity, order)
+    blocks = _blocks(context, kinds, keys, opened, market, order) if order.block_size else None
     run = Run(
         market=opened,
         keys=keys,
@@ -177,7 +184,9 @@ def _carried_out(
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:
         if kind == "teacher":
             context.log_event(universe_event(opened.universe, market.settings.universe))
-        log_outcomes(context, outcomes, opened, market, noise)
+        log_outcomes(context, outcomes, opened, market, noise, blocks)
+        if blocks is not None:
+            log_rest(context, blocks, kind)
 
     log_configuration(context, run)
     noise = kept_noise(market.twins, noise_key(market.settings, teacher, student, opened.features))
@@ -190,10 +199,14 @@ def _carried_out(
         context.log.warning(printable(said))
         market.warn(said)
 
+    stopped = False
     for judged in run.carry_out(tell, tell_pool, market.tell_verdict, warn):
+        stopped = stopped or severity(judged.verdict) is dg.AssetCheckSeverity.ERROR
         rows = constant_rows(judged.noted)
         yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
         yield check_result(ASSETS[judged.model], judged.verdict, judged.noted, part_of, judged.idle_devices)
+    if blocks is not None and not stopped:  # or else the check fails the run
+        blocks.require()
 
 
 def _asked_for(
@@ -202,11 +215,31 @@ def _asked_for(
     kinds: Sequence[ModelKind],
     opened: Market,
     identity: Identity,
+    order: Order,
 ) -> tuple[list[Key], str]:
     """The pairs of a run, and its batch where it is a part of one; Dagster's keys, a kilobyte each, end here."""
     partitions = config.pairs or context.partition_keys
-    keys = keys_in(opened, keys_of(partitions), context.log.warning)
+    keys = keys_in(opened, order.keys_of(partitions), context.log.warning)
     return keys, "" if _is_batch(context, identity, kinds, partitions) else identity.batch_id
+
+
+def _blocks(
+    context: dg.AssetExecutionContext,
+    kinds: Sequence[ModelKind],
+    keys: Sequence[Key],
+    opened: Market,
+    market: MarketResource,
+    order: Order,
+) -> Blocks:
+    """The blocks of a run, all of which Dagster takes for planned, also where the run is asked for pairs in them."""
+    batch_id, symbols = identity_of(context.run).batch_id, opened.universe.symbols
+    report = str(default_path(market.data_dir, batch_id))
+    earlier = partial(last_outcomes, market.telemetry, opened.universe.name)
+    blocks = Blocks(order, keys, symbols, batch_id, report, earlier, opened.pair)
+    known = set(context.partition_keys)
+    for kind in kinds:
+        plan_partitions(context, ASSETS[kind], [one for one in blocks.partitions if one not in known])
+    return blocks
 
 
 def _options(context: dg.AssetExecutionContext, config: ModelsConfig, part_of: str) -> Options:
@@ -245,9 +278,11 @@ def _is_batch(
     return identity.backfill_id is None or is_whole(context.instance, identity.backfill_id, assets, partitions)
 
 
-def _backfill_policy(run_size: int) -> dg.BackfillPolicy:
-    # Without one the daemon starts a run, and so a process, for every pair.
-    return dg.BackfillPolicy.multi_run(run_size) if run_size else dg.BackfillPolicy.single_run()
+def _backfill_policy(run_size: int, symbols: int) -> dg.BackfillPolicy:
+    # Without one the daemon starts a run, and so a process, for every partition.
+    return (
+        dg.BackfillPolicy.multi_run(max(run_size // (symbols or 1), 1)) if run_size else dg.BackfillPolicy.single_run()
+    )
 
 
 def _kinds(keys: Iterable[dg.AssetKey]) -> list[ModelKind]:
@@ -263,11 +298,16 @@ def _checks(keys: Iterable[dg.AssetCheckKey]) -> list[tuple[ModelKind, str]]:
     return [(kind, check) for kind, check in known if (ASSETS[kind], check) in wanted]
 
 
-def _specs(scope: Scope) -> list[dg.AssetSpec]:
+def _specs(scope: Scope, block_size: int) -> list[dg.AssetSpec]:
     with warnings.catch_warnings():
         # Its interface is marked beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        by_symbol = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SYMBOL)
+        by_symbol: dg.PartitionMapping = (
+            # Dagster's servers know no mapping of a package's own.
+            dg.AllPartitionMapping()
+            if block_size
+            else dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SYMBOL)
+        )
     return [
         dg.AssetSpec(
             ASSETS["teacher"],

@@ -20,5 +20,5 @@ LOCATION, REPOSITORY = "sensequant_assets", "__repository__"
 BATCH_TAG, SOURCE_TAG, ATTEMPT_TAG = "sensequant/batch", "sensequant/source", "sensequant/attempt"
 CPU_POOL = "sensequant_cpu"
 
-SYMBOL, WINDOW = "symbol", "window"
+SYMBOL, BLOCK, WINDOW = "symbol", "block", "window"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import dagster as dg
 
 from sensequant_assets.defs.names import ASSETS
-from sensequant_assets.defs.partitions import keys_of
+from sensequant_assets.defs.partitions import Order
 from sensequant_assets.storage import dagster_private
 from sensequant_assets.telemetry.journal import Journal, utc_now
 from sensequant_assets.telemetry.records import Plan
@@ -18,6 +18,7 @@ def tell_backfill(
     backfill_id: str,
     symbols: Collection[str],
     windows: Collection[str],
+    order: Order,
 ) -> None:
     """Tell what a backfill is to attempt, unless something is told of it already.
 
@@ -34,6 +35,8 @@ def tell_backfill(
         Which one; of no record where Dagster has no such backfill.
     symbols, windows
         Those of the market: the partition of a symbol outlives its row in the universe.
+    order
+        Of all partitions.
     """
     if telemetry.tells_of(backfill_id) or (backfill := instance.get_backfill(backfill_id)) is None:
         return
@@ -41,7 +44,7 @@ def tell_backfill(
     with Journal(telemetry.shards, batch_id=backfill_id, run_id="", clock=utc_now) as journal:
         plans = []
         for model, asset in ASSETS.items():
-            keys = keys_of(dagster_private.targeted_partitions(backfill, asset))
+            keys = order.keys_of(dagster_private.targeted_partitions(backfill, asset))
             if known := [(symbol, window) for symbol, window in keys if symbol in symbols and window in windows]:
                 plans.append(Plan(model=model, windows=known))
         journal.append_many(plans)

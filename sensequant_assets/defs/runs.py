@@ -27,7 +27,7 @@ from sensequant_assets.defs.names import (
     REPOSITORY,
     SOURCE_TAG,
 )
-from sensequant_assets.defs.partitions import keys_of, partition_order
+from sensequant_assets.defs.partitions import Order, keys_of, partition_order
 from sensequant_assets.defs.plans import tell_backfill
 from sensequant_assets.errors import UsageError
 from sensequant_assets.settings import Settings
@@ -189,8 +189,9 @@ def _tell_for(
     instance: dg.DagsterInstance, telemetry: TelemetryStore, settings: Settings, record: dg.RunRecord
 ) -> None:
     """Tell what a run was to do that died before it could tell, and the plan of its backfill if nobody has."""
-    run, (symbols, windows) = record.dagster_run, partition_order(instance, settings)
-    identity, keys = identity_of(run), pairs_of(run, symbols, windows)
+    run, order = record.dagster_run, partition_order(instance, settings)
+    identity, keys = identity_of(run), pairs_of(run, order)
+    symbols, windows = order.symbols, order.windows
     with suppress(UsageError):
         # Without its universe the market has the symbols of its partitions.
         symbols = list(read_universe(settings.universe).symbols)
@@ -198,7 +199,7 @@ def _tell_for(
     if not known:
         return
     if identity.backfill_id is not None:
-        tell_backfill(instance, telemetry, identity.backfill_id, symbols, windows)
+        tell_backfill(instance, telemetry, identity.backfill_id, symbols, windows, order)
     with Journal(telemetry.shards, batch_id=identity.batch_id, run_id=run.run_id, clock=utc_now) as journal:
         start = BatchStart(
             backfill_id=identity.backfill_id,
@@ -248,21 +249,14 @@ def died_runs(instance: dg.DagsterInstance, since: datetime) -> list[tuple[dg.Da
     return found
 
 
-def pairs_of(run: dg.DagsterRun, symbols: Sequence[str], windows: Sequence[str]) -> list[Key]:
-    """The pairs of a run, symbol by symbol; none if it is of a lattice without these symbols and windows."""
+def pairs_of(run: dg.DagsterRun, order: Order) -> list[Key]:
+    """The pairs of a run, symbol by symbol; none if it is of a lattice without its symbols and windows."""
     chosen = config_of(run).get("pairs")
     if chosen:
         return keys_of(chosen)
     one = run.tags.get("dagster/partition")
     corners = keys_of(corner for tag in (RANGE_START, RANGE_END) if (corner := run.tags.get(tag, one)))
-    if len(corners) < 2 or not all(symbol in symbols and window in windows for symbol, window in corners):
-        return []
-    (first_symbol, first_window), (last_symbol, last_window) = corners
-    return [
-        (symbol, window)
-        for symbol in symbols[symbols.index(first_symbol) : symbols.index(last_symbol) + 1]
-        for window in windows[windows.index(first_window) : windows.index(last_window) + 1]
-    ]
+    return order.between(*corners) if len(corners) == 2 else []
 
 
 def config_of(run: dg.DagsterRun) -> dict[str, Any]:

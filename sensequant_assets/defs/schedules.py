@@ -19,8 +19,8 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
     def request(
         context: dg.ScheduleEvaluationContext, market: Market, keys: list[Key], name: str
     ) -> dg.RunRequest | dg.SkipReason:
-        add_symbols(context.instance, desk.symbols, market.universe.symbols)
-        order = desk.known_symbols(context.instance)
+        add_symbols(context.instance, desk.symbols, market.universe.symbols, settings.symbols_a_partition)
+        order = desk.order(desk.known_symbols(context.instance), market.window_keys)
         keys, begun = desk.begun(keys)
         for sentence in begun:
             context.log.warning(sentence)
@@ -28,7 +28,7 @@ def schedules(desk: Desk) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason(" ".join(begun))
         batch = f"{name}-{context.scheduled_execution_time:%Y%m%d-%H%M%S}"
         tags = {BATCH_TAG: batch, SOURCE_TAG: "schedule"}
-        return desk.request(keys, (order, market.window_keys), tags, batch)
+        return desk.request(keys, order, tags, batch)
 
     @dg.schedule(
         name="nightly",

@@ -12,7 +12,9 @@ from sensequant_assets.batch.run import Run
 from sensequant_assets.core.judging.noise import NAMES, Noise, WindowScore
 from sensequant_assets.core.lattice import EARLY_LIFE_DAYS
 from sensequant_assets.core.outcome import Outcome, Status
+from sensequant_assets.core.parameters import ModelKind
 from sensequant_assets.core.pool import EARLY
+from sensequant_assets.defs.blocks import Blocks
 from sensequant_assets.defs.events import EventLog
 from sensequant_assets.defs.market import symbol_events, tell_sound
 from sensequant_assets.defs.names import ASSETS, POOLS, SHARED_STUDENTS, WALK_FORWARD
@@ -54,12 +56,13 @@ def log_outcomes(
     market: Market,
     resource: MarketResource,
     noise: Noise | None,
+    blocks: Blocks | None = None,
 ) -> None:
     """Tell Dagster and who waits of each window as it finishes, and Dagster of its symbol's tables if its bars are new.
 
     The tables are written beside the training, which goes on in other threads, so that the graph upstream of a model
     shows what it was trained on, and so does the check of the bars. `noise` is the band of the market's noise twin,
-    where one is on disk.
+    where one is on disk; `blocks` are those of the run, where they are its partitions.
     """
     seen: set[str] = set()
     with EventLog(context) as events:
@@ -69,10 +72,18 @@ def log_outcomes(
                 seen.add(symbol)
                 for event in symbol_events(market, symbol, resource.data_dir, ("bars", "features"), stale_only=True):
                     events.log(event)
-            events.log(event_of(outcome, noise))
+            for event in (event_of(outcome, noise),) if blocks is None else blocks.take(outcome):
+                events.log(event)
             resource.tell(outcome)
     if seen:
         tell_sound(context.instance, market)
+
+
+def log_rest(context: dg.AssetExecutionContext, blocks: Blocks, model: ModelKind) -> None:
+    """Tell Dagster of the blocks whose pairs a run does not attempt alone, once all of its windows have finished."""
+    with EventLog(context) as events:
+        for event in blocks.rest(model):
+            events.log(event)
 
 
 def log_pool(context: dg.AssetExecutionContext, outcome: PoolOutcome) -> None:

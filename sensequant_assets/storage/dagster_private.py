@@ -133,6 +133,13 @@ with TOGETHER.needs("is what the event of an observation carries"):
     from dagster._core.events import AssetObservationData as AssetObservationData
 
 
+PLANNED = Way("A block keeps its colour instead where a choice of pairs fails in it")
+"""That a run is to materialize partitions beyond its range (`defs.events`)."""
+
+with PLANNED.needs("is what the event of a planned materialization carries"):
+    from dagster._core.events import AssetMaterializationPlannedData as AssetMaterializationPlannedData
+
+
 SILENT = Way("What the run prints is captured instead, by four processes more")
 """A run whose output stays in the terminal (`defs.home`)."""
 

@@ -8,7 +8,7 @@ import pytest
 from dagster._core.execution.backfill import PartitionBackfill
 
 from sensequant_assets.defs.names import BACKFILL_TAG, RANGE_END, RANGE_START
-from sensequant_assets.defs.partitions import add_symbols, symbol_partitions
+from sensequant_assets.defs.partitions import add_symbols, partition_order, symbol_partitions
 from sensequant_assets.defs.plans import is_whole, tell_backfill
 from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.telemetry.journal import utc_now
@@ -50,7 +50,8 @@ def launch(
 
 def tell(office: Office) -> list[tuple[str, str, str]]:
     """Tell the plan; what telemetry then has of it."""
-    tell_backfill(office.instance, office.telemetry, "abcdefgh", SYMBOLS, WINDOWS)
+    order = partition_order(office.instance, office.settings)
+    tell_backfill(office.instance, office.telemetry, "abcdefgh", SYMBOLS, WINDOWS, order)
     rows = office.rows(PLAN)
     assert {row["run_id"] for row in rows} <= {""}
     return [(row["model"], row["symbol"], row["first_day"]) for row in rows]

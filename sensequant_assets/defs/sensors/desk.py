@@ -10,7 +10,7 @@ import dagster as dg
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.jobs import TRAINING
-from sensequant_assets.defs.partitions import choose, partition_order
+from sensequant_assets.defs.partitions import Order, choose, partition_order
 from sensequant_assets.defs.runs import attempt_of, died_runs, identity_of, pairs_of
 from sensequant_assets.settings import TODAY, Settings, absolute_market
 from sensequant_assets.telemetry.questions.batches import Basis, batch_basis
@@ -105,12 +105,12 @@ class Desk:
 
     def died(self, instance: dg.DagsterInstance, now: datetime) -> list[DiedRun]:
         """Runs that died of late and that nobody has repeated, oldest first."""
-        market = partition_order(instance, self.settings)
+        order = partition_order(instance, self.settings)
         return [
             DiedRun(
                 run.run_id,
                 batch := identity_of(run).batch_id,
-                pairs_of(run, *market),
+                pairs_of(run, order),
                 attempt_of(run),
                 died_at,
                 self.basis(batch),
@@ -121,6 +121,10 @@ class Desk:
     def known_symbols(self, instance: dg.DagsterInstance) -> list[str]:
         """Symbols that have partitions, in the order of these."""
         return list(instance.get_dynamic_partitions(self.symbols.name or ""))
+
+    def order(self, symbols: Sequence[str], windows: Sequence[str]) -> Order:
+        """These symbols and windows as the order of partitions."""
+        return Order(symbols, windows, self.settings.symbols_a_partition)
 
     def begun(self, keys: Iterable[Key]) -> tuple[list[Key], list[str]]:
         """The pairs whose windows have partitions, and sentences on windows that have begun since they were made."""
@@ -146,7 +150,7 @@ class Desk:
     def request(
         self,
         keys: Sequence[Key],
-        market: tuple[Sequence[str], Sequence[str]],
+        order: Order,
         tags: Mapping[str, str],
         run_key: str,
         *,
@@ -160,8 +164,8 @@ class Desk:
         ----------
         keys
             Pairs to train.
-        market
-            All symbols and all window keys, in the order of their partitions.
+        order
+            Of all partitions.
         tags, run_key
             Of the run.
         config
@@ -171,7 +175,7 @@ class Desk:
         assets
             Which models; None for both.
         """
-        choice = choose(keys, *market)
+        choice = choose(keys, order)
         return dg.RunRequest(
             run_key=run_key,
             job_name=TRAINING.name,

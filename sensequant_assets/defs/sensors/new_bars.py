@@ -9,6 +9,7 @@ from sensequant_assets.batch.shrinking import shrink_of
 from sensequant_assets.batch.staleness import Cause, stale_pairs
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.names import BATCH_TAG, SOURCE_TAG
+from sensequant_assets.defs.partitions import add_symbols
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.defs.runs import batch_state
 from sensequant_assets.defs.sensors.desk import Desk
@@ -95,11 +96,15 @@ def _result(instance: dg.DagsterInstance, desk: Desk, intake: Intake, found: Fou
     """Ask for the run and for partitions of new symbols."""
     known = desk.known_symbols(instance)
     new = [symbol for symbol in found.symbols if symbol not in known]
+    if new and desk.settings.symbols_a_partition:
+        # A request adds partitions or removes some; the last block is replaced by one that has grown.
+        add_symbols(instance, desk.symbols, new, desk.settings.symbols_a_partition)
+        known, new = [*known, *new], []
     requests = []
     if intake.keys:
         batch = str(intake.cursor.batch)
         tags = {BATCH_TAG: batch, SOURCE_TAG: "sensor"}
-        requests.append(desk.request(intake.keys, ([*known, *new], found.windows), tags, batch))
+        requests.append(desk.request(intake.keys, desk.order([*known, *new], found.windows), tags, batch))
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else intake.reason,

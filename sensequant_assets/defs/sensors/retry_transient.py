@@ -1,14 +1,14 @@
 """The sensor `retry_transient`: tries again what can pass next time."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 import dagster as dg
 
 from sensequant_assets.defs.jobs import TRAINING
 from sensequant_assets.defs.names import ATTEMPT_TAG, BATCH_TAG, REPEATS_TAG, SOURCE_TAG
-from sensequant_assets.defs.partitions import partition_order
+from sensequant_assets.defs.partitions import Order, partition_order
 from sensequant_assets.defs.runs import (
     attempt_of,
     config_of,
@@ -41,12 +41,12 @@ def retry_transient_sensor(desk: Desk) -> dg.SensorDefinition:
     )
     def retry_transient(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         fail_dead_runs(context.instance, glance.telemetry, desk.settings)
-        now, market = utc_now(), partition_order(context.instance, desk.settings)
+        now, order = utc_now(), partition_order(context.instance, desk.settings)
         failed = _failed_batches(context.instance, desk, glance, now)
         retries = evaluate_retries(desk.died(context.instance, now), failed, desk.retry_rule, now)
         for retry in retries.now:
             desk.tell(context, f"{retry.culprit} attempt {retry.attempt}", retry.message)
-        requests = [_request(context.instance, desk, retry, market) for retry in retries.now]
+        requests = [_request(context.instance, desk, retry, order) for retry in retries.now]
         return dg.SensorResult(run_requests=requests, skip_reason=None if requests else retries.reason)
 
     return retry_transient
@@ -63,9 +63,7 @@ def _failed_batches(instance: dg.DagsterInstance, desk: Desk, glance: Glance, no
             yield FailedBatch(batch, failures, attempts, desk.basis(batch))
 
 
-def _request(
-    instance: dg.DagsterInstance, desk: Desk, retry: Retry, market: tuple[Sequence[str], Sequence[str]]
-) -> dg.RunRequest:
+def _request(instance: dg.DagsterInstance, desk: Desk, retry: Retry, order: Order) -> dg.RunRequest:
     """Ask for the next attempt with the parameters and the limit of the batch."""
     tags = {BATCH_TAG: retry.batch_id, SOURCE_TAG: "sensor", ATTEMPT_TAG: str(retry.attempt)}
     run_key = f"{retry.culprit}/{retry.attempt}"
@@ -75,10 +73,10 @@ def _request(
     if run is None:
         # Too many failures of teachers kept these students from being tried.
         blocked = set(missing_pairs(desk.telemetry, retry.batch_id, "student"))
-        return desk.request(sorted({*retry.keys, *blocked}), market, tags, run_key, config=config, resources=resources)
+        return desk.request(sorted({*retry.keys, *blocked}), order, tags, run_key, config=config, resources=resources)
     return desk.request(
         retry.keys,
-        market,
+        order,
         {**tags, REPEATS_TAG: run.run_id},
         run_key,
         config={name: value for name, value in config_of(run).items() if name != "pairs"} | config,

@@ -1,7 +1,7 @@
 """Questions about the windows of a batch, by the latest attempt at each."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -76,6 +76,31 @@ def outcomes(store: TelemetryStore, batch_id: str, model: str) -> dict[Pair, str
         "SELECT symbol, window_start, outcome FROM window_status WHERE batch_id = ? AND model = ?", [batch_id, model]
     )
     return {(row["symbol"], str(row["window_start"])): row["outcome"] for row in rows}
+
+
+def last_outcomes(
+    store: TelemetryStore, universe: str, model: str, symbols: Collection[str], windows: Collection[str]
+) -> dict[Pair, dict[str, str]]:
+    """How the last attempt of any batch ended at pairs of these symbols and windows, as text by what there is of it.
+
+    `outcome`; of a failed one `cause` and `error`, of a skipped one `why`, of another `test_auc` if its rows have one.
+    Pairs that were never attempted are missing.
+    """
+    rows = store.rows(
+        """
+        SELECT symbol, window_start::VARCHAR AS "window", outcome, failure_kind::VARCHAR AS cause,
+            CASE outcome WHEN 'failed' THEN error_message END AS error,
+            CASE outcome WHEN 'skipped' THEN concat_ws(': ', reason, error_message) END AS why,
+            format('{:.4g}', TRY_CAST(metrics->>'test_auc' AS DOUBLE)) AS test_auc
+        FROM pair_status WHERE universe = $universe AND model = $model
+            AND symbol IN (SELECT unnest($symbols::VARCHAR[])) AND window_start IN (SELECT unnest($windows::DATE[]))
+        """,
+        {"universe": universe, "model": model, "symbols": list(symbols), "windows": list(windows)},
+    )
+    return {
+        (row.pop("symbol"), row.pop("window")): {name: value for name, value in row.items() if value is not None}
+        for row in rows
+    }
 
 
 def missing_pairs(store: TelemetryStore, batch_id: str, model: str) -> list[Pair]:
