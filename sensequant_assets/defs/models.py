@@ -37,7 +37,7 @@ from sensequant_assets.defs.plans import is_whole, tell_backfill
 from sensequant_assets.defs.pools import by_window
 from sensequant_assets.defs.resources import MarketResource, with_default
 from sensequant_assets.defs.runs import identity_of
-from sensequant_assets.defs.telling import log_configuration, log_outcomes, log_pool, log_rest
+from sensequant_assets.defs.telling import log_configuration, log_outcomes, log_pool
 from sensequant_assets.defs.verdicts import latest_verdict
 from sensequant_assets.market.market import Market
 from sensequant_assets.report.page import default_path
@@ -157,12 +157,9 @@ def _carried_out(
     market = market.of_batch(identity.batch_id)
     opened = market.open(teacher, student)
     shrink = _shrink(context, config, market, opened)
-    order = partition_order(context.instance, settings)
-    if identity.backfill_id is not None:
-        symbols, windows = opened.universe.symbols, opened.window_keys
-        tell_backfill(context.instance, telemetry, identity.backfill_id, symbols, windows, order)
-    keys, part_of = _asked_for(context, config, kinds, opened, identity, order)
-    blocks = _blocks(context, kinds, keys, opened, market, order) if order.block_size else None
+    keys, part_of, blocks = _asked_for(
+        context, config, kinds, opened, market, partition_order(context.instance, settings)
+    )
     run = Run(
         market=opened,
         keys=keys,
@@ -184,9 +181,7 @@ def _carried_out(
     def tell(kind: ModelKind, outcomes: Iterable[Outcome]) -> None:
         if kind == "teacher":
             context.log_event(universe_event(opened.universe, market.settings.universe))
-        log_outcomes(context, outcomes, opened, market, noise, blocks)
-        if blocks is not None:
-            log_rest(context, blocks, kind)
+        log_outcomes(context, kind, outcomes, opened, market, noise, blocks)
 
     log_configuration(context, run)
     noise = kept_noise(market.twins, noise_key(market.settings, teacher, student, opened.features))
@@ -214,13 +209,21 @@ def _asked_for(
     config: ModelsConfig,
     kinds: Sequence[ModelKind],
     opened: Market,
-    identity: Identity,
+    market: MarketResource,
     order: Order,
-) -> tuple[list[Key], str]:
-    """The pairs of a run, and its batch where it is a part of one; Dagster's keys, a kilobyte each, end here."""
+) -> tuple[list[Key], str, Blocks | None]:
+    """The pairs of a run, its batch where it is a part of one, and its blocks where these are its partitions.
+
+    Dagster's keys, a kilobyte each, end here. The plan of its backfill is told if nobody has.
+    """
+    identity = identity_of(context.run)
+    if identity.backfill_id is not None:
+        symbols, windows = opened.universe.symbols, opened.window_keys
+        tell_backfill(context.instance, market.telemetry, identity.backfill_id, symbols, windows, order)
     partitions = config.pairs or context.partition_keys
     keys = keys_in(opened, order.keys_of(partitions), context.log.warning)
-    return keys, "" if _is_batch(context, identity, kinds, partitions) else identity.batch_id
+    part_of = "" if _is_batch(context, identity, kinds, partitions) else identity.batch_id
+    return keys, part_of, _blocks(context, kinds, keys, opened, market, order) if order.block_size else None
 
 
 def _blocks(

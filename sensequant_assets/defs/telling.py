@@ -52,13 +52,14 @@ def log_configuration(context: dg.AssetExecutionContext, run: Run) -> None:
 
 def log_outcomes(
     context: dg.AssetExecutionContext,
+    model: ModelKind,
     outcomes: Iterable[Outcome],
     market: Market,
     resource: MarketResource,
     noise: Noise | None,
     blocks: Blocks | None = None,
 ) -> None:
-    """Tell Dagster and who waits of each window as it finishes, and Dagster of its symbol's tables if its bars are new.
+    """Tell Dagster and who waits of a model's windows as they finish, and Dagster of tables of symbols with new bars.
 
     The tables are written beside the training, which goes on in other threads, so that the graph upstream of a model
     shows what it was trained on, and so does the check of the bars. `noise` is the band of the market's noise twin,
@@ -68,22 +69,17 @@ def log_outcomes(
     with EventLog(context) as events:
         for outcome in outcomes:
             symbol = outcome.pair.symbol
-            if outcome.model == "teacher" and symbol not in seen:
+            if model == "teacher" and symbol not in seen:
                 seen.add(symbol)
                 for event in symbol_events(market, symbol, resource.data_dir, ("bars", "features"), stale_only=True):
                     events.log(event)
             for event in (event_of(outcome, noise),) if blocks is None else blocks.take(outcome):
                 events.log(event)
             resource.tell(outcome)
+        for event in () if blocks is None else blocks.rest(model):
+            events.log(event)
     if seen:
         tell_sound(context.instance, market)
-
-
-def log_rest(context: dg.AssetExecutionContext, blocks: Blocks, model: ModelKind) -> None:
-    """Tell Dagster of the blocks whose pairs a run does not attempt alone, once all of its windows have finished."""
-    with EventLog(context) as events:
-        for event in blocks.rest(model):
-            events.log(event)
 
 
 def log_pool(context: dg.AssetExecutionContext, outcome: PoolOutcome) -> None:

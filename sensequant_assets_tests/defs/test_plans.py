@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -14,7 +15,7 @@ from sensequant_assets.defs.runs import fail_dead_runs
 from sensequant_assets.telemetry.journal import utc_now
 from sensequant_assets.telemetry.questions.batches import batch_basis
 from sensequant_assets.watch.progress import read_progress
-from sensequant_assets_tests.operating import SYMBOLS, WINDOWS, Office
+from sensequant_assets_tests.operating import SYMBOLS, WINDOWS, Office, opened
 
 ALL = [(symbol, window) for symbol in SYMBOLS for window in WINDOWS]
 PLAN = """
@@ -30,7 +31,7 @@ def launch(
     symbols: Sequence[str] = SYMBOLS,
 ) -> str:
     """What a click on "Launch backfill" leaves in Dagster's database."""
-    add_symbols(office.instance, symbol_partitions("four"), symbols)
+    add_symbols(office.instance, symbol_partitions("four"), symbols, office.settings.symbols_a_partition)
     backfill = PartitionBackfill.from_asset_partitions(
         backfill_id="abcdefgh",
         asset_graph=office.definitions.resolve_asset_graph(),
@@ -144,3 +145,16 @@ def test_what_a_run_was_to_do_that_died_before_its_first_record_is_told_in_its_n
     # What its batch was run with is not known by that.
     assert batch_basis(office.telemetry, batch) is None
     assert fail_dead_runs(office.instance, office.telemetry, office.settings) == []
+
+
+def test_blocks_are_planned_and_told_of_as_their_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path, monkeypatch, partition_by="block", block_size=3) as office:
+        launch(office, symbols=[*SYMBOLS, "LONGGONE"])
+        assert tell(office) == [(model, *key) for model in ("teacher", "student") for key in ALL]
+        corners = {RANGE_START: f"AAPL~IBM~3|{WINDOWS[1]}", RANGE_END: f"MSFT~LONGGONE~2|{WINDOWS[1]}"}
+        died = dg.DagsterRun(job_name="training", tags=corners, status=dg.DagsterRunStatus.STARTED)
+        office.instance.add_run(died)
+        office.instance.report_run_failed(died)
+        assert fail_dead_runs(office.instance, office.telemetry, office.settings) == [died.run_id]
+        own = [row for row in office.rows(PLAN) if row["run_id"] == died.run_id]
+        assert [(row["symbol"], row["first_day"]) for row in own] == 2 * [(symbol, WINDOWS[1]) for symbol in SYMBOLS]

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from sensequant_assets import settings as settings_module
-from sensequant_assets.defs.names import BATCH_TAG
-from sensequant_assets.defs.partitions import symbol_partitions, window_partitions
+from sensequant_assets.defs.names import BATCH_TAG, RANGE_END, RANGE_START
+from sensequant_assets.defs.partitions import block_partitions, symbol_partitions, window_partitions
 from sensequant_assets.defs.resources import MarketResource
 from sensequant_assets.defs.sensors.desk import Desk
 from sensequant_assets_tests.operating import (
@@ -193,6 +193,23 @@ def test_a_symbol_that_the_universe_gains_gets_partitions_and_its_windows(traine
     assert [list(added.partition_keys) for added in found.dynamic_partitions_requests] == [["ZZZ"]]
     assert set(trained.outcomes(found.run_requests[0].tags[BATCH_TAG])) == {f"ZZZ|{window}" for window in WINDOWS[:2]}
     assert not trained.tick("new_bars").run_requests
+
+
+def test_a_new_symbol_joins_the_last_block_before_its_pairs_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, monkeypatch, partition_by="block", block_size=3, end=WINDOWS[1]) as office:
+        whole, grown = f"AAPL~IBM~3|{WINDOWS[0]}", f"MSFT~ZZZ~2|{WINDOWS[0]}"
+        (request,) = office.look("new_bars").run_requests
+        assert request.run_config["ops"]["models"]["config"]["pairs"] == []
+        assert {request.tags[RANGE_START], request.tags[RANGE_END]} == {whole, f"MSFT~MSFT~1|{WINDOWS[0]}"}
+
+        history("AAPL").query("date <= '2009-11-16'").to_csv(office.bars / "ZZZ.csv", index=False)
+        write_universe(office.settings.universe, [*SYMBOLS, "ZZZ"])
+        (request,) = office.look("new_bars").run_requests
+        assert {request.tags[RANGE_START], request.tags[RANGE_END]} == {whole, grown}
+        blocks = block_partitions(symbol_partitions("four")).name
+        assert office.instance.get_dynamic_partitions(str(blocks)) == ["AAPL~IBM~3", "MSFT~ZZZ~2"]
 
 
 def test_a_universe_that_breaks_a_rule_fails_one_tick(trained: Office) -> None:
