@@ -14,7 +14,7 @@ from sensequant_assets.batch.noise import kept_noise, noise_key
 from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.remote import Remote, mirrored, settled
 from sensequant_assets.batch.rows import Identity
-from sensequant_assets.batch.run import Options, Run, earlier_teachers, keys_in
+from sensequant_assets.batch.run import Judged, Options, Run, earlier_teachers, keys_in
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
 from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import Outcome
@@ -197,11 +197,15 @@ def _carried_out(
     stopped = False
     for judged in run.carry_out(tell, tell_pool, market.tell_verdict, warn):
         stopped = stopped or severity(judged.verdict) is dg.AssetCheckSeverity.ERROR
-        rows = constant_rows(judged.noted)
-        yield not_constant_result(ASSETS[judged.model], judged.verdict, rows, plotted=not part_of)
-        yield check_result(ASSETS[judged.model], judged.verdict, judged.noted, part_of, judged.idle_devices)
+        yield from _results(judged, part_of)
     if blocks is not None and not stopped:  # or else the check fails the run
         blocks.require()
+
+
+def _results(judged: Judged, part_of: str) -> Iterator[dg.AssetCheckResult]:
+    asset, constant = ASSETS[judged.model], constant_rows(judged.noted)
+    yield not_constant_result(asset, judged.verdict, constant, plotted=not part_of)
+    yield check_result(asset, judged.verdict, judged.noted, part_of, judged.idle_devices)
 
 
 def _asked_for(

@@ -122,7 +122,9 @@ class Order:
         return {symbol: place for place, symbol in enumerate(self.symbols)}
 
     def name_of(self, symbol: str) -> str:
-        """Under which of `names` a symbol is."""
+        """Under which of `names` a symbol is; `UsageError` if it is to be in a block and has no partition yet."""
+        if self.block_size and symbol not in self._places:
+            raise UsageError(f"{symbol} is in no block yet; materialize `universe` or run `sensequant prepare`.")
         return self.names[self._places[symbol] // self.block_size] if self.block_size else symbol
 
     def members(self, name: str) -> Sequence[str]:

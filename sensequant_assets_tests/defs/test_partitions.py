@@ -102,6 +102,8 @@ def test_a_block_with_other_symbols_since_is_refused_and_one_of_another_size_is_
     assert ORDER.members("D~B~4") == ["D", "A", "C", "B"]
     with pytest.raises(UsageError, match=r"'D~C~2' is no block of these symbols any more; `sensequant prepare` renews"):
         ORDER.members("D~C~2")
+    with pytest.raises(UsageError, match="NEW is in no block yet"):
+        ORDER.name_of("NEW")
 
 
 def test_a_new_symbol_changes_the_last_block_alone_and_no_other_order_of_the_universe_any() -> None:
