@@ -53,6 +53,7 @@ FOREIGN = {
     "cp": "copies units, which test_deploy.py reads",
     "curl": "asks the service, which service/test_app.py asks",
     "dagster": "switches what daemon/ switches by GraphQL",
+    "dg": "writes into the clone; cli/test_init.py takes what it would write",
     "docker": "needs a container runtime",
     "export": "the shell's",
     "git": "asks a server",

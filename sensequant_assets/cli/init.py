@@ -31,10 +31,23 @@ def columns(bars):
     """One column a bar: the last bar's range by its close. NaN is a missing value."""
     return {"range_by_close": np.where(bars.close > 0, (bars.high - bars.low) / bars.close, np.nan)}
 '''
+_PROJECT = """\
+[tool.dg]
+directory_type = "project"
+
+[tool.dg.project]
+root_module = "own"
+code_location_target_module = "sensequant_assets.definitions"
+code_location_name = "sensequant_assets"
+"""
+_OWN = '"""What is yours beside the assets: `dg scaffold defs` writes below `defs`, from where it is loaded."""\n'
 _FILES = {
     ".env": _ENV,
     ".gitignore": "data/\n.env\n.tmp_dagster_home_*/\n",
     "features.py": _FEATURES,
+    "own/__init__.py": _OWN,
+    "own/defs/__init__.py": _OWN,
+    "pyproject.toml": _PROJECT,
 }
 
 
@@ -66,6 +79,7 @@ def make_project(directory: Path) -> None:
     try:
         with making(directory.resolve()) as made:
             for name, text in _FILES.items():
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).write_text(text)
             (made / "dagster.yaml").write_text(project_yaml())
             (made / "workspace.yaml").write_bytes(WORKSPACE.read_bytes())

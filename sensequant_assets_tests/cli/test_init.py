@@ -1,10 +1,15 @@
 """Claims about a directory of one's own."""
 
+import runpy
+import sys
 import tomllib
 from pathlib import Path
 
+import dagster as dg
 import yaml
 from click.testing import CliRunner
+from dagster_dg_core.config import DgRawCliConfig
+from dagster_dg_core.context import DgContext
 
 from sensequant_assets.cli.main import main
 from sensequant_assets.defs.home import WORKSPACE
@@ -43,7 +48,12 @@ def test_there_is_one_workspace_wherever_the_ui_is_started(tmp_path: Path, monke
     assert Path("desk/workspace.yaml").read_text() == WORKSPACE.read_text()
     assert (PROJECT / "workspace.yaml").resolve() == WORKSPACE
     (location,) = yaml.safe_load(WORKSPACE.read_text())["load_from"]
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    theirs, ours = (
+        tomllib.loads(path.read_text())["tool"]["dg"]
+        for path in (Path("desk/pyproject.toml"), PROJECT / "pyproject.toml")
+    )
+    assert theirs == ours
+    project = ours["project"]
     assert location["python_module"]["location_name"] == project["code_location_name"]
     assert location["python_module"]["module_name"] == project["code_location_target_module"]
 
@@ -60,3 +70,21 @@ def test_two_directories_side_by_side_share_no_data_and_no_instance(tmp_path: Pa
         assert f"Dagster home {tmp_path / name / 'data' / 'dagster'}" in prepared.output
         monkeypatch.chdir(tmp_path)
     assert {path.parent for path in tmp_path.rglob("opening.lock")} == homes
+
+
+def test_what_dg_scaffolds_is_loaded_beside_the_market(tmp_path: Path, monkeypatch) -> None:
+    leave(monkeypatch, tmp_path)
+    assert CliRunner().invoke(main, ["init", "desk"]).exit_code == 0
+    monkeypatch.chdir(tmp_path / "desk")
+    monkeypatch.syspath_prepend(tmp_path / "desk")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
+        monkeypatch.delitem(sys.modules, name)
+    project = DgContext.for_project_environment(tmp_path / "desk", DgRawCliConfig())
+    assert project.code_location_name == "sensequant_assets"
+    (project.defs_path / "mine.py").write_text(
+        "import dagster as dg\n\n@dg.asset(deps=['predictions'])\ndef mine(): ...\n"
+    )
+
+    loaded = runpy.run_module(project.code_location_target_module_name)["defs"]
+
+    assert loaded.resolve_asset_graph().get(dg.AssetKey("mine")).parent_keys == {dg.AssetKey("predictions")}

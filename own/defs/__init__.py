@@ -1,0 +1,1 @@
+"""Each file here is loaded with the market: assets, checks, sensors, schedules."""
