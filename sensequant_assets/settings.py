@@ -414,7 +414,9 @@ class Settings(MarketSettings, BaseSettings):
     owners: str | None = Field(
         None, description="Who owns the assets, as the UI shows and filters by, separated by commas."
     )
-    webhook_url: SecretStr | None = Field(None, description="Where sensors post what a person must know; a secret.")
+    webhook_url: SecretStr | None = Field(
+        None, description="Where sensors, and `backfill --notify`, post what a person must know; a secret."
+    )
     vendor_url: SecretStr | None = Field(
         None, description="Address that `ingest` asks in place of the vendor's, such as a mirror's; a secret."
     )

@@ -19,6 +19,7 @@ from sensequant_assets.batch.pools import PoolOutcome
 from sensequant_assets.batch.rows import pool_event
 from sensequant_assets.batch.run import Options
 from sensequant_assets.batch.shrinking import Shrink, shrink_of
+from sensequant_assets.cli.alerts import alerting
 from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.launch import Launch, launch
 from sensequant_assets.cli.options import (
@@ -34,6 +35,7 @@ from sensequant_assets.core.lattice import Key
 from sensequant_assets.core.outcome import COUNTED, Outcome, Verdict
 from sensequant_assets.core.parameters import MODELS, ModelKind, StudentParameters, TeacherParameters
 from sensequant_assets.core.quality.rules import NAMED_BY, summary
+from sensequant_assets.defs.checks import describe
 from sensequant_assets.defs.home import prepare_home
 from sensequant_assets.errors import BrokeOffError, Exit, UsageError
 from sensequant_assets.market.market import Market
@@ -64,6 +66,9 @@ from sensequant_assets.text import json_text, printable
 @params_option
 @click.option("--preset", metavar="NAME", help="What `sensequant tune` has found under this name; --param wins.")
 @click.option("--force", is_flag=True, help="Train even what is unchanged.")
+@click.option(
+    "--notify", is_flag=True, help="Post to SENSEQUANT_WEBHOOK_URL when a check fails or the batch breaks off."
+)
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 def backfill(
     select: Any,
@@ -72,6 +77,7 @@ def backfill(
     params: tuple[str, ...],
     preset: str | None,
     force: bool,
+    notify: bool,
     as_json: bool,
     **options: Any,
 ) -> Exit:
@@ -87,31 +93,32 @@ def backfill(
     \b
     sensequant backfill --universe nifty100.csv --bars nse_daily.parquet --start 2022-01-01 --end 2025-12-10
     sensequant backfill --symbols AAPL,IBM --param TEACHER_NUM_LEAVES=31
-    sensequant backfill --preset nifty100
+    sensequant backfill --preset nifty100 --notify
     """
     started, cpu_started = time.perf_counter(), time.process_time()
     if teachers_only and students_only:
         raise click.UsageError("--teachers-only and --students-only exclude each other.")
     settings, for_teacher, for_student = _asked_for(options, params, preset)
     teacher = read_teacher(for_teacher)
-    summary = run_batch(
-        Request(
-            settings=settings,
-            teacher=teacher,
-            student=read_student(for_student, teacher.scope),
-            symbols=options["symbols"],
-            windows=options["windows"],
-            select=select,
-            models=("teacher",) if teachers_only else ("student",) if students_only else ("teacher", "student"),
-            force=force,
-        ),
-        progress=sys.stderr,
-        report=sys.stderr if as_json else sys.stdout,
+    request = Request(
+        settings=settings,
+        teacher=teacher,
+        student=read_student(for_student, teacher.scope),
+        symbols=options["symbols"],
+        windows=options["windows"],
+        select=select,
+        models=("teacher",) if teachers_only else ("student",) if students_only else ("teacher", "student"),
+        force=force,
     )
+    with alerting(notify, settings, "backfill") as tell:
+        summary = run_batch(request, progress=sys.stderr, report=sys.stderr if as_json else sys.stdout)
+        for model in summary.failed[:1]:
+            counts = {"failed": model.failed, "attempted": model.attempted}
+            tell(f"Batch {summary.batch_id}: {describe(model)}", batch=summary.batch_id, **counts)
     if as_json:
         spent = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
         click.echo(json_text(summary.as_json() | {name: round(value, 3) for name, value in spent.items()}))
-    return Exit.EXCEEDED if summary.exceeded else Exit.DONE
+    return Exit.EXCEEDED if summary.failed else Exit.DONE
 
 
 def _asked_for(
@@ -178,9 +185,9 @@ class Summary:
     models: Sequence[Verdict] = ()
 
     @property
-    def exceeded(self) -> bool:
-        """Whether a check failed; where all windows were skipped, nothing was exceeded."""
-        return any(not model.passed and model.eligible > 0 for model in self.models)
+    def failed(self) -> list[Verdict]:
+        """Verdicts of checks that failed, teachers first; where all windows were skipped, none did."""
+        return [model for model in self.models if not model.passed and model.eligible > 0]
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""

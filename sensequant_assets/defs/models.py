@@ -107,7 +107,7 @@ def model_assets(
         pool=pool,
         backfill_policy=_backfill_policy(settings.run_size, settings.symbols_a_partition),
         can_subset=True,
-        specs=_specs(scope, settings.symbols_a_partition),
+        specs=_specs(scope, settings),
         check_specs=_check_specs(),
     )
     def models(
@@ -305,14 +305,14 @@ def _checks(keys: Iterable[dg.AssetCheckKey]) -> list[tuple[ModelKind, str]]:
     return [(kind, check) for kind, check in known if (ASSETS[kind], check) in wanted]
 
 
-def _specs(scope: Scope, block_size: int) -> list[dg.AssetSpec]:
+def _specs(scope: Scope, settings: Settings) -> list[dg.AssetSpec]:
     with warnings.catch_warnings():
         # Its interface is marked beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         by_symbol: dg.PartitionMapping = (
             # Dagster's servers know no mapping of a package's own.
             dg.AllPartitionMapping()
-            if block_size
+            if settings.symbols_a_partition
             else dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SYMBOL)
         )
     return [
@@ -320,7 +320,7 @@ def _specs(scope: Scope, block_size: int) -> list[dg.AssetSpec]:
             ASSETS["teacher"],
             description="LightGBM teacher of one symbol in one window, with its out-of-fold soft targets. "
             "It reads the bars as they are now and computes features in memory by the function of `features`, "
-            f"so that it never trains on a stale table.\n\n{_grid_of(ASSETS['teacher'])}",
+            f"so that it never trains on a stale table.\n\n{_grid_of(ASSETS['teacher'], settings.rolls)}",
             group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
@@ -333,7 +333,7 @@ def _specs(scope: Scope, block_size: int) -> list[dg.AssetSpec]:
             ASSETS["student"],
             description="Small LightGBM student of one symbol in one window, distilled from the teacher's "
             "out-of-fold probabilities. It is not trained when too many teachers of its batch failed."
-            f"\n\n{_grid_of(ASSETS['student'])}",
+            f"\n\n{_grid_of(ASSETS['student'], settings.rolls)}",
             group_name=GROUP,
             kinds={"lightgbm"},
             skippable=True,
@@ -342,14 +342,19 @@ def _specs(scope: Scope, block_size: int) -> list[dg.AssetSpec]:
     ]
 
 
-def _grid_of(asset: str) -> str:
-    """How to read the grid of an asset, as Markdown: what its colours cannot say, and where that stands."""
+def _grid_of(asset: str, rolls: bool) -> str:
+    """How to read the grid of an asset, as Markdown: what it cannot say, and where that stands."""
+    until = (
+        " Windows end today: one that begins later has no partitions before this code location is reloaded."
+        if rolls
+        else ""
+    )
     return (
         "In the grid, a window that failed is missing, or red where its run failed too: `View all historical events` "
         f"on its page has the reason and what to do, and the check [{CHECK}](/assets/{asset}?view=checks&checkDetail="
         f"{CHECK}) all that failed in the last batch. A skipped window counts as materialized, lest it read as a hole: "
         "the check counts trained and skipped ones apart. `sensequant report` draws the batch, and "
-        "`sensequant why SYMBOL WINDOW` tells of one window."
+        f"`sensequant why SYMBOL WINDOW` tells of one window.{until}"
     )
 
 

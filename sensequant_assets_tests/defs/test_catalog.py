@@ -45,7 +45,18 @@ def test_the_page_of_a_grid_leads_to_the_check_of_what_its_colours_cannot_say(
     specs: dict[str, dg.AssetSpec],
 ) -> None:
     for asset in ("teacher_models", "student_models"):
-        assert f"(/assets/{asset}?view=checks&checkDetail=max_failure_rate)" in str(specs[asset].description)
+        described = str(specs[asset].description)
+        assert f"(/assets/{asset}?view=checks&checkDetail=max_failure_rate)" in described
+        assert "reloaded" not in described
+
+
+def test_a_grid_whose_windows_end_today_says_that_a_new_one_needs_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(monkeypatch, tmp_path)
+    definitions = build_definitions(read_settings({"end": "today"}), TEACHER, STUDENT)
+    described = {spec.key.to_user_string(): spec.description for spec in definitions.resolve_all_asset_specs()}
+    assert "has no partitions before this code location is reloaded" in str(described["teacher_models"])
 
 
 def test_nobody_owns_assets_unless_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -36,8 +37,9 @@ class Webhook:
         return SecretStr(f"http://user:{SECRET}@127.0.0.1:{self.port}/services/{SECRET}?token={SECRET}")
 
 
-@pytest.fixture
-def webhook() -> Iterator[Webhook]:
+@contextmanager
+def serving() -> Iterator[Webhook]:
+    """A webhook that answers."""
     found = Webhook()
 
     class Handler(BaseHTTPRequestHandler):
@@ -61,6 +63,12 @@ def webhook() -> Iterator[Webhook]:
         found.hang.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with serving() as found:
+        yield found
 
 
 def plain(webhook: Webhook) -> SecretStr:
