@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensequant_assets.batch.prediction import as_object, newest_bars, predict
+from sensequant_assets.batch.remote import Remote
 from sensequant_assets.batch.serving import Standing, of_champion
 from sensequant_assets.errors import UsageError
 from sensequant_assets.models.champions import ChampionStore
@@ -94,12 +95,12 @@ def load_champions(universe: Path | str | None = None, data_dir: Path | str | No
     universe
         Universe file, in place of that of the environment, `.env` and the last batch.
     data_dir
-        Data directory, likewise.
+        Data directory, likewise. If it is at an address, what this disk lacks is taken from there first.
 
     Raises
     ------
     UsageError
-        There is no champion, or its record, its pack or its market cannot be read.
+        There is no champion; or its record, its pack, its market or that address cannot be read.
 
     Examples
     --------
@@ -114,6 +115,8 @@ def load_champions(universe: Path | str | None = None, data_dir: Path | str | No
     """
     given = {"universe": universe, "data_dir": data_dir}
     settings = read_settings({name: str(value) for name, value in given.items() if value is not None}, remembered=True)
+    if remote := Remote.of(settings):
+        remote.hydrate()
     champions = ChampionStore(settings.champions_dir, settings.universe_name)
     return Champions(of_champion(settings, champions, settings.features))
 

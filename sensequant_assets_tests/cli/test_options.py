@@ -1,13 +1,16 @@
 """Claims about what commands share: a copy elsewhere is taken from before they read."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import fsspec
 import pytest
 from click.testing import CliRunner
 
+from sensequant_assets import load_champions
 from sensequant_assets.cli.main import main
+from sensequant_assets.errors import UsageError
 from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.settings import read_settings
 from sensequant_assets_tests.models.test_champions import promoted
@@ -43,6 +46,11 @@ def test_a_data_directory_at_an_address_is_taken_before_a_command_reads_and_told
     code, out, err = asked("champions")
     assert (code, "Version 1 serves universe sample." in out, "3 files taken" in err) == (0, True, True)
     assert asked("query", "SELECT 1 AS one")[0] == 0
+    # And a notebook on a third.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "three"))
+    with suppress(UsageError):
+        load_champions()
+    assert len(ChampionStore(read_settings().champions_dir, "sample").history()) == 1
     assert not (tmp_path / "memory:").exists()
 
 
