@@ -21,7 +21,7 @@ from sensequant_assets.core.outcome import Verdict
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.questions.batches import batch_ids
 from sensequant_assets.telemetry.store import TelemetryStore
-from sensequant_assets.text import json_text
+from sensequant_assets.text import counted, json_text
 from sensequant_assets.watch.progress import RECENT_S, Progress, follow, read_progress
 
 if TYPE_CHECKING:
@@ -149,15 +149,14 @@ def view(found: Progress) -> RenderableType:
     parts += [styled(state["said"]) for state in found.devices.states]
     parts += [styled(found.devices.silent)] if found.devices.silent else []
     parts += [styled(warning, "yellow") for warning in found.devices.warnings]
-    failed = sum(model.failed for model in found.models)
-    if found.failures:
-        parts.append(Text(f"First {len(found.failures)} of {failed:,} failures:" if failed > 1 else "One failure:"))
-    parts += [
-        styled(
-            f"  {row['model']} {row['symbol']} {row['window_start']} {row['failure_kind'] or 'unknown'}: "
-            f"{row['error_message'] or 'no message'}"
+    failed, shown = sum(model.failed for model in found.models), sum(len(one.windows) for one in found.failures)
+    if shown:
+        parts.append(
+            Text(f"First {shown:,} of {failed:,} failures:" if failed > shown else f"{counted(shown, 'failure')}:")
         )
-        for row in found.failures
+    parts += [
+        styled(f"  {one.model} {one.symbol} {one.which} {one.cause}: {one.error or 'no message'}")
+        for one in found.failures
     ]
     return Group(*parts)
 

@@ -252,7 +252,7 @@ def evaluation_of(result: dg.AssetCheckResult, *, blocking: bool = False) -> dg.
 def batch_result(
     asset: str,
     verdict: Verdict,
-    failed: Sequence[Mapping[str, Any]],
+    failed: Sequence[FailedWindow],
     untried: Sequence[Mapping[str, str]],
     batch_id: str,
     silent_runs: int = 0,
@@ -281,20 +281,13 @@ def batch_result(
     plotted
         Whether the series has no point of the batch yet.
     """
-    windows = [
-        FailedWindow(
-            verdict.model, row["symbol"], str(row["window_start"]),
-            str(row["failure_kind"] or "unknown"), row["error_message"] or "",
-        )
-        for row in failed
-    ]  # fmt: skip
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=CHECK,
         passed=verdict.passed,
         severity=severity(verdict),
         description=markdown_text(describe_batch(verdict, untried, batch_id, silent_runs)),
-        metadata=verdict_metadata(verdict, windows, untried, plotted=plotted)
+        metadata=verdict_metadata(verdict, failed, untried, plotted=plotted)
         | {"batch": printable(batch_id), **_numbers({"silent_runs": silent_runs}, plotted)}
         | ({"report": dg.MetadataValue.md(report)} if report else {}),
     )

@@ -7,6 +7,7 @@ from math import isnan
 from typing import Any
 
 from sensequant_assets.core.outcome import Verdict
+from sensequant_assets.errors import FailedAlike, FailedWindow, failed_alike
 from sensequant_assets.telemetry.questions import batches, windows
 from sensequant_assets.telemetry.questions.events import NO_DEVICES, DevicesTold, devices_told
 from sensequant_assets.telemetry.questions.failures import failed_windows
@@ -48,7 +49,7 @@ class Progress:
     idle_s
         Seconds since the last record.
     failures
-        The first failed windows: model, symbol, window_start, failure_kind, error_message.
+        What failed, the first to fail first, windows of a symbol that failed alike together; `FAILURES_SHOWN` at most.
     devices
         What its runs told of their devices.
     """
@@ -67,7 +68,7 @@ class Progress:
     recent_windows_per_s: float | None
     eta_s: float | None
     idle_s: float
-    failures: tuple[Row, ...]
+    failures: tuple[FailedAlike, ...]
     devices: DevicesTold = NO_DEVICES
 
     @property
@@ -104,7 +105,16 @@ class Progress:
                 }
                 for model in self.models
             },
-            "failures": [{name: _rounded(value) for name, value in row.items()} for row in self.failures],
+            "failures": [
+                {
+                    "model": one.model,
+                    "symbol": one.symbol,
+                    "windows": list(one.windows),
+                    "failure_kind": one.cause,
+                    "error_message": one.error,
+                }
+                for one in self.failures
+            ],
             "devices": list(self.devices.states),
             "device_warnings": list(self.devices.warnings),
             "devices_silent": self.devices.silent,
@@ -115,7 +125,7 @@ def progress(
     batch: Row,
     models: Sequence[Row],
     seconds: Sequence[Row],
-    failures: Sequence[Row],
+    failures: Sequence[FailedWindow],
     *,
     now: datetime,
     devices: DevicesTold = NO_DEVICES,
@@ -131,7 +141,7 @@ def progress(
     seconds
         `second` (a time) and `windows`, how many windows ended in that second.
     failures
-        The first failed windows.
+        The failed windows, the first to fail first.
     now
         The time, with its zone.
     devices
@@ -164,7 +174,7 @@ def progress(
         recent_windows_per_s=recent,
         eta_s=missing / recent if recent else None,
         idle_s=idle,
-        failures=tuple(failures),
+        failures=tuple(failed_alike(failures)[:FAILURES_SHOWN]),
         devices=devices,
     )
 
@@ -183,7 +193,7 @@ def read_progress(store: TelemetryStore, batch_id: str, now: datetime) -> Progre
             batches.batch(store, batch_id),
             batches.batch_summary(store, batch_id),
             windows.ended_by_second(store, batch_id),
-            failed_windows(store, batch_id, FAILURES_SHOWN),
+            failed_windows(store, batch_id),
             now=now,
             devices=devices_told(store, batch_id),
         )

@@ -242,7 +242,7 @@ def test_the_verdict_on_the_whole_batch_passes_with_13_8_percent_and_is_given_on
     assert last["evaluation"]["description"].startswith(
         f"Batch {calm.batch}, all runs: 53 of 384 attempted teachers failed: 13.8% is within the limit of 15.0%."
     )
-    assert last["metadata"]["failure_rate"] == pytest.approx(53 / 384)
+    assert last["metadata"]["failure_rate"] == round(53 / 384, 4)
     assert (last["metadata"]["trained"], last["metadata"]["failed"], last["metadata"]["silent_runs"]) == (331, 53, 0)
     # The others are those of its runs, whose numbers are text and so no points of the series.
     assert all(isinstance(check["metadata"]["failure_rate"], str) for check in others)

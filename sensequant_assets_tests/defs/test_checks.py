@@ -24,7 +24,7 @@ from sensequant_assets.defs.checks import (
     no_leak_result,
     not_constant_result,
 )
-from sensequant_assets.errors import FailureKind
+from sensequant_assets.errors import FailedWindow, FailureKind
 from sensequant_assets.text import printable
 from sensequant_assets_tests.test_text import NASTY
 
@@ -71,7 +71,7 @@ def test_a_verdict_passes_warns_or_stops(
 
 def test_what_a_batch_and_an_error_are_called_is_no_markup_of_the_page() -> None:
     blocked = replace(EXACT, blocked=f"No student was trained: too many teachers failed in batch {NASTY}.")
-    rows = [{"symbol": "S", "window_start": date(2022, 1, 1), "failure_kind": "timeout", "error_message": NASTY}]
+    rows = [FailedWindow("teacher", "S", "2022-01-01", "timeout", NASTY)]
     found = batch_result("teacher_models", blocked, rows, [], NASTY)
     said = f"Batch {NASTY}, all runs: {blocked.blocked}"
     assert html.unescape(MarkdownIt().render(str(found.description))) == f"<p>{printable(said)}</p>\n"

@@ -16,6 +16,7 @@ from sensequant_assets.cli.main import main
 from sensequant_assets.cli.options import NO_BATCH
 from sensequant_assets.cli.progress import view
 from sensequant_assets.defs.home import open_instance, prepare_home
+from sensequant_assets.errors import FailedWindow
 from sensequant_assets.settings import read_settings
 from sensequant_assets.telemetry.journal import Journal
 from sensequant_assets.telemetry.questions.events import DevicesTold
@@ -164,9 +165,7 @@ def test_an_unknown_limit_is_said_and_never_exceeded() -> None:
 
 
 def test_the_view_fits_eighty_columns_and_takes_errors_as_they_are() -> None:
-    failures = [
-        {"model": "teacher", "symbol": "A", "window_start": W1, "failure_kind": "timeout", "error_message": "[bold]x"}
-    ]
+    failures = [FailedWindow("teacher", "A", W1, "timeout", "[bold]x")]
     shown = text(progress(BATCH, [TEACHERS, STUDENTS], SECONDS, failures, now=now()))
     lines = shown.splitlines()
     assert lines[0] == "Batch b (cli five): running"
@@ -198,15 +197,25 @@ def test_telemetry_gives_the_same_numbers(store: TelemetryStore) -> None:
     assert (teacher.trained, teacher.failed, teacher.skipped, teacher.not_attempted) == (5, 1, 1, 3)
     assert (found.status, found.done, found.planned, found.percent) == ("running", 7, 20, 35.0)
     assert found.recent_windows_per_s == 7 / 20
-    assert [(row["symbol"], row["error_message"]) for row in found.failures] == [("C", "no C")]
+    assert [(one.symbol, one.error) for one in found.failures] == [("C", "no C")]
     journal.close()
     assert read_progress(store, "b", after(20)).status == "interrupted"
 
 
-def test_only_the_first_five_failures_are_listed(store: TelemetryStore) -> None:
-    write_run(store, [window(*pair, outcome="failed", second=9 - n) for n, pair in enumerate(PAIRS[:8])])
+def test_windows_of_a_symbol_that_failed_alike_are_one_line(store: TelemetryStore) -> None:
+    write_run(store, [window("A", start, "failed", error_message="A.csv is broken") for start in (W1, W2)])
     found = read_progress(store, "b", after(200))
-    assert [(row["symbol"], str(row["window_start"])) for row in found.failures] == PAIRS[3:8][::-1]
+    lines = text(found).splitlines()
+    assert lines[-2] == "2 failures:"
+    assert f"teacher A {W1} and 1 more window" in lines[-1]
+    assert [one["windows"] for one in found.as_json()["failures"]] == [[W1, W2]]
+
+
+def test_only_the_first_five_failures_are_listed(store: TelemetryStore) -> None:
+    rows = [window(*pair, outcome="failed", second=9 - n, error_message=f"bar {n}") for n, pair in enumerate(PAIRS[:8])]
+    write_run(store, rows)
+    found = read_progress(store, "b", after(200))
+    assert [(one.symbol, *one.windows) for one in found.failures] == PAIRS[3:8][::-1]
     assert "First 5 of 8 failures:" in text(found)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sensequant_assets.errors import FailureKind, advice
+from sensequant_assets.errors import FailedWindow, FailureKind, advice
 from sensequant_assets.telemetry.store import TelemetryStore
 
 BATCHES = 3
@@ -66,32 +66,18 @@ class PermanentFailure:
         return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
 
 
-def failed_windows(
-    store: TelemetryStore, batch_id: str, most: int | None = None, *, model: str | None = None
-) -> list[dict[str, Any]]:
-    """The windows of a batch whose latest attempt failed, the first to fail first.
-
-    Each has `model`, `symbol`, `window_start`, `failure_kind` and `error_message`.
-
-    Parameters
-    ----------
-    store
-        Where telemetry lies.
-    batch_id
-        The batch.
-    most
-        How many at most; None for all.
-    model
-        Only of this one.
-    """
-    return store.rows(
+def failed_windows(store: TelemetryStore, batch_id: str, *, model: str | None = None) -> list[FailedWindow]:
+    """The windows of a batch whose latest attempt failed, the first to fail first; of one model if it is named."""
+    rows = store.rows(
         """
-        SELECT model, symbol, window_start, failure_kind, error_message
+        SELECT model, symbol, window_start::VARCHAR AS "window",
+            coalesce(failure_kind, 'unknown') AS cause, coalesce(error_message, '') AS error
         FROM last_attempts WHERE batch_id = $batch AND outcome = 'failed' AND ($model IS NULL OR model = $model)
-        ORDER BY ended_at, model DESC, symbol, window_start LIMIT $most
+        ORDER BY ended_at, model DESC, symbol, window_start
         """,
-        {"batch": batch_id, "model": model, "most": most},
+        {"batch": batch_id, "model": model},
     )
+    return [FailedWindow(**row) for row in rows]
 
 
 def failed_pairs(store: TelemetryStore, universe: str, models: Iterable[str]) -> set[tuple[str, str]]:

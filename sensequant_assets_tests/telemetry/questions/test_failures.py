@@ -122,9 +122,9 @@ def test_the_first_to_fail_is_listed_first_by_its_last_attempt(store: TelemetryS
     rows = [window(symbol, W1, "failed", second) for symbol, second in (("LATE", 3), ("EARLY", 2), ("HEALED", 1))]
     rows += [window("HEALED", W1, "trained", 4, attempt=2), window("EARLY", W1, "failed", 1, model="student")]
     write_run(store, rows)
-    found = [(row["model"], row["symbol"]) for row in failed_windows(store, "b", 9)]
+    found = [(one.model, one.symbol) for one in failed_windows(store, "b")]
     assert found == [("student", "EARLY"), ("teacher", "EARLY"), ("teacher", "LATE")]
-    assert [row["symbol"] for row in failed_windows(store, "b", 1, model="teacher")] == ["EARLY"]
+    assert [one.symbol for one in failed_windows(store, "b", model="teacher")] == ["EARLY", "LATE"]
 
 
 def test_the_last_attempt_in_any_batch_speaks_for_a_pair(store: TelemetryStore) -> None:
