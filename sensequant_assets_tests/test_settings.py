@@ -445,8 +445,8 @@ from sensequant_assets.cli.options import settings_of
 from sensequant_assets import settings as settings_module
 from sensequant_assets.core.parameters import StudentParameters, TeacherParameters
 from sensequant_assets.defs.resources import launchpad_resources
-from sensequant_assets.settings import Settings, environment, read_settings, remember_market, variable_of_setting
-from sensequant_assets_tests.test_readme import rows
+from sensequant_assets.settings import environment, read_settings, remember_market
+from docs import pages
 
 settings, found = read_settings(), {}
 found["environment"] = [settings.embargo, settings.recipe.embargo]
@@ -462,12 +462,12 @@ for name, config in (("default", {}), ("changed", {"embargo": 6})):
 remember_market(settings)
 found["kept"] = json.loads(settings.market_file.read_text())["embargo"]
 found["ui"] = environment(settings)["SENSEQUANT_EMBARGO"]
-found["readme"] = [row for row in rows(Settings, variable_of_setting) if "EMBARGO" in row]
+found["page"] = [row for row in pages.settings() if "EMBARGO" in row]
 print(json.dumps(found))
 """
 
 
-def test_a_field_added_to_the_recipe_is_in_environment_options_launchpad_last_lattice_and_readme(tmp_path):
+def test_a_field_added_to_the_recipe_is_in_environment_options_launchpad_last_lattice_and_page(tmp_path):
     finished = subprocess.run(
         [sys.executable, "-c", ONE_MORE],
         env=os.environ | {"SENSEQUANT_EMBARGO": "4", "PYTHONPATH": str(PROJECT)},
@@ -486,7 +486,7 @@ def test_a_field_added_to_the_recipe_is_in_environment_options_launchpad_last_la
         "changed": 6,
         "kept": 4,
         "ui": "4",
-        "readme": ["| `SENSEQUANT_EMBARGO` | `3` | a whole number in [0, inf) | Bars between training and test. |"],
+        "page": ["| `SENSEQUANT_EMBARGO` | `3` | a whole number in [0, inf) | Bars between training and test. |"],
     }
 
 
