@@ -54,6 +54,8 @@ def start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_writer_that_begins_with_the_clock_an_hour_back_is_later_than_one_that_still_writes(file: Path) -> None:
     long = times_at(file, HOUR)
     given = [long.next() for _ in range(1000)]
+    # A thousand records take longer than this to be written: each more than the microsecond between two times.
+    time.sleep(0.001)
     short = times_at(file, 0)
     for writer in (short, long, short, long):
         # A record takes longer than this to be written.
