@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: run test test-ray quick docs bench bench-scale clean
+.PHONY: run test test-ray quick cover docs bench bench-scale clean
 
 # uv installs the same in a tenth of the time, where it is there.
 UV := $(shell command -v uv 2>/dev/null)
@@ -50,6 +50,11 @@ test-ray: $(DEV)
 # The core and telemetry alone: no Dagster, and an answer while one still remembers the question.
 quick: $(DEV)
 	$(BIN)/pytest -n 2 -m "not daemon" sensequant_assets_tests/core sensequant_assets_tests/telemetry
+
+# Lines that the tests reach in the process that runs them; what only a process of its own runs counts as missed. The floor is a little
+# below what is reached, so that code without a test is noticed, and no number is chased.
+cover: $(DEV)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not daemon" --cov=sensequant_assets --cov-report=term:skip-covered --cov-fail-under=88
 
 # The site, into build/site; the tables that the code knows are written into their pages first.
 docs: export NO_MKDOCS_2_WARNING := 1

@@ -227,7 +227,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
     "no end": ((), {"STALLED_AFTER_MIN": "inf"}, ("STALLED_AFTER_MIN=inf", "(0, 525600]")),
     "no cron line": ((), {"SENSEQUANT_NIGHTLY_CRON": ""}, ("SENSEQUANT_NIGHTLY_CRON=", "a cron line like")),
     "a far day": (("--end", "9999-12-31"), {}, ("SENSEQUANT_END=9999-12-31", "2200-01-01")),
-    "no text": ((), {"SENSEQUANT_BARS": ""}, ("SENSEQUANT_BARS=", "a path or sample")),
+    "no text": ((), {"SENSEQUANT_BARS": ""}, ("SENSEQUANT_BARS=", "a path, an address")),
     "no symbol": (("--symbols", ""), {}, ("--symbols", "it names nothing")),
     "no universe by name": (("--universe", ""), {}, ("SENSEQUANT_UNIVERSE=", "a path")),
     "a universe that is none": (("--universe", "empty"), {}, ("There is no universe file empty", "regular file")),
