@@ -54,6 +54,7 @@ _BACKFILL = """query($backfill: String!) { partitionBackfillOrError(backfillId: 
     } } }
 } } }"""
 _REPOSITORY = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+_LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
 _START_SENSOR = """mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
     ... on Sensor { sensorState { status } } ... on PythonError { message }
 } }"""
@@ -396,10 +397,12 @@ class Ui:
         """Whether it serves its code location already."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            data = self.ask("{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }")
+            data = self.ask(_LOCATIONS)
         except (OSError, ValueError):
             return False
-        return any(entry["loadStatus"] == "LOADED" for entry in data["workspaceOrError"].get("locationEntries", []))
+        # One that could not be loaded yet has come to its end too.
+        loaded = [entry["locationOrLoadError"] for entry in data["workspaceOrError"].get("locationEntries", [])]
+        return any(entry and entry["__typename"] == "RepositoryLocation" for entry in loaded)
 
 
 @contextmanager
