@@ -33,6 +33,9 @@ _AT_ONCE = 64
 """Objects that are put or got side by side."""
 _NAMES_SHOWN = 5
 
+_PAGES = ("http://", "https://")
+"""Addresses of which nobody can list what lies below them, nor always tell a size before it is read."""
+
 
 def is_address(text: str) -> bool:
     """Whether a text is an address that fsspec may read, such as s3://bucket/name, and has no password in it."""
@@ -93,10 +96,16 @@ class Bucket:
         Raises
         ------
         UsageError
-            What reads such addresses is not installed.
+            What reads such addresses is not installed, or asks its server at once and does not reach it; or the address
+            is of pages.
         """
         import fsspec
 
+        if address.startswith(_PAGES):
+            raise UsageError(
+                f"{variable}={address} is a page, and no store whose files can be listed. Download it, and give its "
+                "path."
+            )
         if address.startswith("s3://") and importlib.util.find_spec("s3fs") is None:
             raise UsageError(
                 f"{variable}={address} needs s3fs, which is not installed. Run "
@@ -104,19 +113,35 @@ class Bucket:
             )
         try:
             files, root = fsspec.url_to_fs(address, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
+        except Exception as error:  # a client of a store raises of every kind
             raise UsageError(
-                f"{variable}={address} cannot be used: {error}. Give an address such as s3://bucket/name."
+                f"{variable}={address} cannot be used: {why_of(error)}. Give an address such as s3://bucket/name."
             ) from error
         return cls(address, files, root.rstrip("/"))
 
     def listed(self, below: str = "") -> Mapping[str, Mapping[str, Any]]:
         """What is there, by its name below the root; what the address itself names has an empty one."""
         try:
-            found = self.files.find(f"{self.root}/{below}".rstrip("/"), detail=True)
+            found = dict(self._found(f"{self.root}/{below}".rstrip("/")))
         except FileNotFoundError:
             return {}
         return {name.removeprefix(self.root).lstrip("/"): told for name, told in found.items()}
+
+    def _found(self, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """What lies at or below a path, by its whole name.
+
+        S3 is listed by itself. Other file systems of fsspec walk, and tell a directory that cannot be listed as an
+        empty one, so that theirs are walked here.
+        """
+        if self.address.startswith("s3://"):
+            yield from self.files.find(path, detail=True).items()
+            return
+        for told in self.files.ls(path, detail=True):
+            if told["type"] != "directory":
+                yield told["name"], told
+            elif told["name"].rstrip("/") != path:
+                with suppress(FileNotFoundError):  # it has gone since
+                    yield from self._found(told["name"].rstrip("/"))
 
     def place(self, name: str) -> str:
         """Where an object is, by its name below the root."""

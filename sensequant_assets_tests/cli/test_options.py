@@ -58,7 +58,7 @@ def test_what_cannot_be_reached_is_told_and_nothing_is_read_in_its_place(monkeyp
     def away(*_: object, **__: object) -> None:
         raise OSError("the network is down")
 
-    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "find", away)
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "ls", away)
     code, out, err = asked("query", "SELECT 1 AS one")
     assert (code, out) == (2, "")
     assert "cannot be read or written: the network is down. Look at its address" in err

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from sensequant_assets.core.universe import Listing, Universe
@@ -121,6 +122,30 @@ def test_what_cannot_be_read_is_one_sentence_and_never_no_bars(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"SENSEQUANT_BARS=s3://bucket/bars needs s3fs.*sensequant-assets\[s3\]"):
         bars_at(PLACE)
+
+
+def test_a_listing_that_failed_somewhere_below_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/failing/it/INFY.csv", b"x")
+    listed = type(store).ls
+
+    def ls(self: Any, path: str, **asked: Any) -> Any:
+        if path.endswith("it"):
+            raise PermissionError("it is closed")
+        return listed(self, path, **asked)
+
+    monkeypatch.setattr(type(store), "ls", ls)
+    with pytest.raises(UsageError, match="The bars at memory://failing cannot be read: it is closed"):
+        bars_at("memory://failing")
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("http://127.0.0.1:{port}/bars.csv", "is a page, and no store"), ("ftp://127.0.0.1:{port}/bars", "refused")],
+)
+def test_an_address_of_pages_and_a_server_that_is_away_are_a_sentence(place: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"^SENSEQUANT_BARS={place[:15]}.*{why}"):
+        bars_at(place.format(port=free_port()))
 
 
 def test_a_password_is_no_part_of_an_address_and_of_no_sentence() -> None:
