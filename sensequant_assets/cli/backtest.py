@@ -9,9 +9,8 @@ from sensequant_assets.batch.backtesting import backtest_of, note
 from sensequant_assets.batch.evaluation import Subject
 from sensequant_assets.cli.champions import reading
 from sensequant_assets.cli.console import console, say
-from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
+from sensequant_assets.cli.options import named_batch, setting_option, settings_of, telemetry_store
 from sensequant_assets.core.parameters import MODELS, ModelKind
-from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.store import ModelStore
 from sensequant_assets.report.backtest import Drawn, drawn
@@ -39,9 +38,7 @@ def backtest(batch: str | None, batch_id: str | None, model: ModelKind, as_json:
     sensequant backtest 20260131-184502-3f9a --top 5 --cost-bp 40 --json
     """
     settings, telemetry = settings_of(options), telemetry_store()
-    found = known_batch(telemetry, batch_id or batch)
-    if found is None:
-        raise UsageError(NO_BATCH)
+    found = named_batch(telemetry, batch_id or batch)
     subject = Subject.of_batch(telemetry, found)
     market = Market.open(subject.settings, subject.teacher, subject.student, settings.features)
     models = ModelStore(settings.models_dir, market.universe.name)

@@ -12,15 +12,14 @@ from rich.table import Table
 
 from sensequant_assets.cli.console import console, say
 from sensequant_assets.cli.options import (
-    NO_BATCH,
     copied,
-    known_batch,
+    named_batch,
     setting_option,
     settings_of,
     telemetry_store,
     who,
 )
-from sensequant_assets.errors import Exit, UsageError
+from sensequant_assets.errors import Exit
 from sensequant_assets.models.champions import Champion, ChampionStore
 from sensequant_assets.settings import Settings
 from sensequant_assets.telemetry.journal import utc_now
@@ -200,10 +199,7 @@ def asked_about(batch_id: str | None, settings: Settings) -> "tuple[Subject, Mar
     from sensequant_assets.models.store import ModelStore
 
     telemetry = telemetry_store()
-    found = known_batch(telemetry, batch_id)
-    if found is None:
-        raise UsageError(NO_BATCH)
-    subject = Subject.of_batch(telemetry, found)
+    subject = Subject.of_batch(telemetry, named_batch(telemetry, batch_id))
     market = Market.open(subject.settings, subject.teacher, subject.student, settings.features)
     universe = market.universe.name
     champions = ChampionStore(settings.champions_dir, universe)

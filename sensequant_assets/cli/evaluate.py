@@ -16,7 +16,7 @@ from sensequant_assets.batch.examination import Examination, examine, note
 from sensequant_assets.batch.leaks import probe
 from sensequant_assets.batch.noise import Options, noise_of
 from sensequant_assets.cli.console import console, say
-from sensequant_assets.cli.options import NO_BATCH, known_batch, setting_option, settings_of, telemetry_store
+from sensequant_assets.cli.options import named_batch, setting_option, settings_of, telemetry_store
 from sensequant_assets.core.judging.bootstrap import COVERAGE, ENOUGH_DATES, Estimate
 from sensequant_assets.core.judging.canaries import Canaries
 from sensequant_assets.core.judging.comparison import SET_SIZE, Difference
@@ -25,7 +25,6 @@ from sensequant_assets.core.judging.noise import FEWEST_WINDOWS, noise_lines
 from sensequant_assets.core.judging.symbols import FALSE_DISCOVERIES
 from sensequant_assets.core.judging.walk_forward import Judgement, Score
 from sensequant_assets.core.parameters import MODELS
-from sensequant_assets.errors import UsageError
 from sensequant_assets.market.market import Market
 from sensequant_assets.models.noise import NoiseStore
 from sensequant_assets.models.store import ModelStore
@@ -63,10 +62,7 @@ def evaluate(batch_id: str | None, as_json: bool, **options: Any) -> None:
     """
     settings = settings_of(options)
     telemetry = telemetry_store()
-    found = known_batch(telemetry, batch_id)
-    if found is None:
-        raise UsageError(NO_BATCH)
-    subject = Subject.of_batch(telemetry, found)
+    subject = Subject.of_batch(telemetry, named_batch(telemetry, batch_id))
     market = Market.open(subject.settings, subject.teacher, subject.student, settings.features)
     examined = evaluated(subject, market, telemetry, settings)
     gathered, judged = examined.gathered, examined.judged

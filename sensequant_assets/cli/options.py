@@ -117,6 +117,20 @@ def known_batch(store: TelemetryStore, asked: str | None) -> str | None:
     return asked
 
 
+def named_batch(store: TelemetryStore, asked: str | None) -> str:
+    """The batch that was asked for, or the latest.
+
+    Raises
+    ------
+    UsageError
+        Telemetry has no such batch, or none yet.
+    """
+    found = known_batch(store, asked)
+    if found is None:
+        raise UsageError(NO_BATCH)
+    return found
+
+
 def telemetry_store(*, older: bool = False) -> TelemetryStore:
     """The telemetry of the data directory; if `older`, one that answers of an earlier state and says so."""
     settings = read_settings()

@@ -11,7 +11,7 @@ from sensequant_assets.batch.prediction import MEANING, Flag, Predictions, as_ob
 from sensequant_assets.batch.prediction import predict as said_of
 from sensequant_assets.batch.serving import NoChampionError, Standing, of_batch, of_champion
 from sensequant_assets.cli.console import console, say, styled
-from sensequant_assets.cli.options import NO_BATCH, known_batch, parts_of, settings_of, telemetry_store
+from sensequant_assets.cli.options import named_batch, parts_of, settings_of, telemetry_store
 from sensequant_assets.errors import UsageError
 from sensequant_assets.models.champions import ChampionStore
 from sensequant_assets.models.store import ModelStore
@@ -70,10 +70,7 @@ def standing_of(settings: Settings, telemetry: TelemetryStore, batch_id: str | N
             return of_champion(settings, champions, settings.features)
         except NoChampionError as error:
             raise UsageError(f"{error}{_UNPROVEN}") from error
-    found = known_batch(telemetry, batch_id)
-    if found is None:
-        raise UsageError(NO_BATCH)
-    subject = Subject.of_batch(telemetry, found)
+    subject = Subject.of_batch(telemetry, named_batch(telemetry, batch_id))
     models = ModelStore(settings.models_dir, subject.settings.universe_name)
     return of_batch(subject, models, settings.features)
 
